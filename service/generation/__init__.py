@@ -1,0 +1,1 @@
+"""Second floor: what happens. No HTTP, no TensorFlow."""

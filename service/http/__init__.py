@@ -1,0 +1,1 @@
+"""Third floor: what clients see."""

@@ -1,0 +1,135 @@
+"""One base class for every answer that is an error, and what turns other exceptions into it."""
+
+import logging
+from typing import Any
+
+from flask import Flask, jsonify
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from service.artifact.store import NoModel, NotFound
+from service.generation.scheduler import Closed, QueueFull
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """An error as clients see it; `type` and `code` are OpenAI's words where it has them."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+    retry_after_s: int | None = None
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+    def to_json(self) -> dict[str, Any]:
+        """The body, the same in a response and as the last event of a stream."""
+        return {
+            "error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code},
+        }
+
+
+class NotJson(ApiError):
+    """The body cannot be read."""
+
+    status, type, code = 400, "invalid_request_error", "invalid_json"
+
+
+class WrongContentType(ApiError):
+    """The body is not announced as JSON."""
+
+    status, type, code = 415, "invalid_request_error", "unsupported_media_type"
+
+
+class BodyTooLarge(ApiError):
+    """The body is longer than any request needs to be."""
+
+    status, type, code = 413, "invalid_request_error", "body_too_large"
+
+
+class InvalidField(ApiError):
+    """A field is out of range, unknown or mistyped."""
+
+    status, type, code = 422, "invalid_request_error", "invalid_field"
+
+
+class Unauthorized(ApiError):
+    """No key, or a wrong one."""
+
+    status, type, code = 401, "authentication_error", "invalid_api_key"
+
+
+class Missing(ApiError):
+    """No such model or version."""
+
+    status, type, code = 404, "not_found_error", "model_not_found"
+
+
+class TooManyRequests(ApiError):
+    """The client has used up its rate."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(ApiError):
+    """Every slot and every place in the queue is taken."""
+
+    status, type, code = 429, "rate_limit_error", "queue_full"
+    retry_after_s = 1
+
+
+class Unavailable(ApiError):
+    """No model yet, or going away."""
+
+    status, type, code = 503, "service_unavailable_error", "unavailable"
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What a client is to be told of any exception; one that nobody foresaw is logged with its trace."""
+    match error:
+        case ApiError():
+            return error
+        case NotFound():
+            return Missing(str(error), error.param)
+        case NoModel():
+            return Unavailable(str(error))
+        case QueueFull():
+            return Overloaded(str(error))
+        case Closed():
+            return Unavailable("The service is shutting down.")
+        case HTTPException():
+            return _from_werkzeug(error)
+    log.error("Unforeseen error.", exc_info=error)
+    return ApiError("Something went wrong in the service; its log says what.")
+
+
+def register(app: Flask) -> None:
+    """Answer every exception as JSON."""
+
+    @app.errorhandler(Exception)
+    def answer(error: Exception) -> ResponseReturnValue:
+        api_error = as_api_error(error)
+        response = jsonify(api_error.to_json())
+        response.status_code = api_error.status
+        if api_error.retry_after_s is not None:
+            response.headers["Retry-After"] = str(api_error.retry_after_s)
+        if isinstance(error, HTTPException):
+            for name, value in error.get_headers():
+                if name == "Allow":
+                    response.headers[name] = value
+        return response
+
+
+def _from_werkzeug(error: HTTPException) -> ApiError:
+    found = ApiError(error.description or error.name)
+    found.status = error.code or 500
+    found.type = "invalid_request_error" if found.status < 500 else "server_error"
+    found.code = error.name.lower().replace(" ", "_")
+    return found

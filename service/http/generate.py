@@ -1,0 +1,102 @@
+"""POST /generate."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from service.artifact.model import Model
+from service.artifact.store import Store
+from service.config import Config
+from service.generation.scheduler import Scheduler
+from service.generation.stream import Request, Stream
+from service.http.errors import as_api_error
+from service.http.schemas import GenerateBody, read_body
+from service.http.wire import Form, form_for, is_gone
+
+SECONDS_BETWEEN_PINGS = 1.0
+
+
+def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
+    """Generate with the models of `store` on the engines of `scheduler`."""
+    routes = Blueprint("generate", __name__)
+
+    @routes.post("/generate")
+    def generate() -> ResponseReturnValue:
+        body = read_body(GenerateBody, request, config)
+        model = store.get(body.model, body.version)
+        generation = Request(
+            prompt=body.prompt,
+            length=body.length,
+            temperature=body.temperature,
+            top_k=body.top_k,
+            top_p=body.top_p,
+            seed=secrets.randbits(53) if body.seed is None else body.seed,
+            stop=tuple(body.stop),
+        )
+        stream = Stream(model, generation, scheduler)  # from here on whoever leaves closes it
+        headers = {
+            "X-Model": model.manifest.name,
+            "X-Model-Version": str(model.manifest.version),
+            "X-Seed": str(generation.seed),
+            "X-Accel-Buffering": "no",
+            "Cache-Control": "no-store",
+        }
+        if body.stream:
+            form = form_for(request.accept_mimetypes)
+            events = _events(stream, form, model, generation.seed, request.environ)
+            return Response(events, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
+        result = _whole(stream, model, generation.seed, request.environ)
+        return jsonify(result), headers
+
+    return routes
+
+
+def _events(stream: Stream, form: Form, model: Model, seed: int, environ: dict[str, Any]) -> Iterator[bytes]:
+    """The body of a streamed answer. Closing the iterator, as the server does when a client leaves, frees the row."""
+    try:
+        for characters in stream.chunks(SECONDS_BETWEEN_PINGS):
+            if is_gone(environ):
+                return
+            yield (form.characters(characters) if characters else form.waiting).encode()
+        yield form.last(_closing(stream, model, seed)).encode()
+    except Exception as error:  # noqa: BLE001
+        # After the first byte an error can only be the last event.
+        yield form.error(as_api_error(error).to_json()).encode()
+    finally:
+        stream.close()
+
+
+def _whole(stream: Stream, model: Model, seed: int, environ: dict[str, Any]) -> dict[str, Any]:
+    try:
+        for _ in stream.chunks(SECONDS_BETWEEN_PINGS):
+            if is_gone(environ):
+                return {}  # nobody will read it
+        return _closing(stream, model, seed) | {"logprobs": stream.result().logprobs}
+    finally:
+        stream.close()
+
+
+def _closing(stream: Stream, model: Model, seed: int) -> dict[str, Any]:
+    result = stream.result()
+    return {
+        "finish_reason": result.finish_reason,
+        "text": result.text,
+        "seed": seed,
+        "model": model.manifest.name,
+        "version": model.manifest.version,
+        "usage": {
+            "prompt_chars": result.prompt_chars,
+            "cached_chars": 0,
+            "unknown_chars": result.unknown_chars,
+            "generated_chars": len(result.text),
+        },
+        "timings": {
+            "queue_ms": round(result.queue_ms, 3),
+            "first_char_ms": round(result.first_char_ms, 3),
+            "total_ms": round(result.total_ms, 3),
+            "chars_per_second": round(result.chars_per_second, 1),
+        },
+    }

@@ -1,0 +1,33 @@
+"""Writing files so that a reader, or a machine that loses power, sees the old content or the new, never a mixture."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write aside, flush to disk, rename over `path`."""
+    aside = path.with_name(f".{path.name}.partial")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    flush_folder(path.parent)
+
+
+def flush_tree(folder: Path) -> None:
+    """Flush every file and folder under `folder`, and the folder itself, to disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        flush_folder(Path(parent))
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the folder's own entries: without it a rename may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Third floor: weights -> artifact -> store."""

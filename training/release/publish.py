@@ -1,0 +1,175 @@
+"""Weights -> a whole new version in the store, or none. Proves the export before anybody can see it."""
+
+import json
+import shutil
+import subprocess
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import training
+from training.config import TrainConfig
+from training.data.corpus import Corpus, Split, split
+from training.data.vocabulary import RESERVED, Vocabulary
+from training.files import flush_folder, flush_tree
+from training.learning.evaluate import evaluate
+from training.learning.run import Trained
+from training.release.export import write_saved_model
+from training.release.published import MANIFEST, PublishedModel, versions
+
+FORMAT = 1
+PROBE_SEED = 2015
+PROBE_PROMPT_CHARS = 16
+PROBE_SAMPLED_CHARS = 64
+# The export computes in another order than Keras does; a real mistake costs far more than this.
+MAX_NATS_DIFFERENCE = 1e-4
+
+
+class ExportDiffers(Exception):
+    """The re-loaded export does not do what the trained network did; nothing was published."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """All that a version is made from."""
+
+    name: str
+    trained: Trained
+    config: TrainConfig
+    corpus: Corpus
+    vocabulary: Vocabulary
+
+    @property
+    def parts(self) -> Split:
+        """Which characters of the corpus the network learned from, and which it never saw."""
+        return split(len(self.corpus.text), self.config.split)
+
+
+def publish(release: Release, models: Path) -> Path:
+    """Write the next version of the model and return its folder `models/<name>/<version>`.
+
+    Raises:
+        ExportDiffers: the export, loaded again, loses other nats than the network did, or does not repeat itself.
+    """
+    store = models / release.name
+    store.mkdir(parents=True, exist_ok=True)
+    aside = store / f".partial-{uuid.uuid4().hex}"
+    try:
+        write_saved_model(release.trained.weights, aside)
+        (aside / MANIFEST.parent).mkdir()
+        history = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in release.trained.history)
+        (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
+        manifest = _facts(release)
+        _write_manifest(aside, manifest)
+        model = PublishedModel(aside)
+        manifest["metrics"] = _metrics(model, release)
+        manifest["probe"] = _probe(model, release)
+        if _probe(PublishedModel(aside), release) != manifest["probe"]:
+            raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
+        return _move_into_place(aside, store, manifest)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    config, weights, parts = release.config, release.trained.weights, release.parts
+    return {
+        "format": FORMAT,
+        "name": release.name,
+        "version": 0,  # known when the folder is moved into place
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "unit": "char",
+        "normalization": "NFC",
+        "vocabulary": release.vocabulary.to_json(),
+        "cell": "lstm",
+        "layers": config.layers,
+        "units": config.units,
+        "parameters": weights.parameters,
+        "dtype": "float32",
+        "tensorflow": tf.__version__,
+        "charloom": training.__version__,
+        "corpus": {
+            "files": [asdict(file) for file in release.corpus.files],
+            "characters": len(release.corpus.text),
+            "split": {name: list(range_) for name, range_ in asdict(parts).items()},
+        },
+        "config": config.to_json(),
+        "seed": config.seed,
+        "metrics": {},
+        "parent": None,
+        "git_commit": _git_commit(),
+        "probe": {},
+    }
+
+
+def _metrics(model: PublishedModel, release: Release) -> dict[str, Any]:
+    """Losses of the export itself on the text that the network did not learn from."""
+    ids, parts = release.vocabulary.encode(release.corpus.text), release.parts
+    losses = {"validation": evaluate(model.read, model.cold_state, ids[slice(*parts.validation)])}
+    expected, found = release.trained.validation.nats_per_char, losses["validation"].nats_per_char
+    if not abs(expected - found) <= MAX_NATS_DIFFERENCE:
+        raise ExportDiffers(
+            f"The export loses {found:.6f} nats/char on the validation text, the trained network {expected:.6f}."
+        )
+    if parts.test[0] < parts.test[1]:
+        losses["test"] = evaluate(model.read, model.cold_state, ids[slice(*parts.test)])
+    return {name: loss.to_json() for name, loss in losses.items()}
+
+
+def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
+    start = release.parts.validation[0]
+    prompt = release.corpus.text[start : start + PROBE_PROMPT_CHARS]
+    generator = np.random.Generator(np.random.PCG64(PROBE_SEED))
+    outputs = model.advance(
+        RESERVED,
+        model.vocabulary.encode(prompt),
+        generator.random(PROBE_SAMPLED_CHARS, dtype=np.float32),
+        model.cold_state,
+    )
+    return {
+        "prompt": prompt,
+        "seed": PROBE_SEED,
+        "symbols": outputs["symbols"].numpy()[0].tolist(),
+        "logprobs": outputs["logprobs"].numpy()[0].tolist(),
+    }
+
+
+def _move_into_place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
+    """Take the next free version number; another publisher may take one at the same time."""
+    while True:
+        manifest["version"] = (versions(store.parent, store.name) or [0])[-1] + 1
+        _write_manifest(aside, manifest)
+        flush_tree(aside)
+        place = store / str(manifest["version"])
+        try:
+            aside.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+        else:
+            flush_folder(store)
+            return place
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps(manifest, ensure_ascii=False, indent=1)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that trained, where it runs from a git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(Path(training.__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
