@@ -188,8 +188,10 @@ def _resumed(context: click.Context, folder: Path) -> Plan:
 def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path, resume: bool) -> None:
     from training.learning.run import Diverged, TrainingRun
     from training.learning.run import train as take_to_the_end
+    from training.learning.step import use_one_core_per_replica
     from training.release.publish import ExportDiffers, Release, publish
 
+    use_one_core_per_replica()
     vocabulary = Vocabulary.of(corpus.text)
     run = TrainingRun(plan.config, corpus, vocabulary, folder)
     if resume:

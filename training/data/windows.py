@@ -41,7 +41,7 @@ class Windows:
         self._ids = ids
         self._window = window
         self._cold_start = cold_start
-        self._starts = np.arange(batch_size, dtype=np.int64) * (len(ids) // batch_size)
+        self._starts = np.arange(batch_size, dtype=np.int64) * len(ids) // batch_size
         self._begun = False
         self._generator = np.random.Generator(np.random.PCG64(seed))
 

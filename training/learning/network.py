@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
+from training.learning.recurrence import LSTM
 
 
 @dataclass(frozen=True)
 class LstmWeights:
-    """One LSTM layer; the four gates stand side by side in Keras' order: input, forget, candidate, output."""
+    """One LSTM layer; the four gates stand side by side: input, forget, output, candidate."""
 
     kernel: NDArray[np.float32]  # [inputs, 4H]
     recurrent_kernel: NDArray[np.float32]  # [H, 4H]
@@ -45,19 +46,19 @@ def build_network(config: TrainConfig, symbols: int, *, dtype: str = "float32") 
     keras.utils.set_random_seed(config.seed % 2**32)
     ids = keras.Input((None,), dtype="int32", name="ids")
     state = keras.Input(batch_shape=(2 * config.layers, None, config.units), dtype=dtype, name="state")
-    x = keras.layers.Embedding(symbols, config.embedding, dtype=dtype, name="embedding")(ids)
+    x = keras.ops.transpose(ids)  # time-major from here on: a step is a row
+    x = keras.layers.Embedding(symbols, config.embedding, dtype=dtype, name="embedding")(x)
     new_state = []
     for layer in range(config.layers):
-        if layer:
-            x = keras.layers.Dropout(config.dropout, dtype=dtype)(x)
-        lstm = keras.layers.LSTM(
-            config.units, return_sequences=True, return_state=True, dtype=dtype, name=f"lstm_{layer}"
-        )
-        x, h, c = lstm(x, initial_state=[state[2 * layer], state[2 * layer + 1]])
+        lstm = LSTM(config.units, dtype=dtype, name=f"lstm_{layer}")
+        x, h, c = lstm(x, state[2 * layer], state[2 * layer + 1])
         new_state += [h, c]
-    x = keras.layers.Dropout(config.dropout, dtype=dtype)(x)
+        x = keras.layers.Dropout(config.dropout, dtype=dtype)(x)
     logits = keras.layers.Dense(symbols, dtype=dtype, name="logits")(x)
-    return keras.Model([ids, state], [logits, keras.ops.stack(new_state)])
+    outputs = [keras.ops.transpose(logits, (1, 0, 2)), keras.ops.stack(new_state)]
+    network = keras.Model([ids, state], outputs)
+    network.dtype_policy = dtype  # or its inputs would be rounded to float32
+    return network
 
 
 def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
@@ -67,7 +68,7 @@ def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
 
 def weights_of(network: keras.Model) -> NetworkWeights:
     """The trained numbers of a network that `build_network` made."""
-    lstm = [layer for layer in network.layers if isinstance(layer, keras.layers.LSTM)]
+    lstm = [layer for layer in network.layers if isinstance(layer, LSTM)]
     output_kernel, output_bias = network.get_layer("logits").get_weights()
     return NetworkWeights(
         embedding=network.get_layer("embedding").get_weights()[0],

@@ -79,7 +79,7 @@ class TrainingRun:
         )
         self._network = build_network(config, len(vocabulary))
         self._optimizer = keras.optimizers.Adam()
-        self._train_step = make_training_step(self._network, self._optimizer, config.grad_clip)
+        self._train_step = make_training_step(self._network, self._optimizer, config.grad_clip, config.batch_size)
         self._evaluation_step = make_evaluation_step(self._network)
         self._state = np.zeros(state_shape(config, config.batch_size), np.float32)
         self._best_weights: list[NDArray[Any]] = []

@@ -7,27 +7,18 @@ from numpy.typing import NDArray
 from training.learning.network import LstmWeights
 
 
-def gates_sigmoid_first(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Reorder Keras' gates [..., 4H] (input, forget, candidate, output) to input, forget, output, candidate.
-
-    The three sigmoids stand side by side then and are one operation.
-    """
-    input_, forget, candidate, output = np.split(array, 4, axis=-1)
-    return np.concatenate([input_, forget, output, candidate], axis=-1)
-
-
 def folded_input(embedding: NDArray[np.float32], bottom: LstmWeights) -> NDArray[np.float32]:
     """[V, 4H]: what each symbol adds to the bottom layer's gates, so that a gather replaces a product."""
-    return gates_sigmoid_first(embedding @ bottom.kernel + bottom.bias)
+    return embedding @ bottom.kernel + bottom.bias
 
 
 def joint_kernel(layer: LstmWeights) -> NDArray[np.float32]:
     """[inputs + H, 4H]: input and recurrent kernels as the one matrix that multiplies [input, h]."""
-    return gates_sigmoid_first(np.concatenate([layer.kernel, layer.recurrent_kernel]))
+    return np.concatenate([layer.kernel, layer.recurrent_kernel])
 
 
 def lstm_step(gates: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The new h and c from gate sums [N, 4H], in `gates_sigmoid_first` order, and c [N, H] (Gers et al. 2000)."""
+    """The new h and c from gate sums [N, 4H] (input, forget, output, candidate) and c [N, H] (Gers et al. 2000)."""
     units = c.shape[-1]
     input_, forget, output = tf.split(tf.sigmoid(gates[:, : 3 * units]), 3, axis=1)
     c = forget * c + input_ * tf.tanh(gates[:, 3 * units :])

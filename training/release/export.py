@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from training.data.vocabulary import RESERVED
 from training.learning.network import NetworkWeights
-from training.release.cells import folded_input, gates_sigmoid_first, joint_kernel, lstm_step
+from training.release.cells import folded_input, joint_kernel, lstm_step
 from training.release.sampling import sample
 
 GUESSES = 5
@@ -30,9 +30,9 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         self._units = bottom.recurrent_kernel.shape[0]
         self._layers = len(weights.lstm)
         self._input = tf.Variable(folded_input(weights.embedding, bottom), name="input")
-        self._recurrent = tf.Variable(gates_sigmoid_first(bottom.recurrent_kernel), name="recurrent")
+        self._recurrent = tf.Variable(bottom.recurrent_kernel, name="recurrent")
         self._kernels = [tf.Variable(joint_kernel(layer), name="kernel") for layer in upper]
-        self._biases = [tf.Variable(gates_sigmoid_first(layer.bias), name="bias") for layer in upper]
+        self._biases = [tf.Variable(layer.bias, name="bias") for layer in upper]
         self._output_kernel = tf.Variable(weights.output_kernel, name="output_kernel")
         self._output_bias = tf.Variable(weights.output_bias, name="output_bias")
         self._never_sampled = np.zeros(self._symbols, np.float32)

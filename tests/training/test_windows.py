@@ -1,0 +1,73 @@
+import json
+
+import numpy as np
+import pytest
+
+from training.data.windows import Windows
+from training.errors import InputError
+
+
+def windows(characters: int = 103, *, batch_size: int = 4, window: int = 5, cold_start: float = 0.0) -> Windows:
+    ids = np.arange(1, characters + 1, dtype=np.int32)  # every id says where it stands
+    return Windows(ids, batch_size=batch_size, window=window, cold_start=cold_start, seed=7)
+
+
+def test_each_stream_reads_on_where_its_last_window_ended() -> None:
+    reader = windows()
+    before = reader.next()
+    assert before.fresh.all()
+    assert (before.previous[:, 0] == 0).all()
+    for _ in range(50):
+        after = reader.next()
+        carried = ~after.fresh
+        assert (after.targets[carried, 0] == before.targets[carried, -1] + 1).all()
+        assert (after.previous[carried, 0] == before.targets[carried, -1]).all()
+        assert (after.previous[:, 1:] == after.targets[:, :-1]).all()
+        before = after
+
+
+def test_state_is_reset_where_the_text_wraps_and_nowhere_else() -> None:
+    reader = windows()
+    reader.next()
+    for _ in range(100):
+        window = reader.next()
+        assert (window.fresh == (window.targets[:, 0] == 1)).all()
+        assert (window.previous[window.fresh, 0] == 0).all()
+
+
+def test_an_epoch_reads_every_stream_of_the_text() -> None:
+    reader = windows(100)
+    seen = {int(id_) for _ in range(reader.per_epoch) for id_ in reader.next().targets.ravel()}
+    assert reader.per_epoch == 5
+    assert seen == set(range(1, 101))
+
+
+def test_characters_that_one_pass_leaves_over_are_read_by_another_stream() -> None:
+    reader = windows(103)
+    seen = {int(id_) for _ in range(20 * reader.per_epoch) for id_ in reader.next().targets.ravel()}
+    assert seen == set(range(1, 103))  # all but the last: no stream's windows end just there
+
+
+def test_cold_starts_come_about_as_often_as_asked() -> None:
+    reader = windows(10_000, batch_size=100, cold_start=0.2)
+    reader.next()
+    share = np.mean([reader.next().fresh.mean() for _ in range(50)])
+    assert 0.17 < share < 0.24  # 5000 draws: the standard deviation is 0.006
+
+
+def test_position_survives_json_and_decides_all_that_follows() -> None:
+    reader, other = windows(cold_start=0.3), windows(cold_start=0.3)
+    for _ in range(13):
+        reader.next()
+    other.seek(json.loads(json.dumps(reader.position())))
+    for _ in range(40):
+        expected, found = reader.next(), other.next()
+        assert (expected.previous == found.previous).all()
+        assert (expected.targets == found.targets).all()
+        assert (expected.fresh == found.fresh).all()
+
+
+def test_a_text_shorter_than_one_window_for_each_stream_is_refused_with_the_numbers() -> None:
+    with pytest.raises(InputError, match=r"19 characters.*4 streams.*5-character.*20"):
+        windows(19)
+    windows(20)
