@@ -77,6 +77,7 @@ corpus_help = "File or folder of text; repeat the flag for several."
 @click.option("--units", default=DEFAULTS.units, help="Units in each layer.")
 @click.option("--embedding", default=DEFAULTS.embedding, help="Numbers that stand for one character.")
 @click.option("--dropout", default=DEFAULTS.dropout, help="Share of a layer's outputs dropped while training.")
+@click.option("--weight-dropout", default=DEFAULTS.weight_dropout, help="Share of recurrent weights dropped likewise.")
 @click.option("--batch-size", default=DEFAULTS.batch_size, help="Streams that read the text side by side.")
 @click.option("--window", default=DEFAULTS.window, help="Characters that a gradient reaches back.")
 @click.option("--epochs", default=DEFAULTS.epochs, help="Times that the training text is read.")

@@ -18,6 +18,7 @@ class TrainConfig:
     units: int = 256
     embedding: int = 64
     dropout: float = 0.3
+    weight_dropout: float = 0.0
     batch_size: int = 64
     window: int = 64
     epochs: int = 30
@@ -32,7 +33,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("layers", "units", "embedding", "batch_size", "window", "epochs"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        _require(0 <= self.dropout < 1, "dropout", "at least 0 and below 1", self.dropout)
+        for name in ("dropout", "weight_dropout"):
+            _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _require(0 <= self.cold_start <= 1, "cold_start", "between 0 and 1", self.cold_start)
         for name in ("learning_rate", "grad_clip", "eval_every"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))

@@ -47,10 +47,12 @@ def build_network(config: TrainConfig, symbols: int, *, dtype: str = "float32") 
     ids = keras.Input((None,), dtype="int32", name="ids")
     state = keras.Input(batch_shape=(2 * config.layers, None, config.units), dtype=dtype, name="state")
     x = keras.ops.transpose(ids)  # time-major from here on: a step is a row
-    x = keras.layers.Embedding(symbols, config.embedding, dtype=dtype, name="embedding")(x)
+    # Keras' own initial embedding is so small that the gates see nothing of the text for epochs.
+    spread = keras.initializers.RandomNormal(stddev=1.0)
+    x = keras.layers.Embedding(symbols, config.embedding, spread, dtype=dtype, name="embedding")(x)
     new_state = []
     for layer in range(config.layers):
-        lstm = LSTM(config.units, dtype=dtype, name=f"lstm_{layer}")
+        lstm = LSTM(config.units, weight_dropout=config.weight_dropout, dtype=dtype, name=f"lstm_{layer}")
         x, h, c = lstm(x, state[2 * layer], state[2 * layer + 1])
         new_state += [h, c]
         x = keras.layers.Dropout(config.dropout, dtype=dtype)(x)

@@ -75,13 +75,17 @@ def lstm_recurrence(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Te
     return (hs, last_h, last_c), gradient
 
 
-@keras.saving.register_keras_serializable("charloom")
 class LSTM(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
-    """(x [T, N, inputs], h [N, H], c [N, H]) -> (h of every step [T, N, H], h, c). Initialised as Keras' own LSTM."""
+    """(x [T, N, inputs], h [N, H], c [N, H]) -> (h of every step [T, N, H], h, c). Initialised as Keras' own LSTM.
 
-    def __init__(self, units: int, **options: Any) -> None:
+    While training, `weight_dropout` of the recurrent kernel is zero, another part for each window: the recurrence is
+    regularised and its state stays whole (DropConnect, Merity et al. 2017, arXiv 1708.02182).
+    """
+
+    def __init__(self, units: int, *, weight_dropout: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.units = units
+        self._weight_dropout = keras.layers.Dropout(weight_dropout, dtype=self.dtype_policy)
 
     def build(self, x_shape: Any, h_shape: Any, c_shape: Any) -> None:
         """Make the weights for inputs of these shapes."""
@@ -90,10 +94,11 @@ class LSTM(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
         self.recurrent_kernel = self.add_weight((self.units, gates), "orthogonal", name="recurrent_kernel")
         self.bias = self.add_weight((gates,), _forget_bias_one, name="bias")
 
-    def call(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> Any:
+    def call(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, training: bool = False) -> Any:
         """Run over the window."""
         inputs = tf.tensordot(x, self.kernel, 1) + self.bias
-        return lstm_recurrence(inputs, h, c, tf.convert_to_tensor(self.recurrent_kernel))
+        recurrent_kernel = self._weight_dropout(tf.convert_to_tensor(self.recurrent_kernel), training=training)
+        return lstm_recurrence(inputs, h, c, recurrent_kernel)
 
 
 def _forget_bias_one(shape: tuple[int], dtype: Any = None) -> tf.Tensor:
