@@ -158,9 +158,9 @@ def test_validation_carries_its_state_through_the_whole_text(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"text": "ab" * 5}, ["9 characters", "need 10"]),
+        ({"text": "ab" * 5, "split": (0.5, 0.5, 0.0)}, ["5 characters", "need 10"]),
         ({"text": "a" * 500}, ["one distinct character"]),
-        ({"text": "ab" * 50, "split": (0.995, 0.005, 0.0)}, ["validation part", "empty"]),
+        ({"text": "ab" * 50, "split": (0.99, 0.005, 0.005)}, ["validation part", "empty"]),
         ({"text": "ab" * 50, "split": (0.5, 0.5, 0.5)}, ["--split", "add up to 1", "1.5"]),
         ({"text": "ab" * 50, "dropout": 1.0}, ["--dropout", "below 1", "1.0"]),
         ({"text": "ab" * 50, "units": 0}, ["--units", "at least 1", "0"]),

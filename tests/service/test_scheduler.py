@@ -1,0 +1,147 @@
+import queue
+import threading
+
+import pytest
+
+from service.generation.batch import Row
+from service.generation.scheduler import Closed, QueueFull, Scheduler
+from tests.service.conftest import FakeModel, expected_text
+
+
+class Gate(FakeModel):
+    """A model whose calls wait until they are let through, and say that they have begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.open = threading.Semaphore(0)
+
+    def advance(self, steps):
+        self.begun.put(int((steps.length > 0).sum()))
+        assert self.open.acquire(timeout=10)
+        return super().advance(steps)
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.symbols: queue.SimpleQueue = queue.SimpleQueue()
+        self.has_started = threading.Event()
+
+    def started(self) -> None:
+        self.has_started.set()
+
+    def sampled(self, symbols, logprobs) -> None:
+        self.symbols.put(symbols.tolist())
+
+    def failed(self, error: Exception) -> None:
+        self.symbols.put(error)
+
+    def read(self, length: int) -> list[int]:
+        symbols: list[int] = []
+        while len(symbols) < length:
+            symbols += self.symbols.get(timeout=10)
+        return symbols
+
+
+def row(length: int = 5, seed: int = 1) -> tuple[Row, Inbox]:
+    inbox, model = Inbox(), FakeModel()
+    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    return Row(model.text.encode(""), length=length, seed=seed, listener=inbox, **rule), inbox
+
+
+@pytest.fixture
+def scheduler():
+    schedulers: list[Scheduler] = []
+
+    def start(**settings) -> Scheduler:
+        schedulers.append(Scheduler(**{"engines": 1, "slots": 2, "queue": 1, "chunk": 4} | settings))
+        return schedulers[-1]
+
+    yield start
+    for started in schedulers:
+        started.close()
+
+
+def test_many_rows_on_several_engines_each_get_their_own_text(scheduler, model: FakeModel) -> None:
+    running = scheduler(engines=3, slots=4, queue=100)
+    inboxes = []
+    for seed in range(60):
+        submitted, inbox = row(length=20, seed=seed)
+        running.submit(model, submitted)
+        inboxes.append(inbox)
+    for seed, inbox in enumerate(inboxes):
+        assert model.text.decode(inbox.read(20)) == expected_text("", 20, seed)
+    assert running.waiting == 0
+
+
+def test_past_slots_and_queue_a_row_is_refused_and_a_cancelled_one_makes_room(scheduler) -> None:
+    model = Gate()
+    running = scheduler(slots=2, queue=1)
+    rows = [row()[0] for _ in range(4)]
+    running.submit(model, rows[0])
+    assert model.begun.get(timeout=10) == 1  # the engine is inside a call with one row; a slot and a place are free
+    running.submit(model, rows[1])
+    running.submit(model, rows[2])
+    with pytest.raises(QueueFull, match="1 streams run and 2 wait"):
+        running.submit(model, rows[3])
+    rows[1].cancelled = True
+    running.submit(model, rows[3])
+    model.open.release(1000)
+
+
+def test_engines_share_the_rows_evenly(scheduler) -> None:
+    model = Gate()
+    running = scheduler(engines=2, slots=8, queue=8)
+    pairs = [row(length=400) for _ in range(2)]
+    for submitted, _ in pairs:
+        running.submit(model, submitted)
+    # Two engines are inside a call with one row each, although either had room for both.
+    assert [model.begun.get(timeout=10), model.begun.get(timeout=10)] == [1, 1]
+    model.open.release(10_000)
+
+
+def test_a_row_joins_a_running_batch_between_two_calls(scheduler) -> None:
+    model = Gate()
+    running = scheduler(slots=4)
+    first, first_inbox = row(length=12, seed=1)
+    second, second_inbox = row(length=4, seed=2)
+    running.submit(model, first)
+    assert model.begun.get(timeout=10) == 1
+    running.submit(model, second)
+    assert not second_inbox.has_started.is_set()
+    model.open.release()
+    assert model.begun.get(timeout=10) == 2
+    model.open.release(1000)
+    assert model.text.decode(first_inbox.read(12)) == expected_text("", 12, 1)
+    assert model.text.decode(second_inbox.read(4)) == expected_text("", 4, 2)
+
+
+def test_a_batch_that_fails_tells_its_rows_and_the_engine_lives(scheduler, model: FakeModel) -> None:
+    running = scheduler()
+    model.fails = True
+    submitted, inbox = row()
+    running.submit(model, submitted)
+    assert isinstance(inbox.symbols.get(timeout=10), RuntimeError)
+    model.fails = False
+    submitted, inbox = row(seed=3)
+    running.submit(model, submitted)
+    assert model.text.decode(inbox.read(5)) == expected_text("", 5, 3)
+
+
+def test_close_fails_what_runs_and_refuses_what_comes(scheduler) -> None:
+    model = Gate()
+    running = scheduler(slots=1)
+    runs, runs_inbox = row(length=100)
+    waits, waits_inbox = row()
+    running.submit(model, runs)
+    model.begun.get(timeout=10)
+    running.submit(model, waits)
+    closing = threading.Thread(target=running.close)
+    closing.start()
+    model.open.release(1)
+    closing.join(timeout=10)
+    assert not closing.is_alive()
+    assert isinstance([runs_inbox.symbols.get(timeout=10) for _ in range(2)][-1], Closed)
+    assert isinstance(waits_inbox.symbols.get(timeout=10), Closed)
+    with pytest.raises(Closed):
+        running.submit(model, row()[0])
