@@ -1,7 +1,6 @@
 """Wiring, nothing else. gunicorn runs `service.app:create_app()`."""
 
 import atexit
-import functools
 import logging
 
 from flask import Flask
@@ -27,7 +26,7 @@ def create_app(config: Config | None = None) -> Flask:
     """The service as a WSGI application, its engines running and its default model loaded."""
     config = config or Config.from_env()
     configure_threads(config.engines)
-    store = Store(config.models, config.default_model, functools.partial(Model, max_rows=config.slots))
+    store = Store(config.models, config.default_model, Model)
     scheduler = Scheduler(engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk)
     atexit.register(scheduler.close)  # an engine inside TensorFlow must not outlive the interpreter
     app = Flask(__name__)

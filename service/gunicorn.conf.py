@@ -1,5 +1,6 @@
 """The server's settings, each with its reason. `python -m gunicorn --config service/gunicorn.conf.py`."""
 
+import logging
 import socket
 import sys
 from typing import Any
@@ -26,11 +27,14 @@ threads = charloom.engines * charloom.slots + charloom.queue + 32
 worker_connections = 2 * threads
 
 # gthread beats its heart beside the streams: this is for a worker that hangs, not for a long text.
+# Its control socket would be one more thing to guard.
+control_socket_disable = True
+
 timeout = 120
 graceful_timeout = 30
 
 accesslog = None
-loglevel = "info"
+logging.basicConfig(level="INFO", format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s")
 
 
 def on_starting(server: Any) -> None:

@@ -4,6 +4,7 @@ TensorFlow is imported when the first model loads: it takes seconds, and whoever
 reason does not pay them.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 from service.artifact.manifest import Manifest, ManifestError
 from service.artifact.text import RESERVED, TextCodec
 
+log = logging.getLogger(__name__)
+
 # The same weights on another processor round otherwise; damaged ones are off by far more.
 PROBE_TOLERANCE_NATS = 1e-3
 ROW_MULTIPLES = (1, 2, 4, 8, 16, 32)
-ROW_MULTIPLE_STEPS = 8
+ROWS_MEASURED = 64
+TEXTS_MEASURED = (8, 32)  # texts, characters
 
 
 class ModelError(Exception):
@@ -53,8 +57,8 @@ class Stepped:
 class Model:
     """A version that answers. Holds no state of any stream, so any number of threads may share it."""
 
-    def __init__(self, folder: Path, *, max_rows: int) -> None:
-        """Load a version folder, replay its probe, and measure `row_multiple` for batches of up to `max_rows`.
+    def __init__(self, folder: Path) -> None:
+        """Load a version folder, replay its probe, and measure `row_multiple`.
 
         Raises:
             ModelError: the version is broken, or not one that this service understands.
@@ -68,7 +72,10 @@ class Model:
         self.text = TextCodec(self.manifest)
         self._loaded, self._advance = _load(folder)
         self._replay_probe()
-        self.row_multiple = self._row_multiple(max_rows)
+        self.row_multiple = self._row_multiple()
+        log.info(
+            "Loaded %s %d; rows in multiples of %d.", self.manifest.name, self.manifest.version, self.row_multiple
+        )
 
     def advance(self, steps: Steps) -> Stepped:
         """One call of the artifact's `advance`."""
@@ -79,38 +86,42 @@ class Model:
         """[S, N, H] of zeros: nothing came before."""
         return np.zeros((self.manifest.state_tensors, rows, self.manifest.units), np.float32)
 
-    def _row_multiple(self, max_rows: int) -> int:
+    def _row_multiple(self) -> int:
         """The number that a batch's rows must be a multiple of for a row's bits not to depend on its neighbours.
 
         A matrix product computes rows in tiles, and rounds otherwise in a tile that is not full. The tile's size is
-        the processor's and the library's, so it is measured: the smallest multiple at which all rows of all batches
-        get the same bits.
+        the processor's and the library's, so it is measured: the smallest multiple at which some texts get the same
+        bits alone and in every place of every batch.
         """
-        symbols = np.array(self.manifest.probe.symbols[:ROW_MULTIPLE_STEPS], np.int32)
+        generator = np.random.Generator(np.random.PCG64(0))
+        texts = generator.integers(1, self.manifest.symbols, TEXTS_MEASURED)
         for multiple in ROW_MULTIPLES:
-            alone = self._follow(symbols, multiple)[0]
-            batches = range(multiple, max_rows + multiple, multiple)
-            if all((self._follow(symbols, rows) == alone).all() for rows in batches):
+            alone = np.concatenate([self._logprobs(np.repeat([text], multiple, axis=0))[:1] for text in texts])
+            for rows in range(multiple, ROWS_MEASURED + 1, multiple):
+                places = np.arange(rows) % len(texts)
+                if (self._logprobs(texts[places]) != alone[places]).any():
+                    break
+            else:
                 return multiple
-        return max_rows
+        return ROWS_MEASURED
 
-    def _follow(self, symbols: NDArray[np.int32], rows: int) -> NDArray[np.float32]:
-        """Logprobs [N, K] of N cold rows that follow `symbols`."""
-        return self.advance(self._same_rows(symbols, rows, len(symbols), np.zeros(len(symbols)))).logprobs
+    def _logprobs(self, symbols: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logprobs [N, K] of cold rows that follow `symbols`."""
+        rows, steps = symbols.shape
+        return self.advance(self._cold_steps(symbols, np.full(rows, steps), np.zeros((rows, steps)))).logprobs
 
-    def _same_rows(self, given: Any, rows: int, given_length: int, uniforms: Any) -> Steps:
-        def column(value: float, dtype: Any) -> Any:
-            return np.full(rows, value, dtype)
-
+    def _cold_steps(self, given: Any, given_length: Any, uniforms: Any) -> Steps:
+        """Inputs for rows that begin cold, follow `given` [N, K] as far as it goes, and sample without any filter."""
+        rows, steps = given.shape
         return Steps(
-            previous=column(RESERVED, np.int32),
-            given=np.tile(np.asarray(given, np.int32), (rows, 1)),
-            given_length=column(given_length, np.int32),
-            length=column(len(given), np.int32),
-            uniforms=np.tile(np.asarray(uniforms, np.float32), (rows, 1)),
-            temperature=column(1, np.float32),
-            top_k=column(0, np.int32),
-            top_p=column(1, np.float32),
+            previous=np.full(rows, RESERVED, np.int32),
+            given=given.astype(np.int32),
+            given_length=np.asarray(given_length, np.int32),
+            length=np.full(rows, steps, np.int32),
+            uniforms=uniforms.astype(np.float32),
+            temperature=np.ones(rows, np.float32),
+            top_k=np.zeros(rows, np.int32),
+            top_p=np.ones(rows, np.float32),
             bias=np.zeros((rows, self.manifest.symbols), np.float32),
             state=self.cold_state(rows),
         )
@@ -118,12 +129,12 @@ class Model:
     def _replay_probe(self) -> None:
         probe = self.manifest.probe
         prompt = self.text.encode(probe.prompt)
-        sampled = len(probe.symbols) - len(prompt)
+        sampled = max(0, len(probe.symbols) - len(prompt))
         generator = np.random.Generator(np.random.PCG64(probe.seed))
-        uniforms = np.concatenate([np.zeros(len(prompt)), generator.random(sampled, dtype=np.float32)])
-        given = np.concatenate([prompt, np.zeros(sampled)])
+        uniforms = np.pad(generator.random(sampled, dtype=np.float32), (len(prompt), 0))
+        given = np.pad(prompt, (0, sampled))
         try:
-            found = self.advance(self._same_rows(given, 1, len(prompt), uniforms))
+            found = self.advance(self._cold_steps(given[None], [len(prompt)], uniforms[None]))
         except Exception as error:
             raise ModelError(f"its probe fails: {error}") from error
         if tuple(found.symbols[0]) != probe.symbols or not np.allclose(

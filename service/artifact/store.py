@@ -71,7 +71,7 @@ class Store:
             NoModel: nothing was named and the store has nothing whole.
             NotFound: what was named is not there, or was refused.
         """
-        wanted = name or self.default_name()
+        wanted = self.default_name() if name is None else name
         if version is not None:
             return self._get(wanted, version)
         for number in reversed(self._version_numbers(wanted)):
@@ -123,7 +123,6 @@ class Store:
             return
         try:
             self._models[name, version] = self._load(self._folder / name / str(version))
-            log.info("Loaded %s %d.", name, version)
         except ModelError as error:
             self._refusals[name, version] = str(error)
             log.error("%s", _refusal(name, version, str(error)))

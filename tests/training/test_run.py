@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import training, write_corpus
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.vocabulary import Vocabulary
@@ -22,20 +23,7 @@ TINY = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "1
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """2400 characters that a small network can learn something of."""
-    generator = random.Random(5)
-    words = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
-    path = tmp_path / "corpus.txt"
-    path.write_text("".join(generator.choice(words) for _ in range(600)))
-    return path
-
-
-def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "training", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0 or not check, result.stderr
-    return result
+    return write_corpus(tmp_path / "corpus.txt")
 
 
 def manifest(version: Path) -> dict:

@@ -1,0 +1,156 @@
+"""What training publishes is what the service and models/README.md say it is."""
+
+import json
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.artifact.model import Model, ModelError
+from tests.conftest import Server, training
+
+FIELDS = {
+    "format": int,
+    "name": str,
+    "version": int,
+    "created": str,
+    "unit": str,
+    "normalization": str,
+    "vocabulary": list,
+    "cell": str,
+    "layers": int,
+    "units": int,
+    "parameters": int,
+    "dtype": str,
+    "tensorflow": str,
+    "charloom": str,
+    "corpus": dict,
+    "config": dict,
+    "seed": int,
+    "metrics": dict,
+    "parent": type(None),
+    "git_commit": (str, type(None)),
+    "probe": dict,
+}
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    """A version to break."""
+    return Path(shutil.copytree(tiny / "models/tiny/1", tmp_path / "tiny/1"))
+
+
+def manifest_of(version: Path) -> dict:
+    return json.loads((version / "assets.extra/manifest.json").read_text())
+
+
+def test_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
+    manifest = manifest_of(tiny / "models/tiny/1")
+    assert set(manifest) == set(FIELDS)
+    for name, kind in FIELDS.items():
+        assert isinstance(manifest[name], kind), name
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest["created"])
+    assert manifest["vocabulary"][0] is None
+    (file,) = manifest["corpus"]["files"]
+    assert (file["path"], file["bytes"]) == ("corpus.txt", (tiny / "corpus.txt").stat().st_size)
+    ranges = manifest["corpus"]["split"]
+    assert ranges["train"][1] == ranges["validation"][0]
+    assert ranges["test"][1] == manifest["corpus"]["characters"]
+    for part in ("validation", "test"):
+        metrics = manifest["metrics"][part]
+        assert metrics["characters"] == ranges[part][1] - ranges[part][0]
+        assert metrics["bits_per_char"] == pytest.approx(metrics["nats_per_char"] / np.log(2))
+
+
+def test_history_has_a_line_for_each_evaluation(tiny: Path) -> None:
+    lines = (tiny / "models/tiny/1/assets.extra/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_a_version_is_readable_by_whoever_serves_it(tiny: Path) -> None:
+    version = tiny / "models/tiny/1"
+    assert version.stat().st_mode & stat.S_IROTH
+    assert [child.name for child in version.parent.iterdir()] == ["1"]  # nothing was left aside
+
+
+def test_the_service_takes_what_training_publishes(tiny: Path) -> None:
+    model = Model(tiny / "models/tiny/1")
+    assert model.row_multiple in (1, 2, 4, 8, 16, 32)
+
+
+def damage_weights(version: Path) -> None:
+    """Swap two parts of the file: its length stays, its numbers do not."""
+    path = next((version / "variables").glob("*.data-*"))
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2
+    path.write_bytes(bytes(content[half:] + content[:half]))
+
+
+def change_manifest(**changes):
+    def change(version: Path) -> None:
+        path = version / "assets.extra/manifest.json"
+        path.write_text(json.dumps(manifest_of(version) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda version: (version / "saved_model.pb").unlink(), "cannot load it"),
+        (lambda version: (version / "saved_model.pb").write_bytes(b"not a graph"), "cannot load it"),
+        (lambda version: shutil.rmtree(version / "variables"), "cannot load it"),
+        (damage_weights, "probe|cannot load it"),
+        (lambda version: shutil.rmtree(version / "assets.extra"), "no assets.extra/manifest.json"),
+        (change_manifest(version=7), "says that it is tiny 7"),
+        (change_manifest(unit="word"), "unit 'word'"),
+        (change_manifest(vocabulary=[None, *"abcdefgh"]), "probe"),
+        (change_manifest(probe={"prompt": "the", "seed": 1, "symbols": [1, 2, 3], "logprobs": [0, 0, 0]}), "probe"),
+    ],
+    ids=[
+        "no graph", "no graph inside", "no weights", "weights in disorder", "no manifest",
+        "another's manifest", "unknown unit", "another vocabulary", "another probe",
+    ],
+)  # fmt: skip
+def test_a_broken_version_is_refused_before_it_serves(copy: Path, damage, words: str) -> None:
+    damage(copy)
+    with pytest.raises(ModelError, match=words):
+        Model(copy)
+
+
+def test_the_command_line_and_the_service_write_the_same_text(tiny: Path, server: Server) -> None:
+    wanted = {"prompt": "the c", "temperature": 0.7, "length": 120, "seed": 11}
+    served = server.generate(**wanted)
+    flags = [item for name, value in wanted.items() for item in (f"--{name}", str(value))]
+    printed = training("sample", "tiny", *flags, cwd=tiny)
+    assert printed.stdout == wanted["prompt"] + served["text"] + "\n"
+    assert "seed 11" in printed.stderr
+
+
+def test_evaluate_prints_the_number_of_the_manifest(tiny: Path) -> None:
+    metrics = manifest_of(tiny / "models/tiny/1")["metrics"]
+    printed = training("evaluate", "tiny", "--corpus", "corpus.txt", cwd=tiny).stdout.splitlines()
+    for line, part in zip(printed, ("validation", "test"), strict=True):
+        assert f"tiny 1, {part}: {metrics[part]['nats_per_char']:.4f} nats/char" in line
+
+
+def test_evaluate_reads_the_whole_of_another_text(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("the cat ran on XYZ")
+    printed = training("evaluate", "tiny", "--corpus", str(tmp_path / "other.txt"), cwd=tiny).stdout
+    assert "text:" in printed
+    assert "18 characters, 3 unknown" in printed
+
+
+def test_the_next_training_publishes_the_next_version(tiny: Path, tmp_path: Path) -> None:
+    size = ["--layers", "1", "--units", "4", "--embedding", "2", "--batch-size", "4", "--window", "20"]
+    arguments = ["train", "--name", "tale", "--corpus", str(tiny / "corpus.txt"), *size, "--epochs", "1"]
+    training(*arguments, cwd=tmp_path)
+    again = training(*arguments, cwd=tmp_path)
+    assert "Published models/tale/2" in again.stdout
+    assert manifest_of(tmp_path / "models/tale/2")["version"] == 2
+    finished = training("train", "--name", "tale", "--resume", cwd=tmp_path, check=False)
+    assert finished.returncode == 1
+    assert "nothing to resume" in finished.stderr

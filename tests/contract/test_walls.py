@@ -1,0 +1,38 @@
+"""The two wings meet in the artifact only, and each can live without the other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from service.artifact.manifest import Manifest
+from service.artifact.text import TextCodec
+from tests.conftest import ROOT
+from training.data.vocabulary import Vocabulary
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"{statement}; import sys; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(result.stdout.split())
+
+
+def test_the_service_knows_neither_training_nor_keras() -> None:
+    assert not modules_after("import service.app") & {"training", "keras", "tensorflow"}
+
+
+def test_training_knows_neither_the_service_nor_flask() -> None:
+    statement = "import training.commands, training.learning.run, training.release.publish"
+    assert not modules_after(statement) & {"service", "flask", "gunicorn"}
+
+
+def test_both_wings_read_the_same_vocabulary(tiny: Path) -> None:
+    path = tiny / "models/tiny/1/assets.extra/manifest.json"
+    ours = TextCodec(Manifest.read(path))
+    theirs = Vocabulary.from_json(json.loads(path.read_text())["vocabulary"])
+    text = "the mat.\nZ\u0301é\U0001f600 \x00end"
+    np.testing.assert_array_equal(ours.encode(text), theirs.encode(text))
+    known = [id_ for id_ in theirs.encode(text).tolist() if id_]
+    assert ours.decode(known) == theirs.decode(known)

@@ -1,0 +1,222 @@
+"""Errors, catalogue, probes, keys, limits, the store's accidents and the end of the process, on a real gunicorn."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, Server
+
+JSON = {"Content-Type": "application/json"}
+
+
+def error_of(response: tuple[int, Any, bytes], status: int) -> dict[str, Any]:
+    assert response[0] == status, response
+    body = json.loads(response[2])
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["message", "type", "param", "code"]
+    return body["error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"temperature": 5.1}, "temperature", ["less than or equal to 5", "5.1"]),
+        ({"temperature": -1}, "temperature", ["greater than or equal to 0", "-1"]),
+        ({"temperature": "hot"}, "temperature", ["number", "'hot'"]),
+        ({"length": 0}, "length", ["greater than or equal to 1", "0"]),
+        ({"length": 100_001}, "length", ["at most 100000", "100001"]),
+        ({"length": 1.5}, "length", ["integer", "1.5"]),
+        ({"length": True}, "length", ["integer", "True"]),
+        ({"prompt": "x" * 100_001}, "prompt", ["at most 100000 characters", "100001"]),
+        ({"prompt": None}, "prompt", ["string", "None"]),
+        ({"top_k": -1}, "top_k", ["-1"]),
+        ({"top_p": 0}, "top_p", ["greater than 0"]),
+        ({"top_p": 1.01}, "top_p", ["1.01"]),
+        ({"seed": 2**63}, "seed", [str(2**63 - 1), str(2**63)]),
+        ({"seed": -1}, "seed", ["-1"]),
+        ({"stop": "word"}, "stop", ["array", "'word'"]),
+        ({"stop": ["a"] * 5}, "stop", ["at most 4"]),
+        ({"stop": ["fine", ""]}, "stop.1", ["at least 1 character"]),
+        ({"stop": ["x" * 257]}, "stop.0", ["at most 256"]),
+        ({"stream": "yes"}, "stream", ["boolean", "'yes'"]),
+        ({"temprature": 1}, "temprature", ["not a field"]),
+        ({"version": 0}, "version", ["greater than or equal to 1"]),
+        ([], None, ["The body", "[]"]),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_field_that_is_wrong_is_named_with_its_limit_and_value(server: Server, fields, param, words) -> None:
+    error = error_of(server.request("POST", "/generate", fields), 422)
+    assert error["param"] == param
+    assert error["type"] == "invalid_request_error"
+    for word in words:
+        assert word in error["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"prompt": "\xe9"}', b"[" * 100_000, b'{"prompt": "\\ud800"}']
+)
+def test_what_is_not_json_is_400(server: Server, body: bytes) -> None:
+    assert "not JSON" in error_of(server.request("POST", "/generate", body), 400)["message"]
+
+
+def test_nan_is_no_temperature(server: Server) -> None:
+    assert error_of(server.request("POST", "/generate", b'{"temperature": NaN}'), 422)["param"] == "temperature"
+
+
+def test_other_content_types_are_415(server: Server) -> None:
+    error = error_of(server.request("POST", "/generate", b"{}", {"Content-Type": "text/plain"}), 415)
+    assert "application/json" in error["message"]
+    assert "text/plain" in error["message"]
+
+
+def test_a_body_over_the_limit_is_413_and_names_it(server: Server) -> None:
+    limit = 12 * 100_000 + 64 * 1024
+    error = error_of(server.request("POST", "/generate", b" " * (limit + 1)), 413)
+    assert f"{limit:,}" in error["message"]
+    assert f"{limit + 1:,}" in error["message"]
+    assert server.request("POST", "/generate", b'{"length": 1}' + b" " * (limit - 13))[0] == 200
+
+
+def test_unknown_places_and_methods_are_json_errors_too(server: Server) -> None:
+    error_of(server.request("GET", "/nowhere"), 404)
+    response = server.request("GET", "/generate")
+    error_of(response, 405)
+    assert "POST" in response[1]["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"), [({"model": "nobody"}, "model"), ({"model": "../tiny"}, "model"), ({"version": 9}, "version")]
+)
+def test_no_such_model_or_version_is_404(server: Server, fields, param) -> None:
+    assert error_of(server.request("POST", "/generate", fields), 404)["param"] == param
+
+
+def test_catalogue_shows_models_versions_manifest_and_history(server: Server) -> None:
+    def get(path: str) -> Any:
+        status, _, body = server.request("GET", path)
+        assert status == 200
+        return json.loads(body)
+
+    summary = {"name": "tiny", "served": 1, "versions": [{"version": 1, "loaded": True, "refused": None}]}
+    assert get("/models") == {"default": "tiny", "models": [summary]}
+    assert get("/models/tiny") == summary
+    version = get("/models/tiny/1")
+    assert version["manifest"]["cell"] == "lstm"
+    assert "vocabulary" not in version["manifest"]
+    assert [line["epoch"] for line in version["history"]] == [1, 2, 3, 4]
+    for path in ("/models/nobody", "/models/tiny/2", "/models/nobody/1", "/models/%2e%2e/1"):
+        error_of(server.request("GET", path), 404)
+
+
+def test_probes(server: Server) -> None:
+    assert json.loads(server.request("GET", "/livez")[2]) == {"status": "alive"}
+    ready = json.loads(server.request("GET", "/readyz")[2])
+    assert ready == {"status": "ready", "model": "tiny", "version": 1, "refused": []}
+
+
+def test_past_slots_and_queue_is_429_before_any_stream_is_touched(serve, tiny: Path) -> None:
+    server = serve(tiny / "models", engines=1, slots=2, queue=1)
+
+    def ask(seed: int) -> tuple[int, Any, bytes]:
+        return server.request("POST", "/generate", {"length": 20_000, "seed": seed, "stream": False})
+
+    with ThreadPoolExecutor(12) as pool:
+        responses = list(pool.map(ask, range(12)))
+    refused = [response for response in responses if response[0] != 200]
+    assert refused
+    for response in refused:
+        error = error_of(response, 429)
+        assert error["code"] == "queue_full"
+        assert int(response[1]["Retry-After"]) >= 1
+    finished = [json.loads(body) for status, _, body in responses if status == 200]
+    assert len(finished) >= 3
+    assert all(len(result["text"]) == 20_000 for result in finished)
+
+
+def test_with_keys_only_their_holders_may_ask(serve, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("first-key\nsecond-kéy\n", encoding="utf-8")
+    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys")
+    assert server.request("GET", "/readyz")[0] == 200
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-key"}):
+        error = error_of(server.request("GET", "/models", headers=headers), 401)
+        assert error["type"] == "authentication_error"
+        assert "first-key" not in error["message"]
+    assert server.request("GET", "/models", headers={"Authorization": "Bearer first-key"})[0] == 200
+
+
+def test_a_rate_limit_holds_for_each_client(serve, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("a\nb\n")
+    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys", rate_limit="3/hour")
+    statuses = [server.request("GET", "/models", headers={"Authorization": "Bearer a"})[0] for _ in range(3)]
+    assert statuses == [200] * 3
+    response = server.request("GET", "/models", headers={"Authorization": "Bearer a"})
+    assert error_of(response, 429)["code"] == "rate_limit_exceeded"
+    assert 0 < int(response[1]["Retry-After"]) <= 3600
+    assert server.request("GET", "/models", headers={"Authorization": "Bearer b"})[0] == 200
+    assert server.request("GET", "/livez")[0] == 200
+
+
+def test_a_broken_newest_version_is_refused_and_the_one_before_serves(serve, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny / "models", tmp_path / "models")
+    shutil.copytree(tiny / "models/tiny/1", tmp_path / "models/tiny/2")  # its manifest says that it is version 1
+    server = serve(tmp_path / "models", engines=1)
+    assert server.generate(length=1)["version"] == 1
+    reason = "Version 2 of model 'tiny' is refused: its manifest says that it is tiny 1."
+    assert json.loads(server.request("GET", "/readyz")[2])["refused"] == [reason]
+    assert json.loads(server.request("GET", "/models/tiny")[2])["versions"][1]["refused"]
+    assert reason in server.log()
+
+
+def test_an_empty_store_starts_and_says_so_until_a_model_comes(serve, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    server = serve(tmp_path / "models", engines=1)
+    assert "no model" in error_of(server.request("GET", "/readyz"), 503)["message"]
+    assert "no model" in error_of(server.request("POST", "/generate", {}), 503)["message"]
+    assert json.loads(server.request("GET", "/models")[2]) == {"default": None, "models": []}
+    shutil.copytree(tiny / "models/tiny", tmp_path / "models/.tiny")
+    (tmp_path / "models/.tiny").rename(tmp_path / "models/tiny")
+    assert server.generate(length=1)["version"] == 1
+
+
+def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_start_that_cannot_be_says_why_in_one_sentence(tmp_path: Path) -> None:
+    result = start(CHARLOOM_MODELS=str(tmp_path / "absent"))
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines()[-1].startswith("Charloom cannot start: CHARLOOM_MODELS names")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_said_in_one_sentence(tiny: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = start(CHARLOOM_MODELS=str(tiny / "models"), PORT=port)
+    assert result.returncode != 0
+    assert f"port {port} cannot be used" in result.stderr.strip().splitlines()[-1]
+
+
+def test_sigterm_ends_the_process_cleanly(serve, tiny: Path) -> None:
+    server = serve(tiny / "models")
+    server.generate(length=10)
+    assert server.stop() == 0
+    assert "Traceback" not in server.log()
