@@ -27,11 +27,11 @@ threads = charloom.engines * charloom.slots + charloom.queue + 32
 worker_connections = 2 * threads
 
 # gthread beats its heart beside the streams: this is for a worker that hangs, not for a long text.
-# Its control socket would be one more thing to guard.
-control_socket_disable = True
-
 timeout = 120
 graceful_timeout = 30
+
+# One more thing to guard, and nobody asked for it.
+control_socket_disable = True
 
 accesslog = None
 logging.basicConfig(level="INFO", format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s")

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -120,7 +121,8 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
 @models_option
 def sample(name: str, prompt: str, temperature: float, length: int, seed: int | None, models: Path) -> None:
     """Write text to the terminal, from the newest version of a published model."""
-    from training.release.published import PublishedModel, newest_version
+    with _quietly():
+        from training.release.published import PublishedModel, newest_version
 
     model = PublishedModel(newest_version(models, name))
     seed = int.from_bytes(os.urandom(7)) if seed is None else seed
@@ -142,8 +144,9 @@ def evaluate(name: str, corpus: tuple[Path, ...], encoding: str, models: Path) -
 
     Of the corpus that the model was trained on, only the parts that it did not learn from are read.
     """
-    from training.learning.evaluate import evaluate as measure
-    from training.release.published import PublishedModel, newest_version
+    with _quietly():
+        from training.learning.evaluate import evaluate as measure
+        from training.release.published import PublishedModel, newest_version
 
     text = read_corpus(corpus, encoding=encoding)
     model = PublishedModel(newest_version(models, name))
@@ -187,10 +190,11 @@ def _resumed(context: click.Context, folder: Path) -> Plan:
 
 
 def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path, resume: bool) -> None:
-    from training.learning.run import Diverged, TrainingRun
-    from training.learning.run import train as take_to_the_end
-    from training.learning.step import use_one_core_per_replica
-    from training.release.publish import ExportDiffers, Release, publish
+    with _quietly():
+        from training.learning.run import Diverged, TrainingRun
+        from training.learning.run import train as take_to_the_end
+        from training.learning.step import use_one_core_per_replica
+        from training.release.publish import ExportDiffers, Release, publish
 
     use_one_core_per_replica()
     vocabulary = Vocabulary.of(corpus.text)
@@ -218,6 +222,27 @@ def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path,
         raise InputError(str(error)) from error
     Plan(plan.config, plan.corpus, plan.encoding, plan.fingerprints, str(place)).save(folder)
     click.echo(f"Published {place}. Try: python -m training sample {name} --prompt 'The '")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Hold back what TensorFlow writes to stderr while it is imported: it greets before it reads any setting.
+
+    It writes from C++, so the file descriptor itself is turned aside; what it wrote is shown if the import fails.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as aside:
+        terminal = os.dup(2)
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(terminal, aside.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 @contextmanager

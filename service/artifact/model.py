@@ -73,9 +73,7 @@ class Model:
         self._loaded, self._advance = _load(folder)
         self._replay_probe()
         self.row_multiple = self._row_multiple()
-        log.info(
-            "Loaded %s %d; rows in multiples of %d.", self.manifest.name, self.manifest.version, self.row_multiple
-        )
+        log.info("Loaded %s %d; rows in multiples of %d.", self.manifest.name, self.manifest.version, self.row_multiple)
 
     def advance(self, steps: Steps) -> Stepped:
         """One call of the artifact's `advance`."""

@@ -46,10 +46,10 @@ def build_network(config: TrainConfig, symbols: int, *, dtype: str = "float32") 
     keras.utils.set_random_seed(config.seed % 2**32)
     ids = keras.Input((None,), dtype="int32", name="ids")
     state = keras.Input(batch_shape=(2 * config.layers, None, config.units), dtype=dtype, name="state")
-    x = keras.ops.transpose(ids)  # time-major from here on: a step is a row
     # Keras' own initial embedding is so small that the gates see nothing of the text for epochs.
     spread = keras.initializers.RandomNormal(stddev=1.0)
-    x = keras.layers.Embedding(symbols, config.embedding, spread, dtype=dtype, name="embedding")(x)
+    x = keras.layers.Embedding(symbols, config.embedding, spread, dtype=dtype, name="embedding")(ids)
+    x = keras.ops.transpose(x, (1, 0, 2))  # time-major from here on: a step is a row
     new_state = []
     for layer in range(config.layers):
         lstm = LSTM(config.units, weight_dropout=config.weight_dropout, dtype=dtype, name=f"lstm_{layer}")

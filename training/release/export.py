@@ -69,7 +69,6 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         state: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         steps = tf.shape(given)[1]
-        given, uniforms = tf.transpose(given), tf.transpose(uniforms)  # [K, N]: a step is a row
         bias += self._never_sampled
 
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logprobs: Any) -> Any:
@@ -78,8 +77,10 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
             follows, active = t < given_length, t < length
             symbol = tf.cond(
                 tf.reduce_all(follows | ~active),
-                lambda: given[t],
-                lambda: tf.where(follows, given[t], sample(logits + bias, uniforms[t], temperature, top_k, top_p)),
+                lambda: given[:, t],
+                lambda: tf.where(
+                    follows, given[:, t], sample(logits + bias, uniforms[:, t], temperature, top_k, top_p)
+                ),
             )
             symbol = tf.where(active, symbol, RESERVED)
             logprob = tf.where(active, -_losses(logits, symbol), 0.0)
@@ -98,7 +99,8 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
             (0, previous, tuple(tf.unstack(state)), _outputs(tf.int32, steps), _outputs(tf.float32, steps)),
         )
         return {
-            "symbols": tf.transpose(symbols.stack()),
+            # As floats, bit by bit: TensorFlow complains on stderr of every transposition of whole numbers.
+            "symbols": tf.bitcast(tf.transpose(tf.bitcast(symbols.stack(), tf.float32)), tf.int32),
             "logprobs": tf.transpose(logprobs.stack()),
             "previous": previous,
             "state": tf.stack(layers),
@@ -106,7 +108,6 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
 
     def _inspect(self, symbols: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, steps = tf.shape(symbols)[0], tf.shape(symbols)[1]
-        by_step = tf.transpose(symbols)  # [T, N]
         # A row whose state is zero has seen nothing: it first reads the symbol that stands for that.
         cold = tf.reduce_all(state == 0, axis=[0, 2])[:, None]
         _, begun = self._step(tf.fill([rows], RESERVED), tuple(tf.unstack(tf.zeros_like(state))))
@@ -114,7 +115,7 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
 
         def step(t: tf.Tensor, layers: Layers, tops: Any, cells: Any) -> Any:
             tops = tops.write(t, layers[-2])  # the top h before symbol t: what the guess is made from
-            _, layers = self._step(by_step[t], layers)
+            _, layers = self._step(symbols[:, t], layers)
             return t + 1, layers, tops, cells.write(t, tf.tanh(tf.stack(layers[1::2], axis=1)))
 
         _, layers, tops, cells = tf.while_loop(
