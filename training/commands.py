@@ -213,10 +213,9 @@ def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path,
         with _stop_on_signal() as should_stop:
             finished = take_to_the_end(run, should_stop)
         if not finished:
-            raise InputError(
-                f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. "
-                f"Go on with: python -m training train --name {name} --resume"
-            )
+            click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
+            click.echo(f"python -m training train --name {name} --resume", err=True)
+            sys.exit(1)
         place = publish(Release(name, run.result(), plan.config, corpus, vocabulary), models)
     except (Diverged, ExportDiffers) as error:
         raise InputError(str(error)) from error
