@@ -56,9 +56,7 @@ class Server:
     """gunicorn with the service, on a free port of this machine."""
 
     def __init__(self, models: Path, **settings: object) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = self.free_port()
         variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
         self._log = Path(models).parent / f"server-{self.port}.log"
         with self._log.open("w") as log:
@@ -74,6 +72,13 @@ class Server:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)  # between two looks, not for luck
+
+    @staticmethod
+    def free_port() -> int:
+        """A port that nobody uses just now."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
 
     def log(self) -> str:
         return self._log.read_text()

@@ -1,0 +1,107 @@
+"""The README's commands, as written, in a fresh copy of the project."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, SECONDS_TO_START, Server, write_corpus
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = [command for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for command in block.splitlines()]
+INLINE = [command for command in re.findall(r"`([^`\n]+)`", README) if command.startswith((".venv/bin/", "make "))]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tracked files, with this environment as its `.venv` so that nothing is downloaded."""
+    folder = tmp_path_factory.mktemp("clone")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+def run(command: str, clone: Path, **environment: str) -> str:
+    result = subprocess.run(
+        command, shell=True, cwd=clone, env=os.environ | environment, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, (command, result.stdout, result.stderr)
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def port(clone: Path) -> Iterator[int]:
+    """`make serve`, running."""
+    port = Server.free_port()
+    process = subprocess.Popen(
+        ["make", "serve"],
+        cwd=clone,
+        env=os.environ | {"PORT": str(port)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + SECONDS_TO_START
+    while subprocess.run(["curl", "-sf", f"localhost:{port}/readyz"], stdout=subprocess.DEVNULL).returncode:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # between two looks, not for luck
+    yield port
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=60)
+
+
+def test_the_readme_has_the_commands_that_are_run_here() -> None:
+    assert [command.partition(" ")[0] for command in BLOCKS] == ["make", "curl", "make", ".venv/bin/python", "make"]
+    assert [BLOCKS[0], BLOCKS[4]] == ["make serve", "make test"]
+    assert INLINE == [
+        ".venv/bin/python -m training train --name mine --resume",
+        ".venv/bin/python -m training train --help",
+        "make bench",
+    ]
+
+
+def test_curl_types_a_scene(clone: Path, port: int) -> None:
+    scene = run(BLOCKS[1].replace("localhost:8000", f"localhost:{port}"), clone)
+    assert len(scene) == 300
+
+
+def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, port: int) -> None:
+    texts = clone / "path" / "to" / "texts"
+    texts.mkdir(parents=True)
+    write_corpus(texts / "one.txt", words=3000)
+    process = subprocess.Popen(
+        BLOCKS[2], shell=True, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            os.killpg(process.pid, signal.SIGINT)  # as the terminal does for Ctrl-C
+            break
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert INLINE[0].removeprefix(".venv/bin/") in errors
+    run(INLINE[0], clone)
+    assert (clone / "models/mine/1/saved_model.pb").exists()
+    assert run(BLOCKS[3], clone).startswith("The ")
+    # The running service has it too.
+    status = f"curl -sf localhost:{port}/generate -H 'Content-Type: application/json' -d "
+    assert '"version": 1' in run(status + '\'{"model": "mine", "length": 5}\'', clone)
+
+
+def test_help_names_every_flag_with_its_default(clone: Path) -> None:
+    assert "--weight-dropout" in run(INLINE[1], clone)
+    assert "pytest" in run("make --dry-run test", clone)
+    assert "bench.serve" in run("make --dry-run bench", clone)
