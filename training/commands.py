@@ -32,7 +32,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     try:
         cli(prog_name="python -m training")
-    except InputError as error:
+    except (InputError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -171,7 +171,10 @@ def _planned(folder: Path, options: dict[str, Any]) -> Plan:
         raise click.UsageError("Missing option '--corpus': the text to learn from.")
     if (folder / "run.json").exists() and not options["restart"] and Plan.load(folder).published is None:
         raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
-    config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
+    try:
+        config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
     paths = tuple(str(path.absolute()) for path in options["corpus"])
     return Plan(config, corpus=paths, encoding=options["encoding"], fingerprints=())
 
