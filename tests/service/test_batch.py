@@ -92,6 +92,16 @@ def test_rows_are_padded_to_the_models_multiple_and_padding_takes_no_step() -> N
     assert model.calls[0].given.shape == (8, 2)
 
 
+def test_where_a_row_has_left_the_padding_takes_no_step() -> None:
+    model = FakeModel(row_multiple=4)
+    batch = Batch(model, slots=4, chunk=2)
+    for seed in range(4):
+        batch.join(row(model, seed=seed, length=2 if seed else 4)[0])
+    batch.step()
+    batch.step()
+    assert model.calls[1].length.tolist() == [2, 0, 0, 0]
+
+
 def test_a_call_takes_no_more_steps_than_any_row_needs(model: FakeModel) -> None:
     batch = Batch(model, slots=4, chunk=16)
     batch.join(row(model, "abc", length=2)[0])

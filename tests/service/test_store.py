@@ -77,7 +77,7 @@ def test_names_that_are_no_versions_are_ignored(tmp_path: Path, loader: Loader) 
 
 @pytest.mark.parametrize("name", ["nobody", "..", "../a", "a/1", "", "A", "x" * 65])
 def test_what_is_not_there_is_not_found(tmp_path: Path, loader: Loader, name: str) -> None:
-    publish(tmp_path, "models/a/1")
+    publish(tmp_path, "models/a/1", "models/A/1", "a/1", "1")  # the last two lie outside
     store = Store(tmp_path / "models", "a", loader)
     with pytest.raises(NotFound):
         store.versions(name)

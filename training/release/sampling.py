@@ -20,7 +20,7 @@ def sample(
     probabilities = tf.where(greedy[:, None], tf.cast(best, tf.float32), tf.nn.softmax(scaled))
     kept = tf.cond(
         tf.reduce_any((top_k > 0) | (top_p < 1.0)),
-        lambda: tf.where(_most_likely(probabilities, top_k, top_p) | greedy[:, None], probabilities, 0.0),
+        lambda: tf.where(_most_likely(probabilities, top_k, top_p), probabilities, 0.0),
         lambda: probabilities,
     )
     cumulative = tf.cumsum(kept, axis=1)
