@@ -11,7 +11,7 @@ from service.artifact.model import Model
 from service.artifact.store import Store
 from service.config import Config
 from service.generation.scheduler import Scheduler
-from service.generation.stream import Request, Stream
+from service.generation.stream import Request, Result, Stream
 from service.http.errors import as_api_error
 from service.http.schemas import GenerateBody, read_body
 from service.http.wire import Form, form_for, is_gone
@@ -36,7 +36,7 @@ def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
             seed=secrets.randbits(53) if body.seed is None else body.seed,
             stop=tuple(body.stop),
         )
-        stream = Stream(model, generation, scheduler)  # from here on whoever leaves closes it
+        stream = Stream(model, generation, scheduler)
         headers = {
             "X-Model": model.manifest.name,
             "X-Model-Version": str(model.manifest.version),
@@ -47,26 +47,27 @@ def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
         if body.stream:
             form = form_for(request.accept_mimetypes)
             events = _events(stream, form, model, generation.seed, request.environ)
-            return Response(events, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
-        result = _whole(stream, model, generation.seed, request.environ)
-        return jsonify(result), headers
+            response = Response(events, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
+            # The server closes the response however it ends, even if it never asked for the first event.
+            response.call_on_close(stream.close)
+            return response
+        return jsonify(_whole(stream, model, generation.seed, request.environ)), headers
 
     return routes
 
 
 def _events(stream: Stream, form: Form, model: Model, seed: int, environ: dict[str, Any]) -> Iterator[bytes]:
-    """The body of a streamed answer. Closing the iterator, as the server does when a client leaves, frees the row."""
+    """The body of a streamed answer, one write for the characters of a chunk."""
     try:
         for characters in stream.chunks(SECONDS_BETWEEN_PINGS):
             if is_gone(environ):
                 return
-            yield (form.characters(characters) if characters else form.waiting).encode()
-        yield form.last(_closing(stream, model, seed)).encode()
+            if content := form.characters(characters) if characters else form.waiting:
+                yield content.encode()
+        yield form.last(_closing(stream.result(), model, seed)).encode()
     except Exception as error:  # noqa: BLE001
         # After the first byte an error can only be the last event.
         yield form.error(as_api_error(error).to_json()).encode()
-    finally:
-        stream.close()
 
 
 def _whole(stream: Stream, model: Model, seed: int, environ: dict[str, Any]) -> dict[str, Any]:
@@ -74,13 +75,13 @@ def _whole(stream: Stream, model: Model, seed: int, environ: dict[str, Any]) -> 
         for _ in stream.chunks(SECONDS_BETWEEN_PINGS):
             if is_gone(environ):
                 return {}  # nobody will read it
-        return _closing(stream, model, seed) | {"logprobs": stream.result().logprobs}
+        result = stream.result()
+        return _closing(result, model, seed) | {"logprobs": result.logprobs}
     finally:
         stream.close()
 
 
-def _closing(stream: Stream, model: Model, seed: int) -> dict[str, Any]:
-    result = stream.result()
+def _closing(result: Result, model: Model, seed: int) -> dict[str, Any]:
     return {
         "finish_reason": result.finish_reason,
         "text": result.text,
