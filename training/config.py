@@ -18,10 +18,10 @@ class TrainConfig:
     units: int = 256
     embedding: int = 64
     dropout: float = 0.3
-    weight_dropout: float = 0.0
-    batch_size: int = 64
-    window: int = 64
-    epochs: int = 30
+    weight_dropout: float = 0.4
+    batch_size: int = 32
+    window: int = 100
+    epochs: int = 40
     learning_rate: float = 4e-3
     warmup_steps: int = 200
     grad_clip: float = 1.0

@@ -4,6 +4,7 @@ The recurrent state is a value that goes in and comes out. Nothing is stored ins
 what a row continues from.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import keras
@@ -61,6 +62,13 @@ def build_network(config: TrainConfig, symbols: int, *, dtype: str = "float32") 
     network = keras.Model([ids, state], outputs)
     network.dtype_policy = dtype  # or its inputs would be rounded to float32
     return network
+
+
+def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
+    """The same network, less sure of itself (`factor` below 1) or more."""
+    return dataclasses.replace(
+        weights, output_kernel=weights.output_kernel * factor, output_bias=weights.output_bias * factor
+    )
 
 
 def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:

@@ -25,10 +25,11 @@ from training.data.vocabulary import Vocabulary
 from training.data.windows import Windows
 from training.errors import InputError
 from training.files import write_atomically
+from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
 from training.learning.folder import CHECKPOINT, HISTORY
-from training.learning.network import NetworkWeights, build_network, state_shape, weights_of
+from training.learning.network import NetworkWeights, build_network, scale_logits, state_shape, weights_of
 from training.learning.progress import Progress, sample_text
 from training.learning.step import (
     learning_rate,
@@ -70,8 +71,9 @@ class TrainingRun:
         self._validation_ids = ids[slice(*parts.validation)]
         if not len(self._validation_ids):
             raise InputError(f"The validation part of {len(ids):,} characters is empty: use a longer corpus.")
+        self._training_ids = ids[slice(*parts.train)]
         self._windows = Windows(
-            ids[slice(*parts.train)],
+            self._training_ids,
             batch_size=config.batch_size,
             window=config.window,
             cold_start=config.cold_start,
@@ -81,7 +83,8 @@ class TrainingRun:
         self._optimizer = keras.optimizers.Adam()
         self._train_step = make_training_step(self._network, self._optimizer, config.grad_clip, config.batch_size)
         self._evaluation_step = make_evaluation_step(self._network)
-        self._state = np.zeros(state_shape(config, config.batch_size), np.float32)
+        self._state = self._cold_state(config.batch_size)
+        self._logit_scale = 1.0
         self._best_weights: list[NDArray[Any]] = []
         self._losses: list[float] = []  # of the training steps since the last evaluation
         self.step = 0
@@ -131,18 +134,23 @@ class TrainingRun:
         return self.step % every == 0 or self.step == self.total_steps
 
     def evaluate(self) -> dict[str, Any]:
-        """Score the validation text, draw a sample, keep the weights if they are the best; returns the history line."""
-        loss = evaluate(self._read, self._cold_state(), self._validation_ids)
+        """Score the validation text, draw a sample, keep the weights if they are the best; returns the history line.
+
+        The network is scored as it would be published, its logits scaled by what suits the training text.
+        """
+        self._logit_scale = logit_scale(self._evaluation_step, self._cold_state, self._training_ids)
+        loss = evaluate(self._read, self._cold_state(1), self._validation_ids)
         record = {
             "step": self.step,
             "epoch": self.step / self._windows.per_epoch,
             "chars_seen": self.step * self.chars_per_step,
             "training_nats_per_char": float(np.mean(self._losses)),
             "validation_nats_per_char": loss.nats_per_char,
+            "logit_scale": self._logit_scale,
             "learning_rate": learning_rate(self.config, self.step - 1, self.total_steps),
             "sample": sample_text(
                 self._logits_of,
-                self._cold_state(),
+                self._cold_state(1),
                 self.vocabulary,
                 np.random.Generator(np.random.PCG64([self.config.seed, self.step])),
             ),
@@ -160,7 +168,7 @@ class TrainingRun:
         assert self.best is not None
         self._network.set_weights(self._best_weights)
         loss = Loss(self.best["validation_nats_per_char"], len(self._validation_ids))
-        return Trained(weights_of(self._network), loss, self.history)
+        return Trained(scale_logits(weights_of(self._network), self.best["logit_scale"]), loss, self.history)
 
     def save(self) -> None:
         """Write the checkpoint that `restore` reads."""
@@ -198,16 +206,16 @@ class TrainingRun:
         self._losses = checkpoint.values["losses"]
         self.history = checkpoint.values["history"]
 
-    def _cold_state(self) -> NDArray[np.float32]:
-        return np.zeros(state_shape(self.config, 1), np.float32)
+    def _cold_state(self, streams: int) -> NDArray[np.float32]:
+        return np.zeros(state_shape(self.config, streams), np.float32)
 
     def _read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
         logits, state = self._evaluation_step(previous[None], state)
-        return next_symbol_losses(logits, targets[None]).numpy()[0], state
+        return next_symbol_losses(logits * self._logit_scale, targets[None]).numpy()[0], state
 
     def _logits_of(self, previous: NDArray[np.int32], state: Any) -> Any:
         logits, state = self._evaluation_step(previous, state)
-        return logits.numpy()[0, 0], state
+        return logits.numpy()[0, 0] * self._logit_scale, state
 
 
 def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> bool:

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.learning.calibrate import logit_scale
+
+
+class Guesser:
+    """A network without a state that gives the next of four symbols the same logits whatever came before."""
+
+    def __init__(self, probabilities: list[float], sureness: float) -> None:
+        self._logits = sureness * np.log(probabilities)
+
+    def __call__(self, previous, state):
+        return tf.constant(np.broadcast_to(self._logits, (*previous.shape, 4)), tf.float32), state
+
+
+@pytest.mark.parametrize("sureness", [0.9, 1.0, 1.25])
+def test_the_scale_undoes_how_far_a_network_is_off(sureness: float) -> None:
+    probabilities = [0.1, 0.2, 0.3, 0.4]
+    ids = np.random.default_rng(1).choice(4, 50_000, p=probabilities).astype(np.int32)
+    found = logit_scale(Guesser(probabilities, sureness), lambda streams: None, ids)
+    assert found == pytest.approx(1 / sureness, abs=0.03)
+
+
+@pytest.mark.parametrize("characters", [1, 99, 101, 1001, 2500])
+def test_any_length_of_text_will_do(characters: int) -> None:
+    ids = np.zeros(characters, np.int32)
+    assert logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), lambda streams: None, ids) == pytest.approx(1.2)
+
+
+def test_streams_carry_their_state_through_their_text() -> None:
+    """A network that counts its steps predicts right only if nobody resets or mixes the counts."""
+    seen: list[np.ndarray] = []
+
+    def counting(previous, state):
+        seen.append(np.array(state))
+        return tf.zeros((*previous.shape, 4)), state + previous.shape[1]
+
+    logit_scale(counting, lambda streams: np.zeros(streams), np.zeros(3000, np.int32))
+    assert [state.tolist() for state in seen] == [[100.0 * window] * 3 for window in range(10)]
