@@ -86,7 +86,7 @@ corpus_help = "File or folder of text; repeat the flag for several."
 @click.option("--warmup-steps", default=DEFAULTS.warmup_steps, help="Steps in which the rate rises to its highest.")
 @click.option("--grad-clip", default=DEFAULTS.grad_clip, help="Highest norm of the gradient.")
 @click.option("--cold-start", default=DEFAULTS.cold_start, help="Chance that a stream forgets at a window's start.")
-@click.option("--eval-every", default=DEFAULTS.eval_every, help="Epochs between evaluations.")
+@click.option("--eval-every", default=DEFAULTS.eval_every, help="Epochs between evaluations, and at least 25 steps.")
 @click.option(
     "--split",
     default=",".join(f"{part:g}" for part in DEFAULTS.split),

@@ -88,7 +88,7 @@ def test_curl_types_a_scene(clone: Path, port: int) -> None:
 def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, port: int) -> None:
     texts = clone / "path" / "to" / "texts"
     texts.mkdir(parents=True)
-    write_corpus(texts / "one.txt", words=3000)
+    write_corpus(texts / "one.txt", words=1500)
     process = subprocess.Popen(
         BLOCKS[2], shell=True, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,

@@ -15,7 +15,9 @@ SYMBOLS = 7
 
 
 def config(layers: int = 2, **changes) -> TrainConfig:
-    return TrainConfig(**({"layers": layers, "units": 5, "embedding": 3, "dropout": 0.0, "seed": 11} | changes))
+    return TrainConfig(
+        **({"layers": layers, "units": 5, "embedding": 3, "dropout": 0.0, "weight_dropout": 0.0, "seed": 11} | changes)
+    )
 
 
 def oracle_of(network: keras.Model) -> Network:
@@ -162,7 +164,7 @@ def test_hello_takes_a_state_to_learn() -> None:
     """The post's example: of the two l's in "hello" one is followed by l and one by o; only what came before tells."""
     previous = np.array([[1, 2, 3, 3]], np.int32)  # h e l l
     targets = np.array([[2, 3, 3, 4]], np.int32)  # e l l o
-    setting = TrainConfig(layers=1, units=8, embedding=4, dropout=0.0, batch_size=1, window=4, seed=3)
+    setting = config(1, units=8, embedding=4, batch_size=1, window=4, seed=3)
     network = build_network(setting, 5)
     step = make_training_step(network, keras.optimizers.Adam(0.05), 1.0, batch_size=1)
     cold = np.zeros(state_shape(setting, 1), np.float32)

@@ -89,7 +89,15 @@ def test_a_second_process_may_not_train_in_the_same_folder(tmp_path: Path, corpu
 
 
 def run_in(folder: Path, text: str, **changes) -> TrainingRun:
-    setting = {"units": 8, "embedding": 4, "batch_size": 2, "window": 5, "epochs": 1, "dropout": 0.0} | changes
+    setting = {
+        "units": 8,
+        "embedding": 4,
+        "batch_size": 2,
+        "window": 5,
+        "epochs": 1,
+        "dropout": 0.0,
+        "weight_dropout": 0.0,
+    } | changes
     vocabulary = Vocabulary.of(text)
     return TrainingRun(TrainConfig(**setting), Corpus(text, ()), vocabulary, folder)
 

@@ -39,6 +39,7 @@ from training.learning.step import (
 )
 
 SECONDS_BETWEEN_CHECKPOINTS = 60
+STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
 
 
 class Diverged(Exception):
@@ -130,7 +131,7 @@ class TrainingRun:
 
     def is_evaluation_due(self) -> bool:
         """Every `eval_every` epochs, and at the end."""
-        every = max(1, round(self.config.eval_every * self._windows.per_epoch))
+        every = max(STEPS_BETWEEN_EVALUATIONS, round(self.config.eval_every * self._windows.per_epoch))
         return self.step % every == 0 or self.step == self.total_steps
 
     def evaluate(self) -> dict[str, Any]:
