@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,8 +20,8 @@ import click
 from training.config import TrainConfig
 from training.data.corpus import Corpus, read_corpus
 from training.data.vocabulary import Vocabulary
-from training.errors import InputError
-from training.learning.folder import Plan, discard, locked
+from training.errors import InputError, ReportedError
+from training.learning.folder import PLAN, Plan, discard, locked
 
 DEFAULTS = TrainConfig()
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -32,7 +32,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     try:
         cli(prog_name="python -m training")
-    except (InputError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
+    except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -169,7 +169,7 @@ def _planned(folder: Path, options: dict[str, Any]) -> Plan:
     """The plan of a new run. Nothing of an old one is lost yet."""
     if not options["corpus"]:
         raise click.UsageError("Missing option '--corpus': the text to learn from.")
-    if (folder / "run.json").exists() and not options["restart"] and Plan.load(folder).published is None:
+    if (folder / PLAN).exists() and not options["restart"] and Plan.load(folder).published is None:
         raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
     try:
         config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
@@ -194,10 +194,10 @@ def _resumed(context: click.Context, folder: Path) -> Plan:
 
 def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path, resume: bool) -> None:
     with _quietly():
-        from training.learning.run import Diverged, TrainingRun
+        from training.learning.run import TrainingRun
         from training.learning.run import train as take_to_the_end
         from training.learning.step import use_one_core_per_replica
-        from training.release.publish import ExportDiffers, Release, publish
+        from training.release.publish import Release, publish
 
     use_one_core_per_replica()
     vocabulary = Vocabulary.of(corpus.text)
@@ -206,23 +206,20 @@ def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path,
         run.restore()
     else:
         discard(folder)
-        plan = Plan(plan.config, plan.corpus, plan.encoding, tuple(corpus.fingerprints))
+        plan = replace(plan, fingerprints=tuple(corpus.fingerprints))
         plan.save(folder)
     click.echo(
         f"{len(corpus.text):,} characters, {len(vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
-    try:
-        with _stop_on_signal() as should_stop:
-            finished = take_to_the_end(run, should_stop)
-        if not finished:
-            click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-            click.echo(f"python -m training train --name {name} --resume", err=True)
-            sys.exit(1)
-        place = publish(Release(name, run.result(), plan.config, corpus, vocabulary), models)
-    except (Diverged, ExportDiffers) as error:
-        raise InputError(str(error)) from error
-    Plan(plan.config, plan.corpus, plan.encoding, plan.fingerprints, str(place)).save(folder)
+    with _stop_on_signal() as should_stop:
+        finished = take_to_the_end(run, should_stop)
+    if not finished:
+        click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
+        click.echo(f"python -m training train --name {name} --resume", err=True)
+        sys.exit(1)
+    place = publish(Release(name, run.result(), plan.config, corpus, vocabulary), models)
+    replace(plan, published=str(place)).save(folder)
     click.echo(f"Published {place}. Try: python -m training sample {name} --prompt 'The '")
 
 

@@ -1,5 +1,9 @@
-"""The one exception that means: the person at the terminal can mend this."""
+"""Exceptions whose message is the one sentence that the person at the terminal gets."""
 
 
-class InputError(Exception):
-    """Bad input. The message is one sentence that names what was given and what would do."""
+class ReportedError(Exception):
+    """A command failed; the message says why."""
+
+
+class InputError(ReportedError):
+    """Bad input. The message names what was given and what would do."""

@@ -23,7 +23,7 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus, split
 from training.data.vocabulary import Vocabulary
 from training.data.windows import Windows
-from training.errors import InputError
+from training.errors import InputError, ReportedError
 from training.files import write_atomically
 from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60
 STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
 
 
-class Diverged(Exception):
+class Diverged(ReportedError):
     """The loss or its gradient is no longer a number; the last good checkpoint is untouched."""
 
 

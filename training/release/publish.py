@@ -16,6 +16,7 @@ import training
 from training.config import TrainConfig
 from training.data.corpus import Corpus, Split, split
 from training.data.vocabulary import RESERVED, Vocabulary
+from training.errors import ReportedError
 from training.files import flush_folder, flush_tree
 from training.learning.evaluate import evaluate
 from training.learning.run import Trained
@@ -30,7 +31,7 @@ PROBE_SAMPLED_CHARS = 64
 MAX_NATS_DIFFERENCE = 1e-4
 
 
-class ExportDiffers(Exception):
+class ExportDiffers(ReportedError):
     """The re-loaded export does not do what the trained network did; nothing was published."""
 
 
