@@ -168,6 +168,8 @@ class _StopStrings:
 
     def release(self, character: Character) -> list[Character]:
         """The characters that can no longer be part of a stop string, now that `character` came."""
+        if not self._strings:
+            return [character]
         self._held.append(character)
         text = "".join(held.text for held in self._held)
         for string in self._strings:
@@ -175,7 +177,7 @@ class _StopStrings:
                 self.found = True
                 released, self._held = self._held[: -len(string)], []
                 return released
-        keep = max((_overlap(text, string) for string in self._strings), default=0)
+        keep = max(_overlap(text, string) for string in self._strings)
         released, self._held = self._held[: len(text) - keep], self._held[len(text) - keep :]
         return released
 

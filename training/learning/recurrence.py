@@ -2,7 +2,7 @@
 
 Stock Keras lets TensorFlow differentiate the loop step by step. Here the input's product is one matrix product for the
 whole window, and so are the weights' gradients; each step keeps only what depends on the step before. On a CPU that
-trains 1.2 to 1.7 times as fast (docs/experiments.md). Everything is time-major: [T, N, ...].
+trains 1.3 to 1.6 times as fast (docs/experiments.md). Everything is time-major: [T, N, ...].
 
 The four gates stand side by side in the order input, forget, output, candidate: three sigmoids are one operation.
 """
