@@ -21,7 +21,7 @@ class TrainConfig:
     weight_dropout: float = 0.4
     batch_size: int = 32
     window: int = 100
-    epochs: int = 40
+    epochs: int = 60
     learning_rate: float = 4e-3
     warmup_steps: int = 200
     grad_clip: float = 1.0
