@@ -47,19 +47,11 @@ def lstm_recurrence(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Te
 
     def gradient(d_hs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
         """Back-propagation through time: only `d_h` and `d_c` go from step to step, the factors are known before."""
-        input_, forget, output, candidate = tf.split(gates, 4, axis=2)
+        _, forget, output, _ = tf.split(gates, 4, axis=2)
         tanh_c = tf.tanh(cs)
         c_before, h_before = tf.concat([c[None], cs[:-1]], axis=0), tf.concat([h[None], hs[:-1]], axis=0)
         c_from_h = output * (1 - tanh_c**2)
-        factors = tf.concat(
-            [
-                candidate * input_ * (1 - input_),
-                c_before * forget * (1 - forget),
-                tanh_c * output * (1 - output),
-                input_ * (1 - candidate**2),
-            ],
-            axis=2,
-        )
+        factors = _sums_from_c_and_h(gates, c_before, tanh_c)
 
         def backward(t: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor, d_sums: Any) -> Any:
             d_h = d_h + d_hs[t]
@@ -73,6 +65,20 @@ def lstm_recurrence(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Te
         return d_sums, d_h, d_c, d_kernel
 
     return (hs, last_h, last_c), gradient
+
+
+def _sums_from_c_and_h(gates: tf.Tensor, c_before: tf.Tensor, tanh_c: tf.Tensor) -> tf.Tensor:
+    """[T, N, 4H]: how much the gradient of c (of h, for the output gate) moves each gate's sum."""
+    input_, forget, output, candidate = tf.split(gates, 4, axis=2)
+    return tf.concat(
+        [
+            candidate * input_ * (1 - input_),
+            c_before * forget * (1 - forget),
+            tanh_c * output * (1 - output),
+            input_ * (1 - candidate**2),
+        ],
+        axis=2,
+    )
 
 
 class LSTM(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
