@@ -5,13 +5,21 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename over `path`."""
+    """Write aside, flush to disk, rename over `path`.
+
+    Raises:
+        OSError: the disk is full, for example; names `path`, which is as it was, and nothing is left aside.
+    """
     aside = path.with_name(f".{path.name}.partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     flush_folder(path.parent)
 
 

@@ -55,13 +55,17 @@ def publish(release: Release, models: Path) -> Path:
     """Write the next version of the model and return its folder `models/<name>/<version>`.
 
     Raises:
+        ReportedError, OSError: the store cannot be written to, for a full disk for example.
         ExportDiffers: the export, loaded again, loses other nats than the network did, or does not repeat itself.
     """
     store = models / release.name
     store.mkdir(parents=True, exist_ok=True)
     aside = store / f".partial-{uuid.uuid4().hex}"
     try:
-        write_saved_model(release.trained.weights, aside)
+        try:
+            write_saved_model(release.trained.weights, aside)
+        except tf.errors.OpError as error:  # TensorFlow's word for a full disk, among others
+            raise ReportedError(f"The model cannot be written to {store}: {error.message}") from error
         (aside / MANIFEST.parent).mkdir()
         history = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in release.trained.history)
         (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
