@@ -5,25 +5,25 @@ The modules that load TensorFlow are imported where they are used: `--help` and 
 
 import os
 import re
-import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from tqdm import tqdm
 
-from training.config import TrainConfig
-from training.data.corpus import Corpus, read_corpus
-from training.data.vocabulary import Vocabulary
+from training.data.catalogue import CATALOGUE
+from training.data.corpus import Corpus, prepare
 from training.errors import InputError, ReportedError
-from training.learning.folder import PLAN, Plan, discard, locked
+from training.flags import config_of, config_options
+from training.learning.folder import CORPUS, Plan, discard, is_unfinished, locked
+from training.presets import PRESETS
+from training.terminal import quietly, stop_on_signal
 
-DEFAULTS = TrainConfig()
+if TYPE_CHECKING:
+    from training.release.published import PublishedModel
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -37,9 +37,9 @@ def main() -> None:
         sys.exit(1)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
 def cli() -> None:
-    """Train character-level LSTMs on your own text, and use what was trained."""
+    """Train character-level recurrent networks on your own text, and use what was trained."""
 
 
 def _name(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -50,66 +50,46 @@ def _name(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
-def _split(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
-    try:
-        parts = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        parts = ()
-    if len(parts) != 3:
-        raise click.BadParameter(f"{value!r} must be three numbers, for example 0.9,0.05,0.05.")
-    return parts
-
-
 models_option = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
     default="models",
     help="Folder of published models.",
 )
+runs_option = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs",
+    help="Folder of runs.",
+)
 model_argument = click.argument("name", callback=_name)
-corpus_help = "File or folder of text; repeat the flag for several."
+corpus_help = "A file (also .gz .bz2 .xz .zip), a folder, a glob pattern or - for stdin; repeat the flag for several."
 
 
 @cli.command()
 @click.option("--name", required=True, callback=_name, help="What the model is to be called.")
-@click.option("--corpus", multiple=True, type=click.Path(path_type=Path), help=corpus_help)
-@click.option("--encoding", default="utf-8", help="Encoding of the files.")
-@click.option("--layers", default=DEFAULTS.layers, help="LSTM layers.")
-@click.option("--units", default=DEFAULTS.units, help="Units in each layer.")
-@click.option("--embedding", default=DEFAULTS.embedding, help="Numbers that stand for one character.")
-@click.option("--dropout", default=DEFAULTS.dropout, help="Share of a layer's outputs dropped while training.")
-@click.option("--weight-dropout", default=DEFAULTS.weight_dropout, help="Share of recurrent weights dropped likewise.")
-@click.option("--batch-size", default=DEFAULTS.batch_size, help="Streams that read the text side by side.")
-@click.option("--window", default=DEFAULTS.window, help="Characters that a gradient reaches back.")
-@click.option("--epochs", default=DEFAULTS.epochs, help="Times that the training text is read.")
-@click.option("--learning-rate", default=DEFAULTS.learning_rate, help="Adam's highest rate; falls to 0 on a cosine.")
-@click.option("--warmup-steps", default=DEFAULTS.warmup_steps, help="Steps in which the rate rises to its highest.")
-@click.option("--grad-clip", default=DEFAULTS.grad_clip, help="Highest norm of the gradient.")
-@click.option("--cold-start", default=DEFAULTS.cold_start, help="Chance that a stream forgets at a window's start.")
-@click.option("--eval-every", default=DEFAULTS.eval_every, help="Epochs between evaluations, and at least 25 steps.")
-@click.option(
-    "--split",
-    default=",".join(f"{part:g}" for part in DEFAULTS.split),
-    callback=_split,
-    help="Shares of the text, in order: training, validation, test.",
-)
-@click.option("--seed", default=DEFAULTS.seed, help="Decides every random number of the run.")
+@click.option("--corpus", multiple=True, help=corpus_help)
+@click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings of an experiment; flags go before them.")
+@click.option("--init-from", metavar="NAME[/VERSION]", help="Start from the weights of a published model.")
+@config_options
 @click.option("--resume", is_flag=True, help="Go on with the run of this name; takes all its settings from there.")
 @click.option("--restart", is_flag=True, help="Discard the unfinished run of this name and begin anew.")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="runs",
-    help="Folder of runs in progress.",
-)
+@runs_option
 @models_option
 @click.pass_context
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
     folder = runs / name
     with locked(folder):
-        plan = _resumed(context, folder) if options["resume"] else _planned(folder, options)
-        _train(plan, plan.read_corpus(), name=name, folder=folder, models=models, resume=options["resume"])
+        if options["resume"]:
+            _refuse_settings(context)
+            plan = Plan.load(folder)
+            if plan.published:
+                raise InputError(f"The run in {folder} is finished, published as {plan.published}: nothing to resume.")
+            _train(plan, plan.open_corpus(folder), name=name, folder=folder, models=models, resume=True)
+        else:
+            plan, corpus = _planned(context, options, folder, models)
+            _train(plan, corpus, name=name, folder=folder, models=models, resume=False)
 
 
 @cli.command()
@@ -121,10 +101,7 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
 @models_option
 def sample(name: str, prompt: str, temperature: float, length: int, seed: int | None, models: Path) -> None:
     """Write text to the terminal, from the newest version of a published model."""
-    with _quietly():
-        from training.release.published import PublishedModel, newest_version
-
-    model = PublishedModel(newest_version(models, name))
+    model = _published(models, name)
     seed = int.from_bytes(os.urandom(7)) if seed is None else seed
     click.echo(prompt, nl=False)
     for text in model.generate(prompt, length=length, temperature=temperature, seed=seed):
@@ -136,127 +113,130 @@ def sample(name: str, prompt: str, temperature: float, length: int, seed: int | 
 
 @cli.command()
 @model_argument
-@click.option("--corpus", required=True, multiple=True, type=click.Path(path_type=Path), help=corpus_help)
+@click.option("--corpus", required=True, multiple=True, help=corpus_help)
 @click.option("--encoding", default="utf-8", help="Encoding of the files.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["train", "validation", "test"]),
+    default=["validation", "test"],
+    help="Of the corpus that the model was trained on: the part to read; repeat the flag for several.",
+)
 @models_option
-def evaluate(name: str, corpus: tuple[Path, ...], encoding: str, models: Path) -> None:
-    """Say how well the newest version predicts a text, its state carried through all of it.
+def evaluate(name: str, corpus: tuple[str, ...], encoding: str, parts: tuple[str, ...], models: Path) -> None:
+    """Say how well the newest version predicts a text, its state carried through all of it."""
+    model = _published(models, name)  # first: it loads TensorFlow, quietly
+    from training.release.score import score
 
-    Of the corpus that the model was trained on, only the parts that it did not learn from are read.
-    """
-    with _quietly():
-        from training.learning.evaluate import evaluate as measure
-        from training.release.published import PublishedModel, newest_version
-
-    text = read_corpus(corpus, encoding=encoding)
-    model = PublishedModel(newest_version(models, name))
-    ids = model.vocabulary.encode(text.text)
-    trained_on = model.manifest["corpus"]
-    parts = {"text": (0, len(ids))}
-    if text.fingerprints == [file["sha256"] for file in trained_on["files"]]:
-        parts = {part: trained_on["split"][part] for part in ("validation", "test")}
-    for part, (start, stop) in parts.items():
-        if start < stop:
-            loss = measure(model.read, model.cold_state, ids[start:stop])
-            click.echo(
-                f"{name} {model.manifest['version']}, {part}: {loss.nats_per_char:.4f} nats/char, "
-                f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
-                f"{loss.characters:,} characters, {int((ids[start:stop] == 0).sum()):,} unknown"
-            )
+    for part, loss, unknown in score(model, corpus, encoding=encoding, parts=parts):
+        click.echo(
+            f"{name} {model.manifest['version']}, {part}: {loss.nats_per_char:.4f} nats/char, "
+            f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
+            f"{loss.characters:,} characters, {unknown:,} unknown"
+        )
 
 
-def _planned(folder: Path, options: dict[str, Any]) -> Plan:
-    """The plan of a new run. Nothing of an old one is lost yet."""
-    if not options["corpus"]:
-        raise click.UsageError("Missing option '--corpus': the text to learn from.")
-    if (folder / PLAN).exists() and not options["restart"] and Plan.load(folder).published is None:
-        raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
-    try:
-        config = TrainConfig(**{field.name: options[field.name] for field in fields(TrainConfig)})
-    except InputError as error:
-        raise click.UsageError(str(error)) from None
-    paths = tuple(str(path.absolute()) for path in options["corpus"])
-    return Plan(config, corpus=paths, encoding=options["encoding"], fingerprints=())
+@cli.command()
+@model_argument
+@runs_option
+def report(name: str, runs: Path) -> None:
+    """Write one page about a run: loss curves, n-gram baselines, the samples as they evolved."""
+    from training.release.report import write_report
+
+    click.echo(f"Wrote {write_report(runs / name)}")
 
 
-def _resumed(context: click.Context, folder: Path) -> Plan:
+@cli.group("corpus")
+def corpus_group() -> None:
+    """The blog post's corpora: what they are and where they come from."""
+
+
+@corpus_group.command("list")
+def list_corpora() -> None:
+    """Name every corpus with its size and licence."""
+    for entry in CATALOGUE.values():
+        size = f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "size unknown"
+        click.echo(f"{entry.name:12} {size:>12}  {entry.licence}")
+
+
+@corpus_group.command("fetch")
+@click.argument("name", type=click.Choice(list(CATALOGUE)))
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into."
+)
+def fetch_corpus(name: str, to: Path) -> None:
+    """Download the corpus of a preset; a download that was interrupted goes on."""
+    from training.data.fetch import fetch
+
+    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        path = fetch(CATALOGUE[name], to, say=lambda sentence: bar.write(sentence), progress=progress)
+    click.echo(f"Train on it: python -m training train --name {name} --preset {name} --corpus {path}")
+
+
+def _refuse_settings(context: click.Context) -> None:
     given = click.core.ParameterSource.COMMANDLINE
     own = {"name", "runs", "models", "resume"}
-    clashing = [key for key in context.params if key not in own and context.get_parameter_source(key) == given]
-    if clashing:
-        flag = clashing[0].replace("_", "-")
-        raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
-    plan = Plan.load(folder)
-    if plan.published:
-        raise InputError(f"The run in {folder} is finished, published as {plan.published}: nothing to resume.")
-    return plan
+    for key in context.params:
+        if key not in own and context.get_parameter_source(key) == given:
+            flag = key.replace("_", "-")
+            raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
+
+
+def _planned(context: click.Context, options: dict[str, Any], folder: Path, models: Path) -> tuple[Plan, Corpus]:
+    """The plan of a new run and its text. Of an old one only the copy of its text may be replaced."""
+    if not options["corpus"]:
+        raise click.UsageError("Missing option '--corpus': the text to learn from.")
+    if not options["restart"] and is_unfinished(folder):
+        raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
+    parent = _published(models, *options["init_from"].split("/")) if options["init_from"] else None
+    config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
+    vocabulary = parent.vocabulary if parent else None
+    corpus = prepare(options["corpus"], config, folder / CORPUS, vocabulary=vocabulary, extend=parent is not None)
+    start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
+    return Plan(config, options["corpus"], corpus.key, start), corpus
 
 
 def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path, resume: bool) -> None:
-    with _quietly():
+    parent = _published(models, *plan.init_from.split("/")) if plan.init_from and not resume else None
+    with quietly():
         from training.learning.run import TrainingRun
         from training.learning.run import train as take_to_the_end
         from training.learning.step import use_one_core_per_replica
         from training.release.publish import Release, publish
 
     use_one_core_per_replica()
-    vocabulary = Vocabulary.of(corpus.text)
-    run = TrainingRun(plan.config, corpus, vocabulary, folder)
+    run = TrainingRun(plan.config, corpus, folder, start_from=parent.weights() if parent else None)
     if resume:
         run.restore()
     else:
         discard(folder)
-        plan = replace(plan, fingerprints=tuple(corpus.fingerprints))
         plan.save(folder)
+        for note in corpus.notes:
+            click.echo(note)
     click.echo(
-        f"{len(corpus.text):,} characters, {len(vocabulary) - 1:,} of them distinct; "
+        f"{len(corpus):,} {'bytes' if plan.config.unit == 'byte' else 'characters'}, "
+        f"{len(corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
-    with _stop_on_signal() as should_stop:
+    with stop_on_signal() as should_stop:
         finished = take_to_the_end(run, should_stop)
     if not finished:
         click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
         click.echo(f"python -m training train --name {name} --resume", err=True)
         sys.exit(1)
-    place = publish(Release(name, run.result(), plan.config, corpus, vocabulary), models)
+    place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
     replace(plan, published=str(place)).save(folder)
     click.echo(f"Published {place}. Try: python -m training sample {name} --prompt 'The '")
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Hold back what TensorFlow writes to stderr while it is imported: it greets before it reads any setting.
+def _published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
+    with quietly():
+        from training.release.published import PublishedModel, version_folder
 
-    It writes from C++, so the file descriptor itself is turned aside; what it wrote is shown if the import fails.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
-        terminal = os.dup(2)
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            aside.seek(0)
-            os.write(terminal, aside.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks for a stop between two steps; a second one kills at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return PublishedModel(version_folder(models, name, version))

@@ -6,39 +6,77 @@ from typing import Any
 
 from training.errors import InputError
 
+CHOICES = {
+    "unit": ("char", "byte"),
+    "normalization": ("NFC", "none"),
+    "split_by": ("char", "line", "file"),
+    "cell": ("lstm", "gru", "rnn"),
+    "optimizer": ("adam", "adamw", "rmsprop", "adagrad", "sgd"),
+    "schedule": ("cosine", "constant", "step", "plateau"),
+    "clip_by": ("norm", "value"),
+    "precision": ("float32", "mixed_bfloat16"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The whole configuration of one run; with the corpus it determines every weight.
 
-    `batch_size` streams (N) read the training text side by side in windows of `window` (T) characters.
+    `batch_size` streams (N) read the training text side by side in windows of `window` (T) characters. What each
+    setting does stands in `python -m training train --help`.
     """
 
+    # the text
+    unit: str = "char"
+    normalization: str = "NFC"
+    encoding: str = "utf-8"
+    min_count: int = 1
+    split: tuple[float, float, float] = (0.9, 0.05, 0.05)
+    split_by: str = "char"
+    # the network
+    cell: str = "lstm"
     layers: int = 2
     units: int = 256
     embedding: int = 64
+    input_dropout: float = 0.0
     dropout: float = 0.3
+    output_dropout: float = 0.3
     weight_dropout: float = 0.4
+    # how it learns
     batch_size: int = 32
     window: int = 100
     epochs: int = 60
+    optimizer: str = "adam"
     learning_rate: float = 4e-3
+    schedule: str = "cosine"
     warmup_steps: int = 200
+    decay_rate: float = 0.97
+    decay_after: int = 10
     grad_clip: float = 1.0
+    clip_by: str = "norm"
+    weight_decay: float = 0.0
+    ema: float = 0.0
     cold_start: float = 0.01
+    precision: str = "float32"
+    # how it is watched
     eval_every: float = 1.0
-    split: tuple[float, float, float] = (0.9, 0.05, 0.05)
+    eval_chars: int = 500_000
+    patience: int = 0
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("layers", "units", "embedding", "batch_size", "window", "epochs"):
+        for name, allowed in CHOICES.items():
+            _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
+        for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("dropout", "weight_dropout"):
+        for name in ("embedding", "warmup_steps", "decay_after", "grad_clip", "weight_decay", "patience"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("input_dropout", "dropout", "output_dropout", "weight_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _require(0 <= self.cold_start <= 1, "cold_start", "between 0 and 1", self.cold_start)
-        for name in ("learning_rate", "grad_clip", "eval_every"):
+        _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
+        for name in ("learning_rate", "eval_every"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        _require(self.warmup_steps >= 0, "warmup_steps", "at least 0", self.warmup_steps)
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2^63-1", self.seed)
         _require_split(self.split)
 

@@ -1,7 +1,12 @@
 """Writing files so that a reader, or a machine that loses power, sees the old content or the new, never a mixture."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from training.errors import InputError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -21,6 +26,30 @@ def write_atomically(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     flush_folder(path.parent)
+
+
+@contextmanager
+def replacing(folder: Path, names: set[str]) -> Iterator[Path]:
+    """A hidden sibling to write into, which at the end takes the place of `folder`, or vanishes if that fails."""
+    if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
+        raise InputError(f"{folder} holds more than an encoded corpus, and one would replace it: name another folder.")
+    aside, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
+    try:
+        for leftover in (aside, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        aside.mkdir(parents=True)
+        yield aside
+        flush_tree(aside)
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+        flush_folder(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def flush_tree(folder: Path) -> None:

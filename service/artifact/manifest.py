@@ -10,6 +10,10 @@ FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+Symbol = str | int | None
+"""A character, the value of a byte, or null: the reserved one."""
+
+
 class ManifestError(Exception):
     """The manifest is missing, broken, or speaks of something that this service does not know."""
 
@@ -30,8 +34,10 @@ class Manifest:
 
     name: str
     version: int
+    unit: str
     normalization: str
-    vocabulary: tuple[str | None, ...]
+    vocabulary: tuple[Symbol, ...]
+    cell: str
     layers: int
     units: int
     probe: Probe
@@ -39,13 +45,13 @@ class Manifest:
 
     @property
     def symbols(self) -> int:
-        """V: characters that the model knows, and the reserved id 0."""
+        """V: characters or bytes that the model knows, and the reserved id 0."""
         return len(self.vocabulary)
 
     @property
     def state_tensors(self) -> int:
-        """S: h and c of each layer."""
-        return 2 * self.layers
+        """S: h and c of each layer of an LSTM, h of each layer of the others."""
+        return 2 * self.layers if self.cell == "lstm" else self.layers
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -63,12 +69,14 @@ class Manifest:
         if not isinstance(fields, dict):
             raise ManifestError("its manifest is not a JSON object")
         _refuse_the_unknown(fields)
-        probe = _field(fields, "probe", dict)
+        unit, probe = fields["unit"], _field(fields, "probe", dict)
         return cls(
             name=_field(fields, "name", str),
             version=_field(fields, "version", int),
-            normalization=_field(fields, "normalization", str),
-            vocabulary=_vocabulary(_field(fields, "vocabulary", list)),
+            unit=unit,
+            normalization=fields["normalization"],
+            vocabulary=_vocabulary(_field(fields, "vocabulary", list), unit),
+            cell=fields["cell"],
             layers=_field(fields, "layers", int),
             units=_field(fields, "units", int),
             probe=Probe(
@@ -84,9 +92,9 @@ class Manifest:
 def _refuse_the_unknown(fields: dict[str, Any]) -> None:
     understood: dict[str, tuple[Any, ...]] = {
         "format": (FORMAT,),
-        "unit": ("char",),
-        "normalization": ("NFC", "none"),
-        "cell": ("lstm",),
+        "unit": ("char", "byte"),
+        "normalization": ("none",) if fields.get("unit") == "byte" else ("NFC", "none"),
+        "cell": ("lstm", "gru", "rnn"),
         "dtype": ("float32",),
     }
     for name, values in understood.items():
@@ -102,10 +110,22 @@ def _field(fields: dict[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _vocabulary(symbols: list[Any]) -> tuple[str | None, ...]:
-    reserved, *characters = symbols or [""]
-    if reserved is not None or not all(isinstance(symbol, str) and len(symbol) == 1 for symbol in characters):
-        raise ManifestError("its manifest's 'vocabulary' must be null and then single characters")
-    if len(set(characters)) != len(characters):
-        raise ManifestError("its manifest's 'vocabulary' names a character twice")
+def _vocabulary(symbols: list[Any], unit: str) -> tuple[Symbol, ...]:
+    is_known, expected = {
+        "char": (_is_character, "single characters"),
+        "byte": (_is_byte, "whole numbers from 0 to 255"),
+    }[unit]
+    reserved, *known = symbols or [""]
+    if reserved is not None or not all(map(is_known, known)):
+        raise ManifestError(f"its manifest's 'vocabulary' must be null and then {expected}, as its unit is {unit!r}")
+    if len(set(known)) != len(known):
+        raise ManifestError(f"its manifest's 'vocabulary' names a {unit} twice")
     return tuple(symbols)
+
+
+def _is_character(symbol: Any) -> bool:
+    return isinstance(symbol, str) and len(symbol) == 1
+
+
+def _is_byte(symbol: Any) -> bool:
+    return type(symbol) is int and 0 <= symbol <= 255  # True is an int to isinstance

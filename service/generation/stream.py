@@ -1,6 +1,7 @@
 """One generation: prompt -> ids -> characters, with stop strings, finish reasons, cancellation. No HTTP.
 
-Two threads meet here and only in a queue: the engine's puts in what it sampled, the request's takes it out as text.
+Two threads meet here and only in a queue: the engine's puts in the text that it sampled, the request's takes it out.
+How many symbols a character is, the model's codec knows.
 """
 
 import queue
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.artifact.model import Model
-from service.artifact.text import RESERVED
 from service.generation.batch import Row
 from service.generation.scheduler import Scheduler
 
@@ -67,21 +67,20 @@ class Stream:
         Raises:
             QueueFull, Closed: the scheduler takes no more.
         """
-        self._model = model
-        self._sampled: queue.SimpleQueue[tuple[NDArray[np.int32], NDArray[np.float32]] | Exception] = (
-            queue.SimpleQueue()
-        )
-        prompt = model.text.encode(model.text.normalize(request.prompt))
+        self._sampled: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
+        prompt = model.text.normalize(request.prompt)
         self._prompt_chars = len(prompt)
-        self._unknown_chars = int((prompt == RESERVED).sum())
-        self._length = self._remaining = request.length
+        self._unknown_chars = model.text.unknown_chars(prompt)
+        self._length = self._remaining = request.length  # the request's thread counts what it took out,
+        self._unsampled = request.length  # and the engine's what it put in
+        self._decoder = model.text.decoder()
         self._stop = _StopStrings(request.stop)
         self._characters: list[Character] = []
         self._submitted_s = time.monotonic()
         self._started_s = self._first_s = self._submitted_s
         self._row = Row(
-            prompt,
-            length=request.length,
+            model.text.encode(prompt),
+            length=request.length * model.text.max_symbols_per_char,
             temperature=request.temperature,
             top_k=request.top_k,
             top_p=request.top_p,
@@ -131,26 +130,30 @@ class Stream:
 
     def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
         """The engine sampled these (see `batch.Listener`)."""
-        if len(symbols):
-            # The batch writes over its arrays; these outputs are the call's own.
-            self._sampled.put((symbols, logprobs))
+        # The batch writes over its arrays; these outputs are the call's own.
+        text, logprobs = self._decoder.read(symbols, logprobs)
+        if text:
+            self._sampled.put((text, logprobs))
+        self._unsampled -= len(text)
+        if self._unsampled <= 0:
+            self._row.cancelled = True  # it may have steps left, for characters of more symbols than these were
 
     def failed(self, error: Exception) -> None:
         """The engine cannot go on (see `batch.Listener`)."""
         self._sampled.put(error)
 
-    def _read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> list[Character]:
+    def _read(self, text: str, logprobs: NDArray[np.float32]) -> list[Character]:
         """The characters that may be sent now; what may yet become a stop string is held back."""
         if self._remaining == self._length:
             self._first_s = time.monotonic()
         ready: list[Character] = []
         # The shortest decimals that name these float32 numbers: -2.8345897, not -2.834589719772339.
         decimals = map(float, logprobs.astype(str))
-        for symbol, logprob in zip(symbols.tolist(), decimals, strict=True):
+        for character, logprob in zip(text, decimals, strict=True):
             index = self._length - self._remaining
-            ready += self._stop.release(Character(index, self._model.text.decode([symbol]), logprob))
+            ready += self._stop.release(Character(index, character, logprob))
             self._remaining -= 1
-            if self._stop.found:
+            if self._stop.found or not self._remaining:
                 break
         if not self._remaining:
             ready += self._stop.rest()

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from service.artifact.manifest import Manifest, ManifestError
-from service.artifact.text import TextCodec
 
 GOOD = {
     "format": 1,
@@ -19,6 +18,7 @@ GOOD = {
     "units": 8,
     "probe": {"prompt": "a", "seed": 1, "symbols": [1, 2], "logprobs": [-1.0, -2.0]},
 }
+BYTES = {"unit": "byte", "normalization": "none", "vocabulary": [None, 10, 32, 255, 0]}
 
 
 def read(folder: Path, fields: object) -> Manifest:
@@ -34,18 +34,40 @@ def test_a_manifest_is_read(tmp_path: Path) -> None:
     assert manifest.fields["of the future"] == "is kept"
 
 
+def test_a_byte_models_manifest_is_read(tmp_path: Path) -> None:
+    manifest = read(tmp_path, GOOD | BYTES)
+    assert (manifest.unit, manifest.vocabulary, manifest.symbols) == ("byte", (None, 10, 32, 255, 0), 5)
+
+
+@pytest.mark.parametrize(("cell", "state_tensors"), [("lstm", 6), ("gru", 3), ("rnn", 3)])
+def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
+    tmp_path: Path, cell: str, state_tensors: int
+) -> None:
+    assert read(tmp_path, GOOD | {"cell": cell, "layers": 3}).state_tensors == state_tensors
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"format": 2}, ["format 2", "knows 1"]),
-        ({"unit": "byte"}, ["unit 'byte'", "'char'"]),
-        ({"cell": "transformer"}, ["cell 'transformer'", "'lstm'"]),
+        ({"unit": "word"}, ["unit 'word'", "'char' or 'byte'"]),
+        ({"cell": "transformer"}, ["cell 'transformer'", "'lstm' or 'gru' or 'rnn'"]),
+        ({"dtype": "float16"}, ["dtype 'float16'", "'float32'"]),
         ({"normalization": None}, ["normalization None"]),
         ({"layers": "two"}, ["'layers'", "int", "'two'"]),
         ({"layers": True}, ["'layers'"]),
         ({"vocabulary": ["a", "b"]}, ["null and then single characters"]),
         ({"vocabulary": [None, "ab"]}, ["single characters"]),
-        ({"vocabulary": [None, "a", "a"]}, ["twice"]),
+        ({"vocabulary": [None, "a", "a"]}, ["char twice"]),
+        ({"vocabulary": [None, 10, 32]}, ["single characters", "unit is 'char'"]),
+        (BYTES | {"normalization": "NFC"}, ["normalization 'NFC'", "'none'"]),
+        (BYTES | {"vocabulary": [None, "a"]}, ["whole numbers from 0 to 255", "unit is 'byte'"]),
+        (BYTES | {"vocabulary": [10, 32]}, ["null and then whole numbers"]),
+        (BYTES | {"vocabulary": [None, 256]}, ["from 0 to 255"]),
+        (BYTES | {"vocabulary": [None, -1]}, ["from 0 to 255"]),
+        (BYTES | {"vocabulary": [None, 10.0]}, ["whole numbers"]),
+        (BYTES | {"vocabulary": [None, True]}, ["whole numbers"]),
+        (BYTES | {"vocabulary": [None, 10, 32, 10]}, ["byte twice"]),
         ({"vocabulary": []}, ["null and then"]),
         ({"probe": {}}, ["'prompt'"]),
     ],
@@ -64,11 +86,3 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, content: str) -> None:
         read(tmp_path, content)
     with pytest.raises(ManifestError, match=r"has no assets.extra/manifest.json"):
         Manifest.read(tmp_path / "absent.json")
-
-
-def test_text_is_normalised_encoded_and_decoded_by_the_manifest(tmp_path: Path) -> None:
-    text = TextCodec(read(tmp_path, GOOD))
-    assert text.normalize("e\u0301") == "é"
-    assert text.encode("aé\n?").tolist() == [1, 2, 3, 0]
-    assert text.decode([2, 1]) == "éa"
-    assert TextCodec(read(tmp_path, GOOD | {"normalization": "none"})).normalize("e\u0301") == "e\u0301"

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
+from service.generation.batch import Batch, Row
 from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Stream
-from tests.service.conftest import FakeModel, expected_text
+from tests.service.conftest import FakeByteModel, FakeModel, characters_drawn, expected_characters, expected_text
 
 
 @pytest.fixture
@@ -20,7 +21,10 @@ def request(**changes) -> Request:
 
 
 def read(stream: Stream):
-    characters = [character for chunk in stream.chunks(10) for character in chunk]
+    characters = []
+    for chunk in stream.chunks(10):
+        assert chunk, "nothing came for ten seconds"
+        characters += chunk
     stream.close()
     return characters, stream.result()
 
@@ -67,6 +71,65 @@ def test_the_stop_string_that_is_complete_first_wins(scheduler: Scheduler, model
     assert text.index(shorter) == 12
     _, result = read(Stream(model, request(stop=(longer, shorter)), scheduler))
     assert result.text == text[:12]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 16, 1000])
+def test_a_byte_model_writes_whole_characters_whatever_the_chunk(byte_model: FakeByteModel, chunk: int) -> None:
+    scheduler = Scheduler(engines=1, slots=4, queue=1000, chunk=chunk)
+    # All at once: each has neighbours that end at other bytes.
+    wanted = [(prompt, length, seed) for prompt in ("", "é😀a") for length in (1, 2, 3, 40) for seed in range(12)]
+    streams = [Stream(byte_model, request(prompt=p, length=n, seed=seed), scheduler) for p, n, seed in wanted]
+    for stream, (prompt, length, seed) in zip(streams, wanted, strict=True):
+        characters, result = read(stream)
+        assert [(c.text, c.logprob) for c in characters] == expected_characters(prompt, length, seed)
+        assert [c.index for c in characters] == list(range(length))
+        assert (result.finish_reason, result.logprobs) == ("length", [c.logprob for c in characters])
+    scheduler.close()
+
+
+def test_the_bytes_of_those_tests_make_long_short_and_broken_characters() -> None:
+    text = "".join(character for seed in range(12) for character, _ in expected_characters("", 40, seed))
+    assert {len(character.encode()) for character in text} == {1, 2, 3, 4}
+    assert text.count("\ufffd") > 40
+
+
+class OneRow:
+    """Takes a stream's row as a scheduler does, and steps it only when it is told to."""
+
+    def submit(self, model: FakeModel, row: Row) -> None:
+        self.batch = Batch(model, slots=1, chunk=4)
+        self.batch.join(row)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_byte_row_leaves_in_the_call_that_completes_its_text(byte_model: FakeByteModel, seed: int) -> None:
+    """Nobody reads the stream: the engine must see for itself that the characters are there."""
+    engine = OneRow()
+    Stream(byte_model, request(length=20, seed=seed), engine)
+    while len(engine.batch):
+        engine.batch.step()
+    needed = sum(size for _, size in characters_drawn(20, seed))
+    undecided = 2  # bytes that may have to come before it is seen that the last sequence is broken
+    steps = sum(int(call.length.sum()) for call in byte_model.calls)
+    assert needed <= steps < needed + undecided + 4
+    assert steps < 80  # it could have taken so many, had every character been long
+
+
+def test_characters_of_bytes_are_counted_as_characters(byte_model: FakeByteModel, scheduler: Scheduler) -> None:
+    _, result = read(Stream(byte_model, request(prompt="é😀€aè😁b"), scheduler))
+    assert (result.prompt_chars, result.unknown_chars) == (7, 3)
+    assert len(result.text) == len(result.logprobs) == 50
+    assert len(result.text.encode()) > 50
+
+
+@pytest.mark.parametrize("start", range(0, 30, 3))
+def test_stop_strings_are_characters_in_byte_models_too(
+    byte_model: FakeByteModel, scheduler: Scheduler, start: int
+) -> None:
+    text = "".join(character for character, _ in expected_characters("", 50, 9))
+    stop = text[start : start + 3]
+    _, result = read(Stream(byte_model, request(stop=(stop,)), scheduler))
+    assert (result.finish_reason, result.text) == ("stop", text[: text.index(stop)])
 
 
 def test_an_engines_error_reaches_the_reader(scheduler: Scheduler, model: FakeModel) -> None:

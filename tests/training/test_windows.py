@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,3 +73,31 @@ def test_a_text_shorter_than_one_window_for_each_stream_is_refused_with_the_numb
     with pytest.raises(InputError, match=r"19 characters.*4 streams.*5-character.*20"):
         windows(19)
     windows(20)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_ids_mapped_from_disk_are_read_as_those_in_memory(tmp_path: Path, dtype: type) -> None:
+    ids = np.random.Generator(np.random.PCG64(2)).integers(1, 200, 503).astype(dtype)
+    ids.tofile(tmp_path / "ids.bin")
+    mapped = np.memmap(tmp_path / "ids.bin", dtype, mode="r")
+    settings = {"batch_size": 4, "window": 5, "cold_start": 0.1, "seed": 7}
+    from_disk, from_memory = Windows(mapped, **settings), Windows(ids.astype(np.int32), **settings)
+    for _ in range(60):
+        found, expected = from_disk.next(), from_memory.next()
+        assert type(found.targets) is np.ndarray  # no piece of the file, which may be replaced
+        assert found.targets.dtype == found.previous.dtype == np.int32
+        assert (found.targets == expected.targets).all()
+        assert (found.previous == expected.previous).all()
+
+
+def test_a_window_costs_memory_for_itself_and_not_for_the_text(tmp_path: Path) -> None:
+    with (tmp_path / "ids.bin").open("wb") as file:
+        file.truncate(1 << 28)  # a hole: it takes no room on the disk
+    mapped = np.memmap(tmp_path / "ids.bin", np.uint8, mode="r")
+    tracemalloc.start()
+    reader = Windows(mapped, batch_size=4, window=5, cold_start=0.0, seed=7)
+    for _ in range(10):
+        reader.next()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

@@ -1,98 +1,201 @@
-"""Reads files and folders into one normalised text, and splits it. Knows nothing of symbols or windows."""
+"""A corpus, encoded once into a folder: `ids.bin`, memory-mapped by whoever reads it, and `corpus.json`, what it is.
 
+Decides the order of the text and its split. Knows nothing of windows.
+"""
+
+import contextlib
+import dataclasses
 import hashlib
-import unicodedata
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import TrainConfig
+from training.data.encode import Reading, read
+from training.data.order import ARRANGEMENTS, Split
+from training.data.sources import Source, Tally, sources
+from training.data.vocabulary import RESERVED, Vocabulary, learned
+from training.data.windows import require_windows
 from training.errors import InputError
+from training.files import replacing
+
+IDS = "ids.bin"
+RECORD = "corpus.json"
+
+_ENCODING_VERSION = 1  # to be raised when the same files and options begin to give other ids
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a corpus, as the manifest records it."""
+    """One file of a corpus, as the manifest records it: size and checksum of what was decompressed."""
 
     path: str
     bytes: int
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text and the files that it was read from, in the order in which they were joined."""
+    """A text as ids on disk, in the order in which it is learned from."""
 
-    text: str
+    folder: Path
+    ids: NDArray[Any]  # [symbols] read-only np.memmap, uint8 or uint16
+    vocabulary: Vocabulary
     files: tuple[SourceFile, ...]
+    split: Split
+    notes: tuple[str, ...]  # for the person: what was changed or is remarkable
+    unknown: int  # symbols that became id 0
+    key: str  # of the files and all options that decide the encoding
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """What `prepare` left in `folder`.
+
+        Raises:
+            InputError: nothing did, or it is damaged.
+        """
+        if not (folder / RECORD).exists():
+            raise InputError(f"{folder} holds no encoded corpus.")
+        try:
+            return cls._of_record(folder, json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"The encoded corpus in {folder} is damaged ({error}): remove it to encode anew."
+            ) from error
+
+    @classmethod
+    def _of_record(cls, folder: Path, record: dict[str, Any]) -> "Corpus":
+        vocabulary = Vocabulary.from_json(record["vocabulary"], record["unit"])
+        found, expected = (folder / IDS).stat().st_size, record["symbols"] * vocabulary.dtype.itemsize
+        if found != expected:
+            raise ValueError(f"{IDS} has {found:,} bytes instead of {expected:,}")
+        return cls(
+            folder=folder,
+            ids=np.memmap(folder / IDS, vocabulary.dtype, mode="r"),
+            vocabulary=vocabulary,
+            files=tuple(SourceFile(**file) for file in record["files"]),
+            split=Split(**{part: tuple(ends) for part, ends in record["split"].items()}),
+            notes=tuple(record["notes"]),
+            unknown=record["unknown"],
+            key=record["key"],
+        )
 
     @property
     def fingerprints(self) -> list[str]:
         """What identifies the content wherever the files lie."""
         return [file.sha256 for file in self.files]
 
+    @property
+    def training(self) -> NDArray[Any]:
+        """Ids of the training part, not copied."""
+        return self.ids[slice(*self.split.train)]
 
-@dataclass(frozen=True)
-class Split:
-    """Contiguous parts of a text, as character ranges [start, stop)."""
+    @property
+    def validation(self) -> NDArray[Any]:
+        """Ids of the validation part, not copied."""
+        return self.ids[slice(*self.split.validation)]
 
-    train: tuple[int, int]
-    validation: tuple[int, int]
-    test: tuple[int, int]
+    @property
+    def test(self) -> NDArray[Any]:
+        """Ids of the test part, not copied; it may be empty."""
+        return self.ids[slice(*self.split.test)]
+
+    def __len__(self) -> int:
+        """Symbols of the whole text."""
+        return len(self.ids)
+
+    def text(self, start: int, stop: int) -> str:
+        """The symbols of a range as a person reads them; U+FFFD for id 0."""
+        return self.vocabulary.decode(self.ids[start:stop])
 
 
-def read_corpus(paths: Sequence[Path], *, encoding: str = "utf-8") -> Corpus:
-    """Read every file, and in every folder all files in name order, as one NFC text.
+def prepare(
+    paths: Sequence[str],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    vocabulary: Vocabulary | None = None,
+    extend: bool = False,
+) -> Corpus:
+    """Encode the text of all `paths` into `folder`, unless it holds just that already.
+
+    With a `vocabulary` that one is used: other symbols become id 0, or with `extend` new ids. Memory does not grow with
+    the text (but by 15 bytes a line where lines are shuffled). Killed at any time, it leaves `folder` whole or absent.
 
     Raises:
-        InputError: a path is missing, a folder holds no file, a file is not in `encoding`, there is no text.
+        InputError: the corpus cannot be read, decoded, encoded or split as asked, or `folder` holds something else.
+        OSError: the disk is full, for example; names `folder`.
     """
-    texts, files = [], []
-    for path in paths:
-        for file in _files_under(path):
-            content = file.read_bytes()
-            texts.append(_decode(content, file, encoding))
-            files.append(SourceFile(file.name, len(content), hashlib.sha256(content).hexdigest()))
-    # NFC over the joined text: a letter and its accent may be split between two files.
-    text = unicodedata.normalize("NFC", "".join(texts))
-    if not text:
-        raise InputError(f"--corpus {_named(paths)} is empty: there is no character to learn from.")
-    return Corpus(text, tuple(files))
+    if vocabulary is not None and vocabulary.unit != config.unit:
+        raise InputError(f"--unit {config.unit} does not suit the vocabulary, whose unit is {vocabulary.unit}.")
+    found = sources(paths)
+    options = _options(config, vocabulary, extend)
+    if (kept := _kept(folder, found, options)) is not None:
+        return kept
+    with replacing(folder, {IDS, RECORD}) as aside:
+        reading = read(found, config, aside / "provisional.bin")
+        if not reading.symbols:
+            kind = "character" if config.unit == "char" else "byte"
+            raise InputError(f"--corpus {', '.join(paths)} is empty: there is no {kind} to learn from.")
+        if vocabulary is None or extend:
+            vocabulary = learned(config.unit, reading.occurrences, min_count=config.min_count, known=vocabulary)
+        _encode(reading, config, aside, vocabulary, options)
+        reading.path.unlink()
+    return Corpus.open(folder)
 
 
-def split(characters: int, fractions: tuple[float, float, float]) -> Split:
-    """Cut a text of so many characters into contiguous training, validation and test parts."""
-    train_stop = int(characters * fractions[0])
-    test_start = characters if fractions[2] == 0 else int(characters * (fractions[0] + fractions[1]))
-    return Split((0, train_stop), (train_stop, test_start), (test_start, characters))
+def _options(config: TrainConfig, vocabulary: Vocabulary | None, extend: bool) -> dict[str, Any]:
+    """All that decides the encoding beside the files, and nothing that does not."""
+    names = ["unit", "min_count", "split", "split_by"]
+    if config.unit == "char":
+        names += ["normalization", "encoding"]
+    if config.split_by != "char":
+        names += ["seed"]
+    symbols = None if vocabulary is None else vocabulary.to_json()
+    given = {"vocabulary": symbols, "extend": extend, "version": _ENCODING_VERSION}
+    return {name: getattr(config, name) for name in names} | given
 
 
-def _files_under(path: Path) -> Iterator[Path]:
-    if not path.exists():
-        raise InputError(f"--corpus {path} does not exist.")
-    if not path.is_dir():
-        yield path
-        return
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    if not found:
-        raise InputError(f"--corpus {path} is a folder with no text file in it.")
-    yield from found
+def _key(files: Sequence[Tally], options: dict[str, Any]) -> str:
+    # Names too: the record shows them.
+    content = [[file.source.name, file.sha256] for file in files]
+    return hashlib.sha256(json.dumps([content, options]).encode()).hexdigest()
 
 
-def _decode(content: bytes, file: Path, encoding: str) -> str:
-    try:
-        return content.decode(encoding)
-    except LookupError:
-        raise InputError(f"--encoding {encoding} is not an encoding that Python knows.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file} is not {encoding.upper()}: byte 0x{content[error.start]:02x} at offset {error.start}; "
-            f"if it is written in another encoding, name it, for example --encoding latin-1."
-        ) from None
+def _kept(folder: Path, found: Sequence[Source], options: dict[str, Any]) -> Corpus | None:
+    """What `folder` holds, if it is the encoding of just these files; a pipe cannot be read a second time to know."""
+    if all(source.repeatable for source in found):
+        with contextlib.suppress(InputError):
+            corpus = Corpus.open(folder)
+            return corpus if corpus.key == _key([Tally(source).exhausted() for source in found], options) else None
+    return None
 
 
-def _named(paths: Sequence[Path]) -> str:
-    return ", ".join(str(path) for path in paths)
+def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Vocabulary, options: Any) -> None:
+    learns = options["vocabulary"] is None or options["extend"]
+    final = vocabulary.encode_points(reading.points).astype(vocabulary.dtype)
+    with (aside / IDS).open("wb") as file:
+        split = ARRANGEMENTS[config.split_by](reading, final, config, file)
+    if learns:
+        require_windows(split.train[1], batch_size=config.batch_size, window=config.window)
+    lost = reading.counts[(final == RESERVED) & (reading.counts > 0)]
+    notes = list(reading.notes)
+    if len(lost):
+        kind = "rare" if learns else "unknown"
+        notes.append(f"{len(lost):,} {kind} symbols ({lost.sum():,} occurrences) became id 0.")
+    record = {
+        "unit": vocabulary.unit,
+        "vocabulary": vocabulary.to_json(),
+        "symbols": reading.symbols,
+        "files": [dataclasses.asdict(SourceFile(file.source.name, file.bytes, file.sha256)) for file in reading.files],
+        "split": dataclasses.asdict(split),
+        "notes": notes,
+        "unknown": int(lost.sum()),
+        "key": _key(reading.files, options),
+    }
+    (aside / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,12 @@
-"""Symbols <-> ids. Id 0 is reserved: nothing came before, or a symbol outside the vocabulary."""
+"""Symbols <-> ids. Id 0 is reserved: nothing came before, or a symbol outside the vocabulary. Knows no file, no corpus.
 
-from collections.abc import Iterable, Sequence
+A symbol is a Unicode code point (unit `char`) or a byte, of UTF-8 or of anything else (unit `byte`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,60 +14,145 @@ from numpy.typing import NDArray
 from training.errors import InputError
 
 RESERVED = 0
+MAX_SYMBOLS = 20_000
+REPLACEMENT = "\ufffd"  # what a person sees for id 0, and for bytes that are not whole characters
+
+_LIMITS = {"char": 0x110000, "byte": 0x100}
+_NO_BYTE_OF_UTF8 = 0xFF
+_WORTH_KEEPING = 0.99  # share of the text that must be left for "leave out rare symbols" to be good advice
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The characters that a model knows, in id order; `characters[0]` has id 1."""
+    """The symbols that a model knows, in id order: `points[i]`, a code point or a byte value, has id i + 1."""
 
-    characters: str
+    unit: str
+    points: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: str) -> "Vocabulary":
-        """Every distinct character of `text`, in code point order.
+    def from_json(cls, symbols: Sequence[str | int | None], unit: str = "char") -> "Vocabulary":
+        """From the manifest's list, whose item 0 is null.
 
         Raises:
-            InputError: the text has fewer than two distinct characters, so there is nothing to predict.
+            InputError: the list is not one that `to_json` wrote for this unit.
         """
-        characters = "".join(map(chr, np.unique(_code_points(text))))
-        if len(characters) < 2:
-            raise InputError(
-                f"The corpus has one distinct character ({characters!r}): a model needs at least 2 to choose between."
-            )
-        return cls(characters)
+        if unit not in _LIMITS:
+            raise InputError(f"The vocabulary's unit must be char or byte, not {unit}.")
+        if not symbols or symbols[0] is not None:
+            raise InputError("The vocabulary must begin with null, the symbol of the reserved id 0.")
+        points = tuple(_point(symbol, unit) for symbol in symbols[1:])
+        if len(set(points)) < len(points):
+            raise InputError("The vocabulary names a symbol twice.")
+        return cls(unit, points)
 
-    @classmethod
-    def from_json(cls, symbols: Sequence[str | None]) -> "Vocabulary":
-        """From the manifest's list, whose item 0 is null."""
-        return cls("".join(symbol for symbol in symbols if symbol is not None))
-
-    def to_json(self) -> list[str | None]:
+    def to_json(self) -> list[str | int | None]:
         """The manifest's list: the index is the id."""
-        return [None, *self.characters]
+        return [None, *(map(chr, self.points) if self.unit == "char" else self.points)]
 
     def __len__(self) -> int:
         """V, the reserved id included."""
-        return len(self.characters) + 1
+        return len(self.points) + 1
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Ids of a text's characters; a character outside the vocabulary becomes `RESERVED`."""
-        points = _code_points(text)
-        nearest = np.minimum(np.searchsorted(self._sorted_points, points), len(self.characters) - 1)
-        known = self._sorted_points[nearest] == points
-        return np.where(known, self._ids_by_point[nearest], RESERVED).astype(np.int32)
+        """Ids of a text's characters, or of its UTF-8 bytes; a symbol outside the vocabulary becomes `RESERVED`."""
+        if self.unit == "byte":
+            return self.encode_points(np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8))
+        return self.encode_points(code_points(text))
+
+    def encode_points(self, points: NDArray[Any]) -> NDArray[np.int32]:
+        """Ids of code points or bytes, given as unsigned integers; an unknown one becomes `RESERVED`."""
+        # Clipped to the table's last entry, which belongs to no symbol: what lies beyond the table is unknown.
+        return np.take(self._ids, points, mode="clip")
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids, none of them reserved."""
-        return "".join(self.characters[id_ - 1] for id_ in ids)
+        """The text of ids; U+FFFD for `RESERVED` and for bytes that are not whole characters."""
+        array = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.int64)
+        points = self._points[array]
+        if self.unit == "byte":
+            return points.astype(np.uint8).tobytes().decode("utf-8", "replace")
+        return points.tobytes().decode("utf-32-le", "surrogatepass")
+
+    def extended(self, points: Iterable[int]) -> "Vocabulary":
+        """With `points` too: what is known keeps its id, what is new follows in code point order."""
+        return Vocabulary(self.unit, self.points + tuple(sorted(set(points) - set(self.points))))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest that ids fit into."""
+        return np.dtype(np.uint8 if len(self) <= 0x100 else np.uint16)
 
     @cached_property
-    def _sorted_points(self) -> NDArray[np.uint32]:
-        return np.sort(_code_points(self.characters))
+    def _ids(self) -> NDArray[np.int32]:
+        ids = np.zeros(max(self.points, default=0) + 2, np.int32)
+        ids[list(self.points)] = np.arange(1, len(self))
+        return ids
 
     @cached_property
-    def _ids_by_point(self) -> NDArray[np.int64]:
-        return np.argsort(_code_points(self.characters)) + 1
+    def _points(self) -> NDArray[np.uint32]:
+        reserved = _NO_BYTE_OF_UTF8 if self.unit == "byte" else ord(REPLACEMENT)
+        return np.array([reserved, *self.points], "<u4")
 
 
-def _code_points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+def learned(unit: str, counts: Mapping[int, int], *, min_count: int = 1, known: Vocabulary | None = None) -> Vocabulary:
+    """The vocabulary of a text whose points occur so often: the `known`, then in code point order what is frequent.
+
+    Raises:
+        InputError: too few or too many symbols are left, with the flag that would help.
+    """
+    frequent = [point for point, count in counts.items() if count >= min_count]
+    vocabulary = (known or Vocabulary(unit, ())).extended(frequent)
+    if known is None and len(frequent) < 2:
+        raise InputError(_too_few(unit, counts, min_count, frequent))
+    if len(vocabulary.points) > MAX_SYMBOLS:
+        raise InputError(_too_many(counts, len(vocabulary.points), min_count))
+    return vocabulary
+
+
+def code_points(text: str, errors: str = "surrogatepass") -> NDArray[np.unsignedinteger[Any]]:
+    """The text's code points [characters], one byte each where that suffices: plain ASCII is the common case.
+
+    Raises:
+        UnicodeEncodeError: with `errors` "strict", for a surrogate that stands alone.
+    """
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", errors), "<u4")
+
+
+def _point(symbol: str | int | None, unit: str) -> int:
+    if unit == "char" and isinstance(symbol, str) and len(symbol) == 1:
+        return ord(symbol)
+    if unit == "byte" and isinstance(symbol, int) and 0 <= symbol < _LIMITS[unit]:
+        return symbol
+    raise InputError(f"The vocabulary's symbol {symbol!r} is not a {unit}.")
+
+
+def _too_few(unit: str, counts: Mapping[int, int], min_count: int, frequent: Sequence[int]) -> str:
+    kind = "character" if unit == "char" else "byte"
+    if len(counts) == 1:
+        (point,) = counts
+        return (
+            f"The corpus has one distinct {kind} ({_shown(unit, point)}): a model needs at least 2 to choose between."
+        )
+    most = max(counts, key=lambda point: counts[point])
+    return (
+        f"--min-count {min_count} leaves {len(frequent)} of {len(counts):,} symbols, and a model needs at least 2: "
+        f"the most frequent, {_shown(unit, most)}, occurs {counts[most]:,} times."
+    )
+
+
+def _too_many(counts: Mapping[int, int], symbols: int, min_count: int) -> str:
+    ranked = sorted(counts.values(), reverse=True)
+    enough = max(min_count, 1 + ranked[MAX_SYMBOLS]) if len(ranked) > MAX_SYMBOLS else min_count
+    kept = [count for count in ranked if count >= enough]
+    rarer = ""
+    if enough > min_count and sum(kept) >= _WORTH_KEEPING * sum(ranked):
+        rarer = f", or leave out rare symbols: --min-count {enough} keeps {len(kept):,}"
+    return (
+        f"The corpus has {symbols:,} distinct characters, {MAX_SYMBOLS:,} is the most: if a file is binary or wrongly "
+        f"decoded, correct --encoding or read bytes with --unit byte{rarer}."
+    )
+
+
+def _shown(unit: str, point: int) -> str:
+    return repr(chr(point)) if unit == "char" else f"0x{point:02x}"

@@ -27,17 +27,15 @@ class Window:
 class Windows:
     """An endless sequence of windows over a text, resumable from `position()`."""
 
-    def __init__(self, ids: NDArray[np.int32], *, batch_size: int, window: int, cold_start: float, seed: int) -> None:
+    def __init__(self, ids: NDArray[Any], *, batch_size: int, window: int, cold_start: float, seed: int) -> None:
         """Read `ids` [characters] in `batch_size` streams; `cold_start` is the chance a row starts cold at a window.
+
+        `ids` may be of any integer type and mapped from disk: only what a window shows is ever copied.
 
         Raises:
             InputError: the text is shorter than one window for each stream.
         """
-        if len(ids) < batch_size * window:
-            raise InputError(
-                f"The training part has {len(ids):,} characters, but {batch_size} streams (--batch-size) of one "
-                f"{window}-character window (--window) need {batch_size * window:,}: lower one of the two."
-            )
+        require_windows(len(ids), batch_size=batch_size, window=window)
         self._ids = ids
         self._window = window
         self._cold_start = cold_start
@@ -58,7 +56,7 @@ class Windows:
         if not self._begun:
             fresh[:] = True
             self._begun = True
-        targets = self._ids[self._starts[:, None] + np.arange(self._window)]
+        targets = self._ids[self._starts[:, None] + np.arange(self._window)].astype(np.int32)
         # A fresh row has nothing before it; index -1 of row 0 is read but never used.
         before = np.where(fresh, RESERVED, self._ids[self._starts - 1])
         previous = np.concatenate([before[:, None], targets[:, :-1]], axis=1, dtype=np.int32)
@@ -78,3 +76,16 @@ class Windows:
         self._starts = np.array(position["starts"], dtype=np.int64)
         self._begun = position["begun"]
         self._generator.bit_generator.state = position["generator"]
+
+
+def require_windows(characters: int, *, batch_size: int, window: int) -> None:
+    """Make sure that a training part of so many characters has a window for each stream.
+
+    Raises:
+        InputError: it has not.
+    """
+    if characters < batch_size * window:
+        raise InputError(
+            f"The training part has {characters:,} characters, but {batch_size} streams (--batch-size) of one "
+            f"{window}-character window (--window) need {batch_size * window:,}: lower one of the two."
+        )

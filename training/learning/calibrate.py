@@ -18,20 +18,21 @@ from training.learning.step import next_symbol_losses
 STREAMS = 50
 CHARACTERS = 1000  # of each stream
 WINDOW = 100
+MAX_LOGITS = 16_000_000  # in all: fewer streams where there are many symbols
 SCALES = [round(0.70 + 0.01 * i, 2) for i in range(51)]
 
 Step = Callable[[NDArray[np.int32], Any], tuple[tf.Tensor, Any]]
 """(previous [N, T], state) -> (logits [N, T, V], state)."""
 
 
-def logit_scale(step: Step, cold_state: Callable[[int], Any], ids: NDArray[np.int32]) -> float:
-    """The factor, to two decimals, under which the network predicts `ids` [characters] best.
+def logit_scale(step: Step, cold_state: Callable[[int], Any], ids: NDArray[Any], *, symbols: int) -> float:
+    """The factor, to two decimals, under which a network over V `symbols` predicts `ids` [characters] best.
 
     At most the first 50,000 are read, as parallel streams; `cold_state(N)` is the state of N streams before them.
     """
     characters = min(CHARACTERS, len(ids))
-    streams = min(STREAMS, len(ids) // characters)
-    targets = ids[: streams * characters].reshape(streams, characters)
+    streams = max(1, min(STREAMS, len(ids) // characters, MAX_LOGITS // (characters * symbols)))
+    targets = np.asarray(ids[: streams * characters], np.int32).reshape(streams, characters)
     previous = np.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=RESERVED)
     state, losses = cold_state(streams), np.zeros(len(SCALES))
     for start in range(0, characters, WINDOW):

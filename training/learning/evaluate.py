@@ -42,11 +42,11 @@ class Loss:
         }
 
 
-def evaluate(read: Reader, cold_state: Any, ids: NDArray[np.int32]) -> Loss:
+def evaluate(read: Reader, cold_state: Any, ids: NDArray[Any]) -> Loss:
     """The loss over a text's ids [characters]: one stream reads them in order and every one is counted."""
-    previous = np.concatenate([[RESERVED], ids[:-1]], dtype=np.int32)
-    state, total = cold_state, 0.0
+    last, state, total = np.array([RESERVED]), cold_state, 0.0
     for start in range(0, len(ids), WINDOW):
-        nats, state = read(previous[start : start + WINDOW], ids[start : start + WINDOW], state)
-        total += float(nats.sum(dtype=np.float64))
+        targets = np.asarray(ids[start : start + WINDOW], np.int32)
+        nats, state = read(np.concatenate([last, targets[:-1]], dtype=np.int32), targets, state)
+        last, total = targets[-1:], total + float(nats.sum(dtype=np.float64))
     return Loss(total / len(ids), len(ids))

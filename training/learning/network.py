@@ -1,67 +1,135 @@
 """ONE Keras model for training, evaluation and export: (ids [N,T], state [S,N,H]) -> (logits [N,T,V], state).
 
 The recurrent state is a value that goes in and comes out. Nothing is stored inside a layer, so whoever calls decides
-what a row continues from.
+what a row continues from. Dropout is on where a seed is given, and that seed is all its randomness.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.learning.recurrence import LSTM
+from training.learning.dropout import dropout
+from training.learning.recurrence.layer import CELLS, Recurrent
 
 
 @dataclass(frozen=True)
-class LstmWeights:
-    """One LSTM layer; the four gates stand side by side: input, forget, output, candidate."""
+class LayerWeights:
+    """One recurrent layer; gates side by side: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
 
-    kernel: NDArray[np.float32]  # [inputs, 4H]
-    recurrent_kernel: NDArray[np.float32]  # [H, 4H]
-    bias: NDArray[np.float32]  # [4H]
+    kernel: NDArray[np.float32]  # [inputs, gates x H]
+    recurrent_kernel: NDArray[np.float32]  # [H, gates x H]
+    bias: NDArray[np.float32]  # [gates x H]
+    candidate_bias: NDArray[np.float32] | None = None  # [H], GRU only
+
+    @property
+    def arrays(self) -> list[NDArray[np.float32]]:
+        """Those that there are, in this order."""
+        return [array for array in dataclasses.astuple(self) if array is not None]
 
 
 @dataclass(frozen=True)
 class NetworkWeights:
     """Every trained number of a network, as arrays."""
 
-    embedding: NDArray[np.float32]  # [V, E]
-    lstm: tuple[LstmWeights, ...]  # bottom first
+    cell: str
+    embedding: NDArray[np.float32] | None  # [V, E]; None: symbols are one-hot
+    layers: tuple[LayerWeights, ...]  # bottom first
     output_kernel: NDArray[np.float32]  # [H, V]
     output_bias: NDArray[np.float32]  # [V]
 
     @property
+    def arrays(self) -> list[NDArray[np.float32]]:
+        """All of them, in the order of the network's variables."""
+        embedding = [] if self.embedding is None else [self.embedding]
+        layers = [array for layer in self.layers for array in layer.arrays]
+        return [*embedding, *layers, self.output_kernel, self.output_bias]
+
+    @property
     def parameters(self) -> int:
         """How many numbers these are."""
-        arrays = [self.embedding, self.output_kernel, self.output_bias]
-        for layer in self.lstm:
-            arrays += [layer.kernel, layer.recurrent_kernel, layer.bias]
-        return sum(array.size for array in arrays)
+        return sum(array.size for array in self.arrays)
 
 
-def build_network(config: TrainConfig, symbols: int, *, dtype: str = "float32") -> keras.Model:
-    """An untrained network over `symbols` (V) ids, its initial weights and its dropout drawn from `config.seed`."""
-    keras.utils.set_random_seed(config.seed % 2**32)
-    ids = keras.Input((None,), dtype="int32", name="ids")
-    state = keras.Input(batch_shape=(2 * config.layers, None, config.units), dtype=dtype, name="state")
-    # Keras' own initial embedding is so small that the gates see nothing of the text for epochs.
-    spread = keras.initializers.RandomNormal(stddev=1.0)
-    x = keras.layers.Embedding(symbols, config.embedding, spread, dtype=dtype, name="embedding")(ids)
-    x = keras.ops.transpose(x, (1, 0, 2))  # time-major from here on: a step is a row
-    new_state = []
-    for layer in range(config.layers):
-        lstm = LSTM(config.units, weight_dropout=config.weight_dropout, dtype=dtype, name=f"lstm_{layer}")
-        x, h, c = lstm(x, state[2 * layer], state[2 * layer + 1])
-        new_state += [h, c]
-        x = keras.layers.Dropout(config.dropout, dtype=dtype)(x)
-    logits = keras.layers.Dense(symbols, dtype=dtype, name="logits")(x)
-    outputs = [keras.ops.transpose(logits, (1, 0, 2)), keras.ops.stack(new_state)]
-    network = keras.Model([ids, state], outputs)
-    network.dtype_policy = dtype  # or its inputs would be rounded to float32
-    return network
+class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
+    """An untrained network over `symbols` (V) ids, its initial weights drawn from `config.seed`."""
+
+    def __init__(self, config: TrainConfig, symbols: int, *, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
+        keras.utils.set_random_seed(config.seed % 2**32)
+        self.config, self.symbols = config, symbols
+        width = config.embedding or symbols
+        if config.embedding:
+            # Keras' own initial embedding is so small that the gates see nothing of the text for epochs.
+            spread = keras.initializers.RandomNormal(stddev=1.0)
+            self.embedding = self.add_weight((symbols, width), spread, name="embedding")
+        self.recurrent = []
+        for number in range(config.layers):
+            layer = Recurrent(
+                config.cell, config.units, precision=config.precision, dtype=dtype, name=f"layer_{number}"
+            )
+            layer.build(width)
+            self.recurrent.append(layer)
+            width = config.units
+        self.output_kernel = self.add_weight((width, symbols), "glorot_uniform", name="output_kernel")
+        self.output_bias = self.add_weight((symbols,), "zeros", name="output_bias")
+        self.built = True
+
+    def call(self, ids: Any, state: Any, seed: Any = None) -> tuple[Any, Any]:
+        """Read ids [N, T] on from state [S, N, H]; with a `seed` (two int64) under dropout, as in training."""
+        drop = _dropper(seed, compiled=self.config.precision == "float32")
+        states = CELLS[self.config.cell].states
+        x, new_state = self._bottom_inputs(ids, drop), []
+        for number, layer in enumerate(self.recurrent):
+            if number:
+                x = layer.inputs(drop(x, self.config.dropout))
+            kernel = drop(ops.convert_to_tensor(layer.recurrent_kernel), self.config.weight_dropout)
+            own = [state[i] for i in range(number * states, (number + 1) * states)]
+            x, *after = layer(x, own, kernel)
+            new_state += after
+        x = drop(x, self.config.output_dropout)
+        logits = ops.tensordot(x, ops.convert_to_tensor(self.output_kernel), 1) + self.output_bias
+        return ops.transpose(logits, (1, 0, 2)), ops.stack(new_state)
+
+    def _bottom_inputs(self, ids: Any, drop: "Drop") -> Any:
+        """[T, N, gates x H]. Rows of a table take the place of a product where the table is the smaller of the two."""
+        config, bottom = self.config, self.recurrent[0]
+        # As floats: TensorFlow complains on stderr of every transposition of whole numbers.
+        ids = ops.cast(ops.transpose(ops.cast(ids, "float32")), "int32")
+        few_symbols = self.symbols <= config.batch_size * config.window // 4
+        if not config.input_dropout and (few_symbols or not config.embedding):
+            return ops.take(bottom.table(self._embedding), ids, axis=0)
+        if self._embedding is not None:
+            return bottom.inputs(drop(ops.take(self._embedding, ids, axis=0), config.input_dropout))
+        hot = drop(ops.ones_like(ids, self.compute_dtype)[:, :, None], config.input_dropout)
+        return ops.take(ops.convert_to_tensor(bottom.kernel), ids, axis=0) * hot + bottom.bias
+
+    @property
+    def _embedding(self) -> Any:
+        return ops.convert_to_tensor(self.embedding) if self.config.embedding else None
+
+
+Drop = Callable[[Any, float], Any]
+
+
+def _dropper(seed: Any, *, compiled: bool) -> Drop:
+    """A dropout that draws other numbers from `seed` each time it is called; without a seed it changes nothing."""
+    calls = 0
+
+    def drop(x: Any, rate: float) -> Any:
+        nonlocal calls
+        if seed is None or not rate:
+            return x
+        calls += 1
+        return dropout(x, rate, seed + np.array([0, calls]), compiled=compiled)
+
+    return drop
 
 
 def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
@@ -72,17 +140,34 @@ def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
 
 
 def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
-    """[S, N, H]: h, then c, of each layer, bottom first. Zeros are a cold start."""
-    return (2 * config.layers, streams, config.units)
+    """[S, N, H]: of each layer, bottom first, h (and then c for an LSTM). Zeros are a cold start."""
+    return (CELLS[config.cell].states * config.layers, streams, config.units)
 
 
-def weights_of(network: keras.Model) -> NetworkWeights:
-    """The trained numbers of a network that `build_network` made."""
-    lstm = [layer for layer in network.layers if isinstance(layer, LSTM)]
-    output_kernel, output_bias = network.get_layer("logits").get_weights()
+def weights_of(network: Network) -> NetworkWeights:
+    """The trained numbers of a network."""
+    arrays = iter(np.asarray(ops.convert_to_numpy(variable)) for variable in _in_order(network))
+    cell = network.config.cell
     return NetworkWeights(
-        embedding=network.get_layer("embedding").get_weights()[0],
-        lstm=tuple(LstmWeights(*layer.get_weights()) for layer in lstm),
-        output_kernel=output_kernel,
-        output_bias=output_bias,
+        cell=cell,
+        embedding=next(arrays) if network.config.embedding else None,
+        layers=tuple(
+            LayerWeights(next(arrays), next(arrays), next(arrays), next(arrays) if cell == "gru" else None)
+            for _ in network.recurrent
+        ),
+        output_kernel=next(arrays),
+        output_bias=next(arrays),
     )
+
+
+def set_weights(network: Network, weights: NetworkWeights) -> None:
+    """Give a network the trained numbers of another of its shape."""
+    for variable, array in zip(_in_order(network), weights.arrays, strict=True):
+        variable.assign(array)
+
+
+def _in_order(network: Network) -> list[Any]:
+    """The network's variables in the order of `NetworkWeights.arrays`, however Keras tracks them."""
+    embedding = [network.embedding] if network.config.embedding else []
+    layers = [variable for layer in network.recurrent for variable in layer.trainable_variables]
+    return [*embedding, *layers, network.output_kernel, network.output_bias]

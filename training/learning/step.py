@@ -1,16 +1,19 @@
 """One optimisation step and one evaluation step, compiled. Knows arrays; knows nothing of text, files or epochs."""
 
-import math
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from training.config import TrainConfig
+from training.data.windows import Window
+from training.learning.network import Network, state_shape
 
-Step = Callable[..., Any]  # a compiled tf.function
+# Seeds apart from one another: more dropouts in a network, more replicas in a step, than there will be.
+PLACES, REPLICAS = 2**8, 2**16
 
 
 def next_symbol_losses(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -23,66 +26,124 @@ def use_one_core_per_replica() -> None:
 
     A core for each replica beats all cores in one matrix product after the other (docs/experiments.md).
     """
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(_cores())
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    tf.config.threading.set_intra_op_parallelism_threads(cores())  # XLA runs each replica on one of these
+    tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
-def make_training_step(network: keras.Model, optimizer: keras.Optimizer, grad_clip: float, batch_size: int) -> Step:
-    """A step (previous, targets, fresh, state) -> (mean loss in nats, gradient norm, state).
+class Learner:
+    """A network, its optimizer and the average of its weights: all that an optimisation step changes.
 
     The batch is shared out between replicas, one for each core. The gradient flows through the window and no further
-    (truncated back-propagation through time); its global norm is clipped to `grad_clip`.
+    (truncated back-propagation through time).
     """
-    # A resumed run is to end with the same bits as one that was never stopped.
-    tf.config.experimental.enable_op_determinism()
-    variables = network.trainable_variables
-    optimizer.build(variables)
-    replicas = min(_cores(), batch_size)
-    rows = [batch_size // replicas + (i < batch_size % replicas) for i in range(replicas)]
 
-    def replica_step(previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, characters: int) -> Any:
+    def __init__(self, network: Network, config: TrainConfig) -> None:
+        # A resumed run is to end with the same bits as one that was never stopped.
+        tf.config.experimental.enable_op_determinism()
+        self.network, self._config = network, config
+        self._optimizer = make_optimizer(config)
+        self._optimizer.build(network.trainable_variables)
+        self._averages = [tf.Variable(variable) for variable in network.trainable_variables] if config.ema else []
+        replicas = min(cores(), config.batch_size)
+        self._rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
+        # XLA joins the small operations of a step, but computes products in float32 only.
+        self._replica = tf.function(self._replica_step, jit_compile=config.precision == "float32")
+        self._step = tf.function(self._training_step)
+        self._read = tf.function(
+            lambda previous, state: network(previous, state),
+            input_signature=[
+                tf.TensorSpec((None, None), tf.int32),
+                tf.TensorSpec((state_shape(config, 1)[0], None, config.units), network.compute_dtype),
+            ],
+        )
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        """Everything to keep for an exact resume, by what it is."""
+        return {
+            "network": self.network.variables,
+            "optimizer": self._optimizer.variables,
+            "averages": self._averages,
+        }
+
+    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
+        """One optimisation step over `window`: its mean loss in nats, the gradient's norm before clipping, the state.
+
+        `step` and the configured seed are all the randomness of its dropout.
+        """
+        self._optimizer.learning_rate.assign(rate)
+        seed = tf.constant([self._config.seed, step * PLACES * REPLICAS], tf.int64)
+        loss, norm, state = self._step(window.previous, window.targets, window.fresh, state, seed)
+        return float(loss), float(norm), state
+
+    def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
+        """Logits [N, T, V] and the state after `previous` [N, T], without dropout, for any N and T."""
+        logits, state = self._read(previous, state)
+        return logits, state
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within: the network has its averaged weights, where the configuration keeps them."""
+        variables = self.network.trainable_variables if self._averages else []
+        trained = [variable.numpy() for variable in variables]
+        for variable, average in zip(variables, self._averages, strict=True):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, array in zip(variables, trained, strict=True):
+                variable.assign(array)
+
+    def _replica_step(self, previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, seed: Any, total: Any) -> Any:
         with tf.GradientTape() as tape:
-            logits, new_state = network([previous, state], training=True)
-            loss = tf.reduce_sum(next_symbol_losses(logits, targets)) / characters
-        return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)], new_state
+            logits, new_state = self.network(previous, state, seed)
+            loss = tf.reduce_sum(next_symbol_losses(logits, targets)) / total
+        gradients = tape.gradient(loss, self.network.trainable_variables)
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], new_state
 
-    def training_step(previous: tf.Tensor, targets: tf.Tensor, fresh: tf.Tensor, state: tf.Tensor) -> Any:
+    def _training_step(self, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any) -> Any:
         state = tf.where(fresh[None, :, None], tf.zeros_like(state), state)
-        characters = tf.cast(tf.size(targets), state.dtype)
-        shares = zip(tf.split(previous, rows), tf.split(targets, rows), tf.split(state, rows, axis=1), strict=True)
-        losses, gradients, states = zip(*(replica_step(*share, characters) for share in shares), strict=True)
-        summed = [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
-        clipped, norm = tf.clip_by_global_norm(summed, grad_clip)
-        optimizer.apply(clipped, variables)
+        total = tf.cast(tf.size(targets), state.dtype)
+        shares = zip(
+            tf.split(previous, self._rows),
+            tf.split(targets, self._rows),
+            tf.split(state, self._rows, axis=1),
+            strict=True,
+        )
+        done = [
+            self._replica(*share, seed + tf.constant([0, i * PLACES], tf.int64), total)
+            for i, share in enumerate(shares)
+        ]
+        losses, gradients, states = zip(*done, strict=True)
+        clipped, norm = self._clipped([tf.add_n(parts) for parts in zip(*gradients, strict=True)])
+        self._optimizer.apply(clipped, self.network.trainable_variables)
+        for average, variable in zip(self._averages, self.network.trainable_variables, strict=False):
+            average.assign_add((variable - average) * (1 - self._config.ema))
         return tf.add_n(losses), norm, tf.concat(states, axis=1)
 
-    compiled: Step = tf.function(training_step)
-    return compiled
+    def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:
+        norm, limit = tf.linalg.global_norm(gradients), self._config.grad_clip
+        if not limit:
+            return gradients, norm
+        if self._config.clip_by == "value":
+            return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients], norm
+        return tf.clip_by_global_norm(gradients, limit, use_norm=norm)[0], norm
 
 
-def make_evaluation_step(network: keras.Model) -> Step:
-    """A step (previous, state) -> (logits [N, T, V], state) without dropout, for any N and T."""
-    _, state_shape = network.input_shape
-
-    def evaluation_step(previous: tf.Tensor, state: tf.Tensor) -> Any:
-        return network([previous, state], training=False)
-
-    compiled: Step = tf.function(
-        evaluation_step,
-        input_signature=[
-            tf.TensorSpec((None, None), tf.int32),
-            tf.TensorSpec(state_shape, network.compute_dtype),
-        ],
-    )
-    return compiled
+def make_optimizer(config: TrainConfig) -> keras.Optimizer:
+    """The optimizer of a configuration; its rate is set before each step."""
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": lambda **options: keras.optimizers.RMSprop(rho=0.95, **options),  # char-rnn's
+        "adagrad": keras.optimizers.Adagrad,
+        "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, nesterov=True, **options),
+    }
+    return kinds[config.optimizer](learning_rate=config.learning_rate, weight_decay=config.weight_decay or None)
 
 
-def learning_rate(config: TrainConfig, step: int, total_steps: int) -> float:
-    """Linear warm-up to `config.learning_rate`, then half a cosine down to zero (arXiv 1608.03983)."""
-    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
-    return config.learning_rate * warmup * (0.5 + 0.5 * math.cos(math.pi * step / total_steps))
-
-
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

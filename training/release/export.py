@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.vocabulary import RESERVED
-from training.learning.network import NetworkWeights
-from training.release.cells import folded_input, joint_kernel, lstm_step
+from training.learning.network import LayerWeights, NetworkWeights
+from training.learning.recurrence.layer import CELLS
+from training.release.cells import STEPS
 from training.release.sampling import sample
 
 GUESSES = 5
@@ -25,19 +26,19 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
 
     def __init__(self, weights: NetworkWeights) -> None:
         super().__init__()
-        bottom, *upper = weights.lstm
-        self._symbols, _ = weights.embedding.shape
-        self._units = bottom.recurrent_kernel.shape[0]
-        self._layers = len(weights.lstm)
-        self._input = tf.Variable(folded_input(weights.embedding, bottom), name="input")
-        self._recurrent = tf.Variable(bottom.recurrent_kernel, name="recurrent")
-        self._kernels = [tf.Variable(joint_kernel(layer), name="kernel") for layer in upper]
-        self._biases = [tf.Variable(layer.bias, name="bias") for layer in upper]
-        self._output_kernel = tf.Variable(weights.output_kernel, name="output_kernel")
-        self._output_bias = tf.Variable(weights.output_bias, name="output_bias")
+        self._cell, self._states = weights.cell, CELLS[weights.cell].states
+        self._units, self._symbols = weights.output_kernel.shape
+        # Every trained number, so that a later run can start from them (`trained_weights`).
+        self.embedding = [] if weights.embedding is None else [tf.Variable(weights.embedding, name="embedding")]
+        self.layers = [_layer_variables(weights.cell, layer, number) for number, layer in enumerate(weights.layers)]
+        self.output = [tf.Variable(weights.output_kernel, name="kernel"), tf.Variable(weights.output_bias, name="bias")]
+        # What each symbol adds to the bottom layer's gates [V, gates x H]: a gather takes the place of a product.
+        bottom = weights.layers[0]
+        rows = bottom.kernel if weights.embedding is None else weights.embedding @ bottom.kernel
+        self._input = tf.Variable(rows + bottom.bias, name="input")
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
-        state = tf.TensorSpec((2 * self._layers, None, self._units), tf.float32, "state")
+        state = tf.TensorSpec((self._states * len(self.layers), None, self._units), tf.float32, "state")
         self.advance = tf.function(
             self._advance,
             input_signature=[
@@ -114,9 +115,9 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         layers = tuple(tf.where(cold, new, old) for new, old in zip(begun, tf.unstack(state), strict=True))
 
         def step(t: tf.Tensor, layers: Layers, tops: Any, cells: Any) -> Any:
-            tops = tops.write(t, layers[-2])  # the top h before symbol t: what the guess is made from
+            tops = tops.write(t, layers[-self._states])  # the top h before symbol t: what the guess is made from
             _, layers = self._step(symbols[:, t], layers)
-            return t + 1, layers, tops, cells.write(t, tf.tanh(tf.stack(layers[1::2], axis=1)))
+            return t + 1, layers, tops, cells.write(t, self._activations(layers))
 
         _, layers, tops, cells = tf.while_loop(
             lambda t, *_: t < steps,
@@ -124,7 +125,7 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
             (0, layers, _outputs(tf.float32, steps), _outputs(tf.float32, steps)),
         )
         before = tf.transpose(tf.reshape(tops.stack(), [steps, rows, self._units]), [1, 0, 2])
-        logprobs = tf.nn.log_softmax(before @ self._output_kernel + self._output_bias)  # [N, T, V]
+        logprobs = tf.nn.log_softmax(self._logits(before))  # [N, T, V]
         top_logprobs, top_symbols = tf.math.top_k(logprobs, k=min(GUESSES, self._symbols))
         return {
             "logprobs": tf.gather(logprobs, symbols, batch_dims=2),
@@ -135,17 +136,54 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         }
 
     def _step(self, previous: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, Layers]:
-        """Read one symbol a row: the top layer's h [N, H], and h, c of each layer."""
-        h, c = lstm_step(tf.gather(self._input, previous) + layers[0] @ self._recurrent, layers[1])
-        new_layers = [h, c]
-        for i, (kernel, bias) in enumerate(zip(self._kernels, self._biases, strict=True), start=1):
-            gates = tf.concat([h, layers[2 * i]], axis=1) @ kernel + bias
-            h, c = lstm_step(gates, layers[2 * i + 1])
-            new_layers += [h, c]
-        return h, tuple(new_layers)
+        """Read one symbol a row: the top layer's h [N, H], and the states of each layer."""
+        x = tf.gather(self._input, previous)
+        new: list[tf.Tensor] = []
+        for number in range(len(self.layers)):
+            state = self._layer_step(number, x, layers[number * self._states : (number + 1) * self._states])
+            x = state[0]
+            new += state
+        return x, tuple(new)
+
+    def _layer_step(self, number: int, x: tf.Tensor, state: Layers) -> Layers:
+        """One layer's new state; `x` is what the gates of the bottom layer get, and the h below for the others."""
+        step = STEPS[self._cell]
+        if number and self._cell != "gru":
+            joint, bias = self.layers[number]
+            return step(bias, (tf.concat([x, state[0]], axis=1), *state[1:]), joint)
+        input_kernel, kernel, bias, *candidate_bias = self.layers[number]
+        return step(x @ input_kernel + bias if number else x, state, kernel, *candidate_bias)
+
+    def _activations(self, layers: Layers) -> tf.Tensor:
+        """[N, L, H] in (-1, 1): tanh(c) of an LSTM, h of the others."""
+        if self._cell == "lstm":
+            return tf.tanh(tf.stack(layers[1::2], axis=1))
+        return tf.stack(layers, axis=1)
 
     def _logits(self, h: tf.Tensor) -> tf.Tensor:
-        return h @ self._output_kernel + self._output_bias
+        kernel, bias = self.output
+        return h @ kernel + bias
+
+
+def _layer_variables(cell: str, layer: LayerWeights, number: int) -> list[tf.Variable]:
+    """As trained; above the bottom, where the cell lets them be one, both kernels as the matrix of [input, h]."""
+    arrays = layer.arrays
+    if number and cell != "gru":
+        arrays = [np.concatenate([layer.kernel, layer.recurrent_kernel]), layer.bias]
+    return [tf.Variable(array, name=f"layer_{number}") for array in arrays]
+
+
+def trained_weights(loaded: Any, cell: str) -> NetworkWeights:
+    """The trained numbers of an artifact that `tf.saved_model.load` gave back."""
+    layers = []
+    for number, variables in enumerate(loaded.layers):
+        arrays = [variable.numpy() for variable in variables]
+        if number and cell != "gru":
+            units = len(arrays[0]) // 2
+            arrays = [arrays[0][:units], arrays[0][units:], arrays[1]]
+        layers.append(LayerWeights(*arrays))
+    embedding = loaded.embedding[0].numpy() if len(loaded.embedding) else None
+    return NetworkWeights(cell, embedding, tuple(layers), *(variable.numpy() for variable in loaded.output))
 
 
 def write_saved_model(weights: NetworkWeights, folder: Path) -> None:

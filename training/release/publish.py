@@ -14,8 +14,8 @@ import tensorflow as tf
 
 import training
 from training.config import TrainConfig
-from training.data.corpus import Corpus, Split, split
-from training.data.vocabulary import RESERVED, Vocabulary
+from training.data.corpus import Corpus
+from training.data.vocabulary import REPLACEMENT, RESERVED
 from training.errors import ReportedError
 from training.files import flush_folder, flush_tree
 from training.learning.evaluate import evaluate
@@ -43,12 +43,7 @@ class Release:
     trained: Trained
     config: TrainConfig
     corpus: Corpus
-    vocabulary: Vocabulary
-
-    @property
-    def parts(self) -> Split:
-        """Which characters of the corpus the network learned from, and which it never saw."""
-        return split(len(self.corpus.text), self.config.split)
+    parent: int | None = None  # the version that training started from
 
 
 def publish(release: Release, models: Path) -> Path:
@@ -82,16 +77,16 @@ def publish(release: Release, models: Path) -> Path:
 
 
 def _facts(release: Release) -> dict[str, Any]:
-    config, weights, parts = release.config, release.trained.weights, release.parts
+    config, weights, corpus = release.config, release.trained.weights, release.corpus
     return {
         "format": FORMAT,
         "name": release.name,
         "version": 0,  # known when the folder is moved into place
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "unit": "char",
-        "normalization": "NFC",
-        "vocabulary": release.vocabulary.to_json(),
-        "cell": "lstm",
+        "unit": config.unit,
+        "normalization": config.normalization if config.unit == "char" else "none",
+        "vocabulary": corpus.vocabulary.to_json(),
+        "cell": config.cell,
         "layers": config.layers,
         "units": config.units,
         "parameters": weights.parameters,
@@ -99,14 +94,14 @@ def _facts(release: Release) -> dict[str, Any]:
         "tensorflow": tf.__version__,
         "charloom": training.__version__,
         "corpus": {
-            "files": [asdict(file) for file in release.corpus.files],
-            "characters": len(release.corpus.text),
-            "split": {name: list(range_) for name, range_ in asdict(parts).items()},
+            "files": [asdict(file) for file in corpus.files],
+            "characters": len(corpus),
+            "split": {name: list(range_) for name, range_ in asdict(corpus.split).items()},
         },
         "config": config.to_json(),
         "seed": config.seed,
         "metrics": {},
-        "parent": None,
+        "parent": release.parent,
         "git_commit": _git_commit(),
         "probe": {},
     }
@@ -114,21 +109,22 @@ def _facts(release: Release) -> dict[str, Any]:
 
 def _metrics(model: PublishedModel, release: Release) -> dict[str, Any]:
     """Losses of the export itself on the text that the network did not learn from."""
-    ids, parts = release.vocabulary.encode(release.corpus.text), release.parts
-    losses = {"validation": evaluate(model.read, model.cold_state, ids[slice(*parts.validation)])}
+    corpus, most = release.corpus, release.config.eval_chars
+    losses = {"validation": evaluate(model.read, model.cold_state, corpus.validation[:most])}
     expected, found = release.trained.validation.nats_per_char, losses["validation"].nats_per_char
     if not abs(expected - found) <= MAX_NATS_DIFFERENCE:
         raise ExportDiffers(
             f"The export loses {found:.6f} nats/char on the validation text, the trained network {expected:.6f}."
         )
-    if parts.test[0] < parts.test[1]:
-        losses["test"] = evaluate(model.read, model.cold_state, ids[slice(*parts.test)])
+    if len(corpus.test):
+        losses["test"] = evaluate(model.read, model.cold_state, corpus.test[:most])
     return {name: loss.to_json() for name, loss in losses.items()}
 
 
 def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
-    start = release.parts.validation[0]
-    prompt = release.corpus.text[start : start + PROBE_PROMPT_CHARS]
+    start = release.corpus.split.validation[0]
+    # Its whole characters: the range of a byte model may begin or end inside one.
+    prompt = release.corpus.text(start, start + PROBE_PROMPT_CHARS).replace(REPLACEMENT, "")
     generator = np.random.Generator(np.random.PCG64(PROBE_SEED))
     outputs = model.advance(
         RESERVED,

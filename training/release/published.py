@@ -1,6 +1,8 @@
 """A published version as a person or a job uses it: load, read a text, write a text. From the artifact alone."""
 
+import codecs
 import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 
 from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
+from training.learning.network import NetworkWeights
+from training.learning.recurrence.layer import CELLS
+from training.release.export import trained_weights
 
 MANIFEST = Path("assets.extra") / "manifest.json"
 STEPS_PER_CALL = 16
@@ -21,7 +26,7 @@ class PublishedModel:
 
     def __init__(self, folder: Path) -> None:
         self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"])
+        self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
         self._loaded = tf.saved_model.load(str(folder))  # its signatures live as long as it does
         self._advance = self._loaded.signatures["advance"]
         self._inspect = self._loaded.signatures["inspect"]
@@ -29,7 +34,19 @@ class PublishedModel:
     @property
     def cold_state(self) -> NDArray[np.float32]:
         """[S, 1, H] of zeros: nothing came before."""
-        return np.zeros((2 * self.manifest["layers"], 1, self.manifest["units"]), np.float32)
+        states = CELLS[self.manifest["cell"]].states * self.manifest["layers"]
+        return np.zeros((states, 1, self.manifest["units"]), np.float32)
+
+    def weights(self) -> NetworkWeights:
+        """The trained numbers, for another run to start from.
+
+        Raises:
+            InputError: this version was published before they were kept.
+        """
+        if not hasattr(self._loaded, "layers"):
+            name, version = self.manifest["name"], self.manifest["version"]
+            raise InputError(f"{name} {version} does not hold its trained weights: train it anew to start from it.")
+        return trained_weights(self._loaded, self.manifest["cell"])
 
     def advance(
         self,
@@ -63,27 +80,38 @@ class PublishedModel:
 
     def generate(self, prompt: str, *, length: int, temperature: float, seed: int) -> Iterator[str]:
         """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""
-        uniforms = np.random.Generator(np.random.PCG64(seed)).random(length, dtype=np.float32)
-        given = self.vocabulary.encode(prompt)
+        generator = np.random.Generator(np.random.PCG64(seed))
+        given = self.vocabulary.encode(unicodedata.normalize("NFC", prompt) if self._is_normalized else prompt)
         previous, state = RESERVED, self.cold_state
-        for start in range(0, length, STEPS_PER_CALL):
-            chunk = uniforms[start : start + STEPS_PER_CALL]
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        while length:
+            chunk = generator.random(STEPS_PER_CALL, dtype=np.float32)
             outputs = self.advance(previous, given, chunk, state, temperature=temperature)
-            yield self.vocabulary.decode(outputs["symbols"].numpy()[0, len(given) :])
-            previous, state = int(outputs["previous"][0]), outputs["state"]
-            given = given[:0]
+            symbols = outputs["symbols"].numpy()[0, len(given) :]
+            text = self.vocabulary.decode(symbols)
+            if self.vocabulary.unit == "byte":
+                text = decode(bytes(self.vocabulary.points[id_ - 1] for id_ in symbols))
+            yield text[:length]
+            length -= min(length, len(text))
+            previous, state, given = int(outputs["previous"][0]), outputs["state"], given[:0]
+
+    @property
+    def _is_normalized(self) -> bool:
+        return bool(self.manifest["normalization"] == "NFC")
 
 
-def newest_version(models: Path, name: str) -> Path:
-    """The folder of a model's highest version.
+def version_folder(models: Path, name: str, version: str | None = None) -> Path:
+    """The folder of a model's version, of its highest where none is named.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model or version.
     """
-    found = versions(models, name)
+    found = [str(number) for number in versions(models, name)]
     if not found:
         raise InputError(f"There is no model {name!r} in {models}: train one with --name {name}.")
-    return models / name / str(found[-1])
+    if version not in (None, *found):
+        raise InputError(f"There is no version {version} of {name} in {models}: there is {', '.join(found)}.")
+    return models / name / (version or found[-1])
 
 
 def versions(models: Path, name: str) -> list[int]:

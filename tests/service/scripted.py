@@ -1,0 +1,98 @@
+"""A byte model written by hand: a SavedModel with the contract's signature whose texts can be told in advance.
+
+At temperature 0 it writes a script over and over; at any other it draws bytes of the script by the uniform alone. A
+byte's logprob is that of its share of the script. Its state counts what it has sampled.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+SCRIPT = "aé😀\n€".encode() + b"\xf0\x9f\x98z\xff\xed\xa0\x80\xc3"
+VOCABULARY = sorted(set(SCRIPT) | set(range(32, 127)))
+PROBE_PROMPT, PROBE_SEED, PROBE_SAMPLED = "é?", 4, 30
+
+
+class Scripted(tf.Module):
+    """`state_tensors` states of one unit; all of them count the same."""
+
+    def __init__(self, state_tensors: int) -> None:
+        super().__init__()
+        self.script = tf.constant([id_of(byte) for byte in SCRIPT])
+        self.logprobs = tf.constant([logprob_of(byte) for byte in [None, *VOCABULARY]], tf.float32)
+        rows, steps = (None,), (None, None)
+        signature = {"previous": (rows, tf.int32), "given": (steps, tf.int32), "given_length": (rows, tf.int32)}
+        signature |= {"length": (rows, tf.int32), "uniforms": (steps, tf.float32), "temperature": (rows, tf.float32)}
+        signature |= {"top_k": (rows, tf.int32), "top_p": (rows, tf.float32)}
+        signature |= {"bias": ((None, len(VOCABULARY) + 1), tf.float32)}
+        signature |= {"state": ((state_tensors, None, 1), tf.float32)}
+        specs = [tf.TensorSpec(shape, kind, name) for name, (shape, kind) in signature.items()]
+        self.advance = tf.function(self._advance, input_signature=specs)
+
+    def _advance(
+        self, previous, given, given_length, length, uniforms, temperature, top_k, top_p, bias, state
+    ):  # fmt: skip
+        t = tf.range(tf.shape(given)[1])[None]  # [1, K]
+        places = tf.cast(state[0], tf.int32) + t - given_length[:, None]  # [N, K] of the sampled symbols
+        drawn = tf.cast(uniforms * float(len(SCRIPT)), tf.int32)
+        chosen = tf.where(temperature[:, None] == 0, tf.math.floormod(places, len(SCRIPT)), drawn)
+        symbols = tf.where(t < given_length[:, None], given, tf.gather(self.script, chosen))
+        symbols = tf.where(t < length[:, None], symbols, 0)
+        last = tf.gather(symbols, tf.maximum(length - 1, 0), batch_dims=1)
+        return {
+            "symbols": symbols,
+            "logprobs": tf.where(t < length[:, None], tf.gather(self.logprobs, symbols), 0.0),
+            "previous": tf.where(length > 0, last, previous),
+            "state": state + tf.cast(tf.maximum(length - given_length, 0), tf.float32)[None, :, None],
+        }
+
+
+def id_of(byte: int) -> int:
+    return VOCABULARY.index(byte) + 1 if byte in VOCABULARY else 0
+
+
+def logprob_of(byte: int | None) -> float:
+    """Of a byte that the script does not hold, as of one that it holds half a time."""
+    return math.log((SCRIPT.count(byte) if byte in SCRIPT else 0.5) / len(SCRIPT)) if byte is not None else -9.0
+
+
+def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
+    """The first bytes that a stream samples, by a second computation."""
+    if temperature == 0:
+        return (SCRIPT * (count // len(SCRIPT) + 1))[:count]
+    uniforms = np.random.Generator(np.random.PCG64(seed)).random(count, dtype=np.float32)
+    return bytes(SCRIPT[int(uniform * np.float32(len(SCRIPT)))] for uniform in uniforms)
+
+
+def write_version(models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, **changes: Any) -> Path:
+    """A whole version `models/<name>/1`; `changes` are of its manifest."""
+    folder = models / name / "1"
+    module = Scripted(2 * layers if cell == "lstm" else layers)
+    tf.saved_model.save(module, str(folder), signatures={"advance": module.advance})
+    sampled = bytes_written(PROBE_SAMPLED, temperature=1, seed=PROBE_SEED)
+    probe_bytes = PROBE_PROMPT.encode() + sampled
+    manifest = {
+        "format": 1,
+        "name": name,
+        "version": 1,
+        "unit": "byte",
+        "normalization": "none",
+        "vocabulary": [None, *VOCABULARY],
+        "cell": cell,
+        "layers": layers,
+        "units": 1,
+        "dtype": "float32",
+        "probe": {
+            "prompt": PROBE_PROMPT,
+            "seed": PROBE_SEED,
+            "symbols": [id_of(byte) for byte in probe_bytes],
+            "logprobs": [logprob_of(byte if id_of(byte) else None) for byte in probe_bytes],
+        },
+    }
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "manifest.json").write_text(json.dumps(manifest | changes))
+    return folder

@@ -1,0 +1,118 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from service.artifact.manifest import Manifest, Probe
+from service.artifact.text import Decoder, TextCodec
+from tests.service.conftest import manifest, whole_characters
+
+CHARS = TextCodec(manifest("char", (None, "a", "é", "\n")))
+EVERY_BYTE = TextCodec(manifest("byte", (None, *range(256))))
+SOME_BYTES = TextCodec(manifest("byte", (None, *"\naé😀".encode())))
+
+BROKEN = [
+    b"\xf0\x9f\x98a",  # cut short: one replacement and the letter
+    b"\xe2\x82\xe2\x82\xac",  # cut short by the beginning of another
+    b"\xf0\x9f\xff",  # cut short by what is never a character
+    b"\x80\xbf",  # the middle without a beginning
+    b"\xc0\x80\xe0\x80\x80\xf0\x80\x80\x80",  # longer than need be
+    b"\xed\xa0\x80\xed\xb0\x80",  # surrogates
+    b"\xf4\x90\x80\x80\xf5",  # past the last code point
+    b"\xef\xbb\xbf",  # a byte order mark is a character like any other
+    b"\xef\xbf\xbd",  # U+FFFD itself
+]
+
+
+def read_in_pieces(decoder: Decoder, data: bytes, cuts: list[int]) -> tuple[str, list[float]]:
+    """The decoder of every byte's text and logprobs, where byte b of a stream has id b + 1 and logprob -b."""
+    text, logprobs = "", []
+    for start, end in itertools.pairwise([0, *cuts, len(data)]):
+        symbols = np.frombuffer(data[start:end], np.uint8).astype(np.int32)
+        piece, nats = decoder.read(symbols + 1, -symbols.astype(np.float32))
+        assert nats.dtype == np.float32
+        assert len(nats) == len(piece)
+        text, logprobs = text + piece, logprobs + nats.tolist()
+    return text, logprobs
+
+
+def check(data: bytes, cuts: list[int]) -> None:
+    """Whole characters only, and nothing yet of a sequence that the next bytes decide on."""
+    expected = whole_characters(data)
+    assert "".join(character for character, _ in expected) == data.decode(errors="replace")
+    text, logprobs = read_in_pieces(EVERY_BYTE.decoder(), data, cuts)
+    ended, _ = read_in_pieces(EVERY_BYTE.decoder(), data + b"\n", cuts)
+    assert ended == (data + b"\n").decode(errors="replace")
+    assert data.decode(errors="replace").removeprefix(text) in ("", "\ufffd", "\ufffd\ufffd")
+    starts = np.cumsum([0, *(size for _, size in expected)])
+    sums = [-float(sum(data[start : start + size])) for start, (_, size) in zip(starts, expected, strict=False)]
+    assert logprobs == sums[: len(text)]
+
+
+@pytest.mark.parametrize("data", BROKEN, ids=repr)
+def test_broken_bytes_come_out_as_one_decoding_of_all_would_wherever_they_are_cut(data: bytes) -> None:
+    for count in range(len(data)):
+        for cuts in itertools.combinations(range(1, len(data)), count):
+            check(data, list(cuts))
+
+
+def test_any_bytes_in_any_pieces_come_out_as_one_decoding_of_all_would() -> None:
+    generator = random.Random(3)
+    likely = [0x0A, 0x61, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80, 0xED, 0xA0, 0xE0, 0xF4, 0x90]
+    for round_ in range(3000):
+        choices = likely if round_ % 2 else range(256)
+        data = bytes(generator.choices(choices, k=generator.randrange(40)))
+        cuts = sorted(generator.choices(range(len(data) + 1), k=generator.randrange(8)))  # some pieces are empty
+        check(data, cuts)
+
+
+def test_any_text_is_what_it_was() -> None:
+    text = "aé😀\n\u0000\u2028\ufeff\ufffd e\u0301"
+    for codec in (EVERY_BYTE, SOME_BYTES):
+        assert codec.normalize(text) == text
+    assert EVERY_BYTE.decode(EVERY_BYTE.encode(text).tolist()) == text
+    assert EVERY_BYTE.encode("é\n").tolist() == [0xC3 + 1, 0xA9 + 1, 0x0A + 1]
+
+
+def test_characters_are_normalised_encoded_and_decoded_by_the_manifest() -> None:
+    assert CHARS.normalize("e\u0301") == "é"
+    assert CHARS.encode("aé\n?").tolist() == [1, 2, 3, 0]
+    assert CHARS.decode([2, 1]) == "éa"
+    plain = Manifest("fake", 1, "char", "none", (None, "a"), "lstm", 1, 2, Probe("", 0, (), ()), {})
+    assert TextCodec(plain).normalize("e\u0301") == "e\u0301"
+
+
+def test_of_characters_each_symbol_is_one() -> None:
+    nats = np.array([-1, -2], np.float32)
+    text, logprobs = CHARS.decoder().read(np.array([2, 1], np.int32), nats)
+    assert text == "éa"
+    np.testing.assert_array_equal(logprobs, nats)
+    assert (CHARS.max_symbols_per_char, SOME_BYTES.max_symbols_per_char) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("codec", "text", "unknown"),
+    [
+        (CHARS, "aéa\n", 0),
+        (CHARS, "xaxé😀", 3),
+        (SOME_BYTES, "aé😀\n", 0),
+        (SOME_BYTES, "aè😀b😁è", 4),  # of è and 😁 only the last byte is unknown,
+        (SOME_BYTES, "aжaж", 2),  # of ж both are
+        (SOME_BYTES, "", 0),
+        (EVERY_BYTE, "\u0000\U0010ffff", 0),
+        (EVERY_BYTE, "\ud800", 0),  # as the three bytes that it would be
+    ],
+)
+def test_a_character_with_any_unknown_symbol_is_one_unknown_character(
+    codec: TextCodec, text: str, unknown: int
+) -> None:
+    assert codec.unknown_chars(text) == unknown
+    assert (0 in codec.encode(text).tolist()) == bool(unknown)
+
+
+def test_what_is_never_sampled_would_still_be_a_character() -> None:
+    for codec in (CHARS, EVERY_BYTE):
+        text, logprobs = codec.decoder().read(np.array([0, 2], np.int32), np.zeros(2, np.float32))
+        assert text == codec.decode([0, 2]) == "\ufffd" + codec.decode([2])
+        assert len(logprobs) == 2

@@ -1,0 +1,63 @@
+"""The experiments of the blog post by name, as flags of `train`.
+
+"The Unreasonable Effectiveness of Recurrent Neural Networks" (Karpathy 2015) says how some of its networks were made;
+where it is silent, its program's defaults hold (char-rnn, train.lua): one-hot characters, RMSProp at 0.002 that falls
+by 3 % an epoch after the tenth, 50 streams of 50 characters, gradients clipped at 5 value by value, 50 epochs, 95 / 5.
+"""
+
+from typing import Any
+
+_CHAR_RNN: dict[str, Any] = {
+    "layers": 2, "units": 128, "embedding": 0, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0,
+    "batch_size": 50, "window": 50, "epochs": 50, "optimizer": "rmsprop", "learning_rate": 2e-3, "schedule": "step",
+    "decay_rate": 0.97, "decay_after": 10, "warmup_steps": 0, "grad_clip": 5.0, "clip_by": "value",
+    "split": (0.95, 0.05, 0.0),
+}  # fmt: skip
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # "8000 baby names"; nothing is said of the network. Lines are shuffled: the list is in alphabetical order.
+    "names": _CHAR_RNN | {"split_by": "line", "split": (0.9, 0.05, 0.05)},
+    # "a 2-layer LSTM with 512 hidden nodes (approx. 3.5 million parameters), and with dropout of 0.5 after each layer
+    # [...] batches of 100 examples and truncated backpropagation through time of length 100 characters"
+    "paul-graham": _CHAR_RNN | {"units": 512, "dropout": 0.5, "output_dropout": 0.5, "batch_size": 100, "window": 100},
+    # "a 3-layer RNN with 512 hidden nodes on each layer"
+    "shakespeare": _CHAR_RNN | {"layers": 3, "units": 512, "dropout": 0.5, "output_dropout": 0.5},
+    # "the first 96MB for training, the rest for validation" of 100 MB, as bytes; the network is not described.
+    "wikipedia": _CHAR_RNN
+    | {
+        "layers": 3,
+        "units": 512,
+        "batch_size": 100,
+        "window": 100,
+        "unit": "byte",
+        "normalization": "none",
+        "split": (0.96, 0.04, 0.0),
+    },
+    # "a multilayer LSTM" on 16 MB of LaTeX
+    "latex": _CHAR_RNN | {"layers": 3, "units": 512, "batch_size": 100, "window": 100},
+    # "3-layer LSTMs [...] approximately 10 million parameters" on 474 MB of C: that is 3 x 700 at about 100 symbols.
+    "linux": _CHAR_RNN
+    | {
+        "layers": 3,
+        "units": 700,
+        "batch_size": 100,
+        "window": 100,
+        "unit": "byte",
+        "normalization": "none",
+        "split": (0.9, 0.05, 0.05),
+    },
+    # Not of the post: a first look, in about a minute for a megabyte on a laptop.
+    "tiny": {
+        "layers": 1,
+        "units": 128,
+        "embedding": 32,
+        "dropout": 0.0,
+        "output_dropout": 0.0,
+        "weight_dropout": 0.0,
+        "batch_size": 32,
+        "window": 50,
+        "epochs": 4,
+        "learning_rate": 5e-3,
+        "eval_every": 0.5,
+    },
+}

@@ -1,0 +1,45 @@
+"""How well a published model predicts a text, on any text or on the parts of its own."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import TrainConfig
+from training.data.corpus import prepare
+from training.learning.evaluate import Loss, evaluate
+from training.release.published import PublishedModel
+
+
+def score(
+    model: PublishedModel, paths: Sequence[str], *, encoding: str, parts: Sequence[str]
+) -> Iterator[tuple[str, Loss, int]]:
+    """What was read, its loss, and how many of its symbols the model does not know.
+
+    A text that the model was trained on is read by `parts` of its split; any other as a whole, as "text".
+
+    Raises:
+        InputError: the text cannot be read.
+    """
+    trained_on, fields = model.manifest["corpus"], model.manifest["config"]
+    known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
+    config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
+    whole = replace(config, split=(0.5, 0.5, 0.0), split_by="char")
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = prepare(paths, whole, Path(folder) / "whole", vocabulary=model.vocabulary)
+        ranges = {"text": (0, len(corpus))}
+        if corpus.fingerprints == [file["sha256"] for file in trained_on["files"]]:
+            if config.split_by != "char":
+                corpus = prepare(paths, config, Path(folder) / "parts", vocabulary=model.vocabulary)
+            ranges = {part: tuple(trained_on["split"][part]) for part in parts}
+        for part, (start, stop) in ranges.items():
+            if start < stop:
+                yield part, _loss(model, corpus.ids[start:stop]), int((corpus.ids[start:stop] == 0).sum())
+
+
+def _loss(model: PublishedModel, ids: NDArray[Any]) -> Loss:
+    return evaluate(model.read, model.cold_state, np.asarray(ids))
