@@ -24,8 +24,9 @@ check: $(VENV)/dev.done  ## format, lint, types, walls between the wings
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.done  ## characters a second, beside PyTorch's nn.LSTM in the same run
-	$(BIN)/python -m bench.serve $(ARGS)
+bench: $(VENV)/bench.done  ## characters a second of training and of serving, beside PyTorch's nn.LSTM in the same run
+	$(BIN)/python -m bench.train
+	$(BIN)/python -m bench.serve
 
 format: $(VENV)/dev.done
 	$(BIN)/ruff format .
@@ -47,7 +48,7 @@ $(VENV)/training.done: requirements-training.txt requirements.txt | $(VENV)/bin/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-training.txt
 	@touch $@
 
-$(VENV)/dev.done: requirements-dev.txt requirements-training.txt requirements.txt | $(VENV)/bin/python
+$(VENV)/dev.done: requirements-dev.txt requirements-jax.txt requirements-training.txt requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from training.presets import PRESETS
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
+    from training.learning.network import NetworkWeights
     from training.release.published import PublishedModel
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+START = re.compile(NAME.pattern + r"(/[1-9][0-9]*)?")
 
 
 def main() -> None:
@@ -50,6 +53,12 @@ def _name(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
+def _start(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not START.fullmatch(value):
+        raise click.BadParameter(f"{value!r} must be NAME or NAME/VERSION of a published model.")
+    return value
+
+
 models_option = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +79,9 @@ corpus_help = "A file (also .gz .bz2 .xz .zip), a folder, a glob pattern or - fo
 @click.option("--name", required=True, callback=_name, help="What the model is to be called.")
 @click.option("--corpus", multiple=True, help=corpus_help)
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings of an experiment; flags go before them.")
-@click.option("--init-from", metavar="NAME[/VERSION]", help="Start from the weights of a published model.")
+@click.option(
+    "--init-from", metavar="NAME[/VERSION]", callback=_start, help="Start from the weights of a published model."
+)
 @config_options
 @click.option("--resume", is_flag=True, help="Go on with the run of this name; takes all its settings from there.")
 @click.option("--restart", is_flag=True, help="Discard the unfinished run of this name and begin anew.")
@@ -88,8 +99,8 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
                 raise InputError(f"The run in {folder} is finished, published as {plan.published}: nothing to resume.")
             _train(plan, plan.open_corpus(folder), name=name, folder=folder, models=models, resume=True)
         else:
-            plan, corpus = _planned(context, options, folder, models)
-            _train(plan, corpus, name=name, folder=folder, models=models, resume=False)
+            plan, corpus, weights = _planned(context, options, folder, models)
+            _train(plan, corpus, name=name, folder=folder, models=models, resume=False, start_from=weights)
 
 
 @cli.command()
@@ -188,30 +199,41 @@ def _refuse_settings(context: click.Context) -> None:
             raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
 
 
-def _planned(context: click.Context, options: dict[str, Any], folder: Path, models: Path) -> tuple[Plan, Corpus]:
-    """The plan of a new run and its text. Of an old one only the copy of its text may be replaced."""
+def _planned(
+    context: click.Context, options: dict[str, Any], folder: Path, models: Path
+) -> tuple[Plan, Corpus, "NetworkWeights | None"]:
+    """The plan of a new run, its text and first weights. Of an old run only the copy of its text may be replaced."""
     if not options["corpus"]:
         raise click.UsageError("Missing option '--corpus': the text to learn from.")
     if not options["restart"] and is_unfinished(folder):
         raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
+    if options["init_from"]:
+        _use_devices()  # to load the parent is to compute
     parent = _published(models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
-    vocabulary = parent.vocabulary if parent else None
+    vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     corpus = prepare(options["corpus"], config, folder / CORPUS, vocabulary=vocabulary, extend=parent is not None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
-    return Plan(config, options["corpus"], corpus.key, start), corpus
+    return Plan(config, options["corpus"], corpus.key, start), corpus, weights
 
 
-def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path, resume: bool) -> None:
-    parent = _published(models, *plan.init_from.split("/")) if plan.init_from and not resume else None
+def _train(
+    plan: Plan,
+    corpus: Corpus,
+    *,
+    name: str,
+    folder: Path,
+    models: Path,
+    resume: bool,
+    start_from: "NetworkWeights | None" = None,
+) -> None:
+    _use_devices()
     with quietly():
         from training.learning.run import TrainingRun
         from training.learning.run import train as take_to_the_end
-        from training.learning.step import use_one_core_per_replica
         from training.release.publish import Release, publish
 
-    use_one_core_per_replica()
-    run = TrainingRun(plan.config, corpus, folder, start_from=parent.weights() if parent else None)
+    run = TrainingRun(plan.config, corpus, folder, start_from=start_from)
     if resume:
         run.restore()
     else:
@@ -233,6 +255,15 @@ def _train(plan: Plan, corpus: Corpus, *, name: str, folder: Path, models: Path,
     place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
     replace(plan, published=str(place)).save(folder)
     click.echo(f"Published {place}. Try: python -m training sample {name} --prompt 'The '")
+
+
+@cache
+def _use_devices() -> None:
+    """Set this process up for training: once, and before anything is computed."""
+    with quietly():
+        from training.learning.backend import use_devices
+
+    use_devices()
 
 
 def _published(models: Path, name: str, version: str | None = None) -> "PublishedModel":

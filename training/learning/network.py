@@ -58,9 +58,12 @@ class NetworkWeights:
 
 
 class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
-    """An untrained network over `symbols` (V) ids, its initial weights drawn from `config.seed`."""
+    """An untrained network over `symbols` (V) ids, its initial weights drawn from `config.seed`.
 
-    def __init__(self, config: TrainConfig, symbols: int, *, dtype: str = "float32") -> None:
+    With `stock`, Keras' own recurrent layers compute (recurrence/layer.py).
+    """
+
+    def __init__(self, config: TrainConfig, symbols: int, *, dtype: str = "float32", stock: bool = False) -> None:
         super().__init__(dtype=dtype)
         keras.utils.set_random_seed(config.seed % 2**32)
         self.config, self.symbols = config, symbols
@@ -71,9 +74,13 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
             self.embedding = self.add_weight((symbols, width), spread, name="embedding")
         self.recurrent = []
         for number in range(config.layers):
-            layer = Recurrent(
-                config.cell, config.units, precision=config.precision, dtype=dtype, name=f"layer_{number}"
-            )
+            options: dict[str, Any] = {
+                "precision": config.precision,
+                "stock": stock,
+                "dtype": dtype,
+                "name": f"layer_{number}",
+            }
+            layer = Recurrent(config.cell, config.units, **options)
             layer.build(width)
             self.recurrent.append(layer)
             width = config.units
@@ -81,9 +88,14 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         self.output_bias = self.add_weight((symbols,), "zeros", name="output_bias")
         self.built = True
 
+    @property
+    def is_compiled(self) -> bool:
+        """Training runs under XLA: it joins the small operations of a step, but knows neither bfloat16 nor cuDNN."""
+        return self.config.precision == "float32" and not self.recurrent[0].is_stock
+
     def call(self, ids: Any, state: Any, seed: Any = None) -> tuple[Any, Any]:
         """Read ids [N, T] on from state [S, N, H]; with a `seed` (two int64) under dropout, as in training."""
-        drop = _dropper(seed, compiled=self.config.precision == "float32")
+        drop = _dropper(seed, compiled=self.is_compiled)
         states = CELLS[self.config.cell].states
         x, new_state = self._bottom_inputs(ids, drop), []
         for number, layer in enumerate(self.recurrent):
@@ -98,10 +110,13 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         return ops.transpose(logits, (1, 0, 2)), ops.stack(new_state)
 
     def _bottom_inputs(self, ids: Any, drop: "Drop") -> Any:
-        """[T, N, gates x H]. Rows of a table take the place of a product where the table is the smaller of the two."""
+        """What the bottom layer reads: rows of a table in place of a product, where that table is the smaller one."""
         config, bottom = self.config, self.recurrent[0]
         # As floats: TensorFlow complains on stderr of every transposition of whole numbers.
         ids = ops.cast(ops.transpose(ops.cast(ids, "float32")), "int32")
+        if bottom.is_stock:
+            x = ops.one_hot(ids, self.symbols) if self._embedding is None else ops.take(self._embedding, ids, axis=0)
+            return drop(x, config.input_dropout)
         few_symbols = self.symbols <= config.batch_size * config.window // 4
         if not config.input_dropout and (few_symbols or not config.embedding):
             return ops.take(bottom.table(self._embedding), ids, axis=0)
@@ -146,7 +161,7 @@ def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
 
 def weights_of(network: Network) -> NetworkWeights:
     """The trained numbers of a network."""
-    arrays = iter(np.asarray(ops.convert_to_numpy(variable)) for variable in _in_order(network))
+    arrays = iter(variable.numpy() for variable in _in_order(network))
     cell = network.config.cell
     return NetworkWeights(
         cell=cell,

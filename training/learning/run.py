@@ -25,16 +25,16 @@ from training.data.corpus import Corpus
 from training.data.windows import Windows
 from training.errors import ReportedError
 from training.files import write_atomically
+from training.learning.backend import make_learner
 from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
 from training.learning.folder import CHECKPOINT, HISTORY
-from training.learning.network import Network, NetworkWeights, scale_logits, set_weights, state_shape, weights_of
+from training.learning.network import NetworkWeights, scale_logits, state_shape, weights_of
 from training.learning.progress import Progress
 from training.learning.samples import Novelty, sample_texts
 from training.learning.schedule import evaluations_since_best, learning_rate
-from training.learning.step import Learner, next_symbol_losses
-from training.learning.warm_start import warm_started
+from training.learning.step import next_symbol_losses
 
 SECONDS_BETWEEN_CHECKPOINTS = 60
 STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
@@ -74,10 +74,7 @@ class TrainingRun:
             cold_start=config.cold_start,
             seed=config.seed,
         )
-        network = Network(config, len(corpus.vocabulary))
-        if start_from is not None:
-            set_weights(network, warm_started(weights_of(network), start_from))
-        self._learner = Learner(network, config)
+        self._learner = make_learner(config, len(corpus.vocabulary), start_from)
         self._novelty = Novelty.of(corpus) if config.split_by == "line" else None
         self._state: Any = self._cold_state(config.batch_size)
         self._logit_scale = 1.0
@@ -120,15 +117,13 @@ class TrainingRun:
             Diverged: the loss or the gradient is not finite.
         """
         started = time.monotonic()
+        loss: float
         loss, norm, self._state = self._learner.train(
             self._windows.next(), self._state, rate=self._learning_rate(self.step), step=self.step
         )
         self.step += 1
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise Diverged(
-                f"Training diverged at step {self.step}: the loss is {loss}, its gradient's norm {norm}. "
-                f"Try a lower --learning-rate (now {self.config.learning_rate:g}) or --grad-clip."
-            )
+            raise self._diverged(f"the loss is {loss}, its gradient's norm {norm}")
         self._losses.append(loss)
         self._seconds += time.monotonic() - started
         return loss
@@ -143,10 +138,15 @@ class TrainingRun:
 
         The network is scored as it would be published: its weights averaged, its logits scaled by what suits the
         training text.
+
+        Raises:
+            Diverged: the loss is not finite.
         """
         with self._learner.averaged():
             self._logit_scale = self._fitted_logit_scale()
             loss = evaluate(self._read, self._cold_state(1), self._scored)
+            if not math.isfinite(loss.nats_per_char):
+                raise self._diverged(f"the validation loss is {loss.nats_per_char}")
             record = self._measured(loss)
             self.history.append(record)
             if record is self.best:
@@ -195,6 +195,12 @@ class TrainingRun:
         self._losses = checkpoint.values["losses"]
         self._seconds = checkpoint.values["seconds"]
         self.history = checkpoint.values["history"]
+
+    def _diverged(self, how: str) -> Diverged:
+        return Diverged(
+            f"Training diverged at step {self.step}: {how}. "
+            f"Try a lower --learning-rate (now {self.config.learning_rate:g}) or --grad-clip."
+        )
 
     def _measured(self, loss: Loss) -> dict[str, Any]:
         """The line of history.jsonl."""

@@ -22,10 +22,11 @@ def learning_rate(
 def _factor(config: TrainConfig, step: int, steps_per_epoch: int, validation_losses: Sequence[float]) -> float:
     if config.schedule == "cosine":
         return 0.5 + 0.5 * math.cos(math.pi * step / (steps_per_epoch * config.epochs))
+    after = max(1, config.decay_after)
     if config.schedule == "step":
-        return config.decay_rate ** max(0, step // steps_per_epoch - config.decay_after + 1)
+        return config.decay_rate ** max(0, step // steps_per_epoch - after + 1)
     if config.schedule == "plateau":
-        return config.decay_rate ** _plateaus(validation_losses, max(1, config.decay_after))
+        return config.decay_rate ** _plateaus(validation_losses, after)
     return 1.0
 
 

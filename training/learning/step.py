@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.network import Network, state_shape
+from training.learning.optimizer import make_optimizer
 
 # Seeds apart from one another: more dropouts in a network, more replicas in a step, than there will be.
 PLACES, REPLICAS = 2**8, 2**16
@@ -35,21 +35,20 @@ def use_one_core_per_replica() -> None:
 class Learner:
     """A network, its optimizer and the average of its weights: all that an optimisation step changes.
 
-    The batch is shared out between replicas, one for each core. The gradient flows through the window and no further
-    (truncated back-propagation through time).
+    The batch is shared out between `replicas`, one for each core or a GPU. The gradient flows through the window and no
+    further (truncated back-propagation through time).
     """
 
-    def __init__(self, network: Network, config: TrainConfig) -> None:
+    def __init__(self, network: Network, config: TrainConfig, *, replicas: int | None = None) -> None:
         # A resumed run is to end with the same bits as one that was never stopped.
         tf.config.experimental.enable_op_determinism()
         self.network, self._config = network, config
         self._optimizer = make_optimizer(config)
         self._optimizer.build(network.trainable_variables)
         self._averages = [tf.Variable(variable) for variable in network.trainable_variables] if config.ema else []
-        replicas = min(cores(), config.batch_size)
+        replicas = min(replicas or cores(), config.batch_size)
         self._rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
-        # XLA joins the small operations of a step, but computes products in float32 only.
-        self._replica = tf.function(self._replica_step, jit_compile=config.precision == "float32")
+        self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled)
         self._step = tf.function(self._training_step)
         self._read = tf.function(
             lambda previous, state: network(previous, state),
@@ -130,18 +129,6 @@ class Learner:
         if self._config.clip_by == "value":
             return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients], norm
         return tf.clip_by_global_norm(gradients, limit, use_norm=norm)[0], norm
-
-
-def make_optimizer(config: TrainConfig) -> keras.Optimizer:
-    """The optimizer of a configuration; its rate is set before each step."""
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "rmsprop": lambda **options: keras.optimizers.RMSprop(rho=0.95, **options),  # char-rnn's
-        "adagrad": keras.optimizers.Adagrad,
-        "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, nesterov=True, **options),
-    }
-    return kinds[config.optimizer](learning_rate=config.learning_rate, weight_decay=config.weight_decay or None)
 
 
 def cores() -> int:

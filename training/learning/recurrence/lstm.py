@@ -36,34 +36,26 @@ def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> An
     (last_h, last_c), (gates, cs, hs) = scan(forward, (h, c), steps, given=3)
 
     def gradient(d_hs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
-        """Back-propagation through time: only `d_h` and `d_c` go from step to step, the factors are known before."""
-        _, forget, output, _ = tf.split(gates, 4, axis=2)
-        tanh_c = tf.tanh(cs)
-        c_from_h = output * (1 - tanh_c**2)
-        factors = _sums_from_c_and_h(gates, before(c, cs), tanh_c)
-        transposed = tf.transpose(kernel)  # once: a product with a transposed matrix takes twice as long
+        """Back-propagation through time: only `d_h` and `d_c` go from step to step."""
+        c_before, transposed = before(c, cs), tf.transpose(kernel)  # a product with a transposed matrix is slow
 
         def backward(t: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
+            input_, forget, output, candidate = tf.split(gates[t], 4, axis=1)
+            tanh_c = tf.tanh(cs[t])
             d_h = d_h + d_hs[t]
-            d_c = d_c + d_h * c_from_h[t]
-            d_sum = tf.concat([d_c, d_c, d_h, d_c], axis=1) * factors[t]
-            return (product(d_sum, transposed), d_c * forget[t]), (d_sum,)
+            d_c = d_c + d_h * output * (1 - tanh_c**2)
+            d_sum = tf.concat(
+                [
+                    d_c * candidate * input_ * (1 - input_),
+                    d_c * c_before[t] * forget * (1 - forget),
+                    d_h * tanh_c * output * (1 - output),
+                    d_c * input_ * (1 - candidate**2),
+                ],
+                axis=1,
+            )
+            return (product(d_sum, transposed), d_c * forget), (d_sum,)
 
         (d_h, d_c), (d_sums,) = scan(backward, (d_h, d_c), steps, given=1, backwards=True)
         return d_sums, d_h, d_c, kernel_gradient(before(h, hs), d_sums, kernel)
 
     return (hs, last_h, last_c), gradient
-
-
-def _sums_from_c_and_h(gates: tf.Tensor, c_before: tf.Tensor, tanh_c: tf.Tensor) -> tf.Tensor:
-    """[T, N, 4H]: how much the gradient of c (of h, for the output gate) moves each gate's sum."""
-    input_, forget, output, candidate = tf.split(gates, 4, axis=2)
-    return tf.concat(
-        [
-            candidate * input_ * (1 - input_),
-            c_before * forget * (1 - forget),
-            tanh_c * output * (1 - output),
-            input_ * (1 - candidate**2),
-        ],
-        axis=2,
-    )

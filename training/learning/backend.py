@@ -1,0 +1,49 @@
+"""What trains: TensorFlow on the cores of a CPU or on a GPU, or JAX (KERAS_BACKEND=jax). Evaluation and export follow.
+
+The network, its weights and everything around a step are the same; only the compiled step differs.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from training.config import TrainConfig
+from training.errors import InputError
+from training.learning.network import Network, NetworkWeights, set_weights, weights_of
+from training.learning.step import Learner, use_one_core_per_replica
+from training.learning.warm_start import warm_started
+
+BACKENDS = ("tensorflow", "jax")
+
+
+def use_devices() -> None:
+    """Set the process up for training. Before anything is computed.
+
+    Raises:
+        InputError: Keras runs on a backend that cannot train here.
+    """
+    backend = keras.backend.backend()
+    if backend not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, not {backend}.")
+    if backend == "jax":
+        tf.config.set_visible_devices([], "GPU")  # TensorFlow only exports then
+    elif not tf.config.list_physical_devices("GPU"):
+        use_one_core_per_replica()
+
+
+def make_learner(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Any:
+    """A network over V `symbols`, random or with the weights of another, and what trains it here: a `Learner`."""
+    if keras.backend.backend() == "jax":
+        from training.learning.step_jax import JaxLearner
+
+        return JaxLearner(_started(Network(config, symbols, stock=True), start_from), config)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))  # there cuDNN is faster than any loop of ours
+    network = _started(Network(config, symbols, stock=on_gpu), start_from)
+    return Learner(network, config, replicas=1 if on_gpu else None)
+
+
+def _started(network: Network, start_from: NetworkWeights | None) -> Network:
+    if start_from is not None:
+        set_weights(network, warm_started(weights_of(network), start_from))
+    return network

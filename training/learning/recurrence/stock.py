@@ -1,0 +1,48 @@
+"""Keras' own recurrent layers over our weights: cuDNN where there is a GPU, and every backend of Keras.
+
+What a layer computes here, layer.py computes on a CPU with gradients of its own; the tests hold the two against each
+other. Knows nothing of how the weights are stored or trained.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
+
+
+class StockLayer:
+    """A Keras layer that holds no weights of its own: each call brings them."""
+
+    def __init__(self, cell: str, units: int, width: int, *, dtype: str) -> None:
+        self._cell, self._units = cell, units
+        self._layer = LAYERS[cell](units, return_sequences=True, return_state=True, dtype=dtype)
+        self._layer.build((None, None, width))
+
+    def run(self, x: Any, state: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any, candidate_bias: Any) -> Any:
+        """Read x [T, N, width] from `state`: h of every step [T, N, H], and the new state. Gates in our order."""
+        cell = self._layer.cell
+        weights = [
+            (cell.kernel, self._in_keras_order(kernel)),
+            (cell.recurrent_kernel, self._in_keras_order(recurrent_kernel)),
+            (cell.bias, self._bias(bias, candidate_bias)),
+        ]
+        with keras.StatelessScope(state_mapping=weights):
+            hs, *state = self._layer(ops.transpose(x, (1, 0, 2)), initial_state=state)
+        dtype = x.dtype
+        return (ops.cast(ops.transpose(hs, (1, 0, 2)), dtype), *(ops.cast(part, dtype) for part in state))
+
+    def _in_keras_order(self, weights: Any) -> Any:
+        """Keras' LSTM has input, forget, candidate, output; its other cells have our order."""
+        if self._cell != "lstm":
+            return weights
+        input_, forget, output, candidate = ops.split(weights, 4, axis=-1)
+        return ops.concatenate([input_, forget, candidate, output], axis=-1)
+
+    def _bias(self, bias: Any, candidate_bias: Any) -> Any:
+        if self._cell != "gru":
+            return self._in_keras_order(bias)
+        # Keras has a second bias for every gate; update and reset need none.
+        second = ops.concatenate([ops.zeros_like(bias[: 2 * self._units]), candidate_bias])
+        return ops.stack([bias, second])

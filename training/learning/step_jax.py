@@ -1,0 +1,99 @@
+"""The steps of step.py on Keras' JAX backend: for machines whose GPU JAX knows and TensorFlow does not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from training.config import TrainConfig
+from training.data.windows import Window
+from training.learning.network import Network
+from training.learning.optimizer import make_optimizer
+
+PLACES = 2**8  # more dropouts than a network has: keeps the seeds of two steps apart
+
+
+class JaxLearner:
+    """A `training.learning.step.Learner`: same methods, same meaning, one replica."""
+
+    def __init__(self, network: Network, config: TrainConfig) -> None:
+        self.network, self._config = network, config
+        self._optimizer = make_optimizer(config)
+        self._optimizer.build(network.trainable_variables)
+        self._averages = [keras.Variable(variable) for variable in network.trainable_variables] if config.ema else []
+        self._step = jax.jit(self._training_step)
+        self._read = jax.jit(lambda values, previous, state: self._logits(values, previous, state, None))
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        """Everything to keep for an exact resume, by what it is."""
+        return {
+            "network": self.network.variables,
+            "optimizer": self._optimizer.variables,
+            "averages": self._averages,
+        }
+
+    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
+        """One optimisation step, as `Learner.train`."""
+        self._optimizer.learning_rate.assign(rate)
+        seed = np.array([self._config.seed % 2**32, step * PLACES % 2**32], np.uint32)
+        groups = list(self.variables.values())
+        before = [[variable.value for variable in group] for group in groups]
+        loss, norm, state, after = self._step(before, window.previous, window.targets, window.fresh, state, seed)
+        for variables, values in zip(groups, after, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        return float(loss), float(norm), state
+
+    def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
+        """Logits [N, T, V] and the state after `previous` [N, T], as `Learner.read`."""
+        values = [variable.value for variable in self.network.trainable_variables]
+        logits, state = self._read(values, previous, state)
+        return np.asarray(logits), state
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within: the network has its averaged weights, where the configuration keeps them."""
+        variables = self.network.trainable_variables if self._averages else []
+        trained = [variable.value for variable in variables]
+        for variable, average in zip(variables, self._averages, strict=True):
+            variable.assign(average.value)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, trained, strict=True):
+                variable.assign(value)
+
+    def _logits(self, values: Any, previous: Any, state: Any, seed: Any) -> Any:
+        outputs, _ = self.network.stateless_call(values, [], previous, state, seed)
+        return outputs
+
+    def _training_step(self, groups: Any, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any) -> Any:
+        values, slots, averages = groups
+        state = jnp.where(fresh[None, :, None], 0.0, state)
+
+        def loss_of(values: Any) -> Any:
+            logits, new_state = self._logits(values, previous, state, seed)
+            logprobs = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[:, :, None], axis=-1)
+            return -logprobs.mean(), new_state
+
+        (loss, state), gradients = jax.value_and_grad(loss_of, has_aux=True)(values)
+        clipped, norm = self._clipped(gradients)
+        values, slots = self._optimizer.stateless_apply(slots, clipped, values)
+        rest = 1 - self._config.ema
+        averages = [average + (value - average) * rest for average, value in zip(averages, values, strict=False)]
+        return loss, norm, state, (values, slots, averages)
+
+    def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:
+        norm = jnp.sqrt(sum(jnp.sum(gradient**2) for gradient in gradients))
+        limit = self._config.grad_clip
+        if not limit:
+            return gradients, norm
+        if self._config.clip_by == "value":
+            return [jnp.clip(gradient, -limit, limit) for gradient in gradients], norm
+        scale = limit / jnp.maximum(norm, limit)
+        return [gradient * scale for gradient in gradients], norm
