@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from training.errors import InputError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename over `path`.
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, which at the end is flushed to disk and takes the place of `path`.
 
     Raises:
         OSError: the disk is full, for example; names `path`, which is as it was, and nothing is left aside.
@@ -18,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.partial")
     try:
         with aside.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
@@ -26,6 +28,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     flush_folder(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Make `content` what `path` holds, as `writing` does."""
+    with writing(path) as file:
+        file.write(content)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 "The Unreasonable Effectiveness of Recurrent Neural Networks" (Karpathy 2015) says how some of its networks were made;
 where it is silent, its program's defaults hold (char-rnn, train.lua): one-hot characters, RMSProp at 0.002 that falls
 by 3 % an epoch after the tenth, 50 streams of 50 characters, gradients clipped at 5 value by value, 50 epochs, 95 / 5.
+A network that it does not describe has the size of the one for Shakespeare.
 """
 
 from typing import Any
@@ -14,6 +15,9 @@ _CHAR_RNN: dict[str, Any] = {
     "split": (0.95, 0.05, 0.0),
 }  # fmt: skip
 
+_SHAKESPEARE = _CHAR_RNN | {"layers": 3, "units": 512}
+_BYTES: dict[str, Any] = {"unit": "byte", "normalization": "none"}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # "8000 baby names"; nothing is said of the network. Lines are shuffled: the list is in alphabetical order.
     "names": _CHAR_RNN | {"split_by": "line", "split": (0.9, 0.05, 0.05)},
@@ -21,31 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # [...] batches of 100 examples and truncated backpropagation through time of length 100 characters"
     "paul-graham": _CHAR_RNN | {"units": 512, "dropout": 0.5, "output_dropout": 0.5, "batch_size": 100, "window": 100},
     # "a 3-layer RNN with 512 hidden nodes on each layer"
-    "shakespeare": _CHAR_RNN | {"layers": 3, "units": 512, "dropout": 0.5, "output_dropout": 0.5},
-    # "the first 96MB for training, the rest for validation" of 100 MB, as bytes; the network is not described.
-    "wikipedia": _CHAR_RNN
-    | {
-        "layers": 3,
-        "units": 512,
-        "batch_size": 100,
-        "window": 100,
-        "unit": "byte",
-        "normalization": "none",
-        "split": (0.96, 0.04, 0.0),
-    },
+    "shakespeare": _SHAKESPEARE,
+    # "the first 96MB for training, the rest for validation" of 100 MB of bytes; the network is not described.
+    "wikipedia": _SHAKESPEARE | _BYTES | {"split": (0.96, 0.04, 0.0)},
     # "a multilayer LSTM" on 16 MB of LaTeX
-    "latex": _CHAR_RNN | {"layers": 3, "units": 512, "batch_size": 100, "window": 100},
+    "latex": _SHAKESPEARE,
     # "3-layer LSTMs [...] approximately 10 million parameters" on 474 MB of C: that is 3 x 700 at about 100 symbols.
-    "linux": _CHAR_RNN
-    | {
-        "layers": 3,
-        "units": 700,
-        "batch_size": 100,
-        "window": 100,
-        "unit": "byte",
-        "normalization": "none",
-        "split": (0.9, 0.05, 0.05),
-    },
+    "linux": _SHAKESPEARE | _BYTES | {"units": 700, "split": (0.9, 0.05, 0.05)},
     # Not of the post: a first look, in about a minute for a megabyte on a laptop.
     "tiny": {
         "layers": 1,

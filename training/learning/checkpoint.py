@@ -1,7 +1,8 @@
 """Everything a run needs to go on as if it had never stopped, in one file that is whole or absent."""
 
-import io
 import json
+import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,33 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.files import write_atomically
-
-Arrays = list[NDArray[Any]]
+from training.files import writing
 
 
 @dataclass
 class Checkpoint:
     """The arrays of a run by what they are for, and the rest of it as plain values for JSON."""
 
-    arrays: dict[str, Arrays]
+    arrays: Mapping[str, Iterable[NDArray[Any]]]
     values: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write aside, flush, rename: a kill at any moment leaves the last good checkpoint."""
-        flat: dict[str, Any] = {
-            f"{group}/{i}": array for group, arrays in self.arrays.items() for i, array in enumerate(arrays)
-        }
-        content = io.BytesIO()
-        np.savez(content, json=np.array(json.dumps(self.values)), **flat)
-        write_atomically(path, content.getvalue())
+        """Write what np.savez would, aside, flush, rename: a kill at any moment leaves the last good checkpoint."""
+        with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            _write(archive, "json", np.array(json.dumps(self.values)))
+            for group, arrays in self.arrays.items():
+                for number, array in enumerate(arrays):  # one at a time in memory, where they come from a generator
+                    _write(archive, f"{group}/{number}", array)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read what `save` wrote."""
         with np.load(path) as file:
-            arrays: dict[str, Arrays] = {}
+            arrays: dict[str, list[NDArray[Any]]] = {}
             for key in file.files:  # in the order in which they were saved
                 if key != "json":
                     arrays.setdefault(key.split("/")[0], []).append(file[key])
             return cls(arrays, json.loads(str(file["json"])))
+
+
+def _write(archive: zipfile.ZipFile, key: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.asarray(array))

@@ -167,7 +167,7 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write the checkpoint that `restore` reads."""
-        variables = {name: [variable.numpy() for variable in group] for name, group in self._learner.variables.items()}
+        variables = {name: (variable.numpy() for variable in group) for name, group in self._learner.variables.items()}
         Checkpoint(
             arrays=variables | {"best": self._best_weights, "state": [np.asarray(self._state)]},
             values={
@@ -188,8 +188,8 @@ class TrainingRun:
         for name, variables in self._learner.variables.items():
             for variable, array in zip(variables, checkpoint.arrays.get(name, []), strict=True):
                 variable.assign(array)
-        self._best_weights = checkpoint.arrays.get("best", [])
-        self._state = checkpoint.arrays["state"][0]
+        self._best_weights = list(checkpoint.arrays.get("best", []))
+        (self._state,) = checkpoint.arrays["state"]
         self.step = checkpoint.values["step"]
         self._windows.seek(checkpoint.values["windows"])
         self._losses = checkpoint.values["losses"]
