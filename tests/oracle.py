@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
+from tests.oracle_cells import LAYERS, Layer, Lstm
 
 
 def log_softmax(logits: Any) -> Any:
@@ -27,125 +25,66 @@ def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
 
 
 @dataclass
-class Lstm:
-    """Hochreiter and Schmidhuber 1997 with forget gates (Gers et al. 2000); gates: input, forget, output, candidate."""
-
-    kernel: Any  # [inputs, 4H]
-    recurrent: Any  # [H, 4H]
-    bias: Any  # [4H]
-
-    def forward(self, x: Any, h: Any, c: Any) -> tuple[Any, Any, Any, list[Any]]:
-        """x [N, T, inputs] -> h of every step [N, T, H], last h, last c, and what `backward` needs."""
-        hs, tape = [], []
-        for t in range(x.shape[1]):
-            i, f, o, g = np.split(x[:, t] @ self.kernel + h @ self.recurrent + self.bias, 4, axis=1)
-            i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)
-            before = (h, c)
-            c = f * c + i * g
-            h = o * np.tanh(c)
-            hs.append(h)
-            tape.append((x[:, t], before, (i, f, o, g), c))
-        return np.stack(hs, axis=1), h, c, tape
-
-    def backward(self, d_hs: Any, tape: list[Any]) -> tuple[Any, Any, Any, Any]:
-        """Gradients by x, kernel, recurrent and bias, from those by the h of every step."""
-        d_x = []
-        d_kernel, d_recurrent, d_bias = (np.zeros_like(w) for w in (self.kernel, self.recurrent, self.bias))
-        d_h = np.zeros_like(d_hs[:, 0])
-        d_c = np.zeros_like(d_h)
-        for t in reversed(range(len(tape))):
-            x, (h_before, c_before), (i, f, o, g), c = tape[t]
-            d_h = d_h + d_hs[:, t]
-            tanh_c = np.tanh(c)
-            d_c = d_c + d_h * o * (1 - tanh_c**2)
-            d_i, d_f, d_o, d_g = d_c * g, d_c * c_before, d_h * tanh_c, d_c * i
-            d_sum = np.concatenate([d_i * i * (1 - i), d_f * f * (1 - f), d_o * o * (1 - o), d_g * (1 - g**2)], axis=1)
-            d_kernel += x.T @ d_sum
-            d_recurrent += h_before.T @ d_sum
-            d_bias += d_sum.sum(axis=0)
-            d_x.append(d_sum @ self.kernel.T)
-            d_h, d_c = d_sum @ self.recurrent.T, d_c * f
-        return np.stack(d_x[::-1], axis=1), d_kernel, d_recurrent, d_bias
-
-
-@dataclass
 class Network:
-    """Embedding, LSTM layers, a linear layer to logits: the network of `training.learning.network`, without dropout."""
+    """Symbols, recurrent layers, a linear layer to logits: the network of `training.learning.network`, no dropout."""
 
-    embedding: Any  # [V, E]
-    layers: list[Lstm]
+    embedding: Any  # [V, E]; None: symbols are one-hot
+    layers: list[Layer]  # bottom first, all of one cell
     output_kernel: Any  # [H, V]
     output_bias: Any  # [V]
 
-    def forward(self, previous: Any, state: Any) -> tuple[Any, Any, list[Any]]:
-        """previous [N, T], state [S, N, H] -> logits [N, T, V], state, and what `gradients` needs."""
-        x, new_state, tapes = self.embedding[previous], [], []
-        for number, layer in enumerate(self.layers):
-            x, h, c, tape = layer.forward(x, state[2 * number], state[2 * number + 1])
-            new_state += [h, c]
-            tapes.append(tape)
-        return x @ self.output_kernel + self.output_bias, np.stack(new_state), [previous, x, tapes]
-
-    def gradients(self, targets: Any, logits: Any, tape: list[Any]) -> tuple[float, list[Any]]:
-        """The mean loss, and its gradients: embedding, each layer's three, output kernel, output bias."""
-        previous, top, tapes = tape
-        loss, d_logits = loss_and_gradient(logits, targets)
-        d_output_kernel = np.einsum("nth,ntv->hv", top, d_logits)
-        d_x, by_layer = d_logits @ self.output_kernel.T, []
-        for layer, layer_tape in zip(reversed(self.layers), reversed(tapes), strict=True):
-            d_x, *d_layer = layer.backward(d_x, layer_tape)
-            by_layer.insert(0, d_layer)
-        d_embedding = np.zeros_like(self.embedding)
-        np.add.at(d_embedding, previous, d_x)
-        flat = [gradient for d_layer in by_layer for gradient in d_layer]
-        return loss, [d_embedding, *flat, d_output_kernel, d_logits.sum(axis=(0, 1))]
-
-
-@dataclass
-class VanillaRnn:
-    """One tanh layer over one-hot characters, as the post's 112-line example has it, with its own training loop."""
-
-    input: Any  # [V, H]
-    recurrent: Any  # [H, H]
-    bias: Any  # [H]
-    output: Any  # [H, V]
-    output_bias: Any  # [V]
-
     @classmethod
-    def random(cls, symbols: int, units: int, generator: np.random.Generator) -> "VanillaRnn":
-        def small(*shape: int) -> Any:
-            return generator.standard_normal(shape) * 0.1
-
+    def of(cls, weights: Any) -> "Network":
+        """From a `NetworkWeights`, in float64; changes to it stay apart from those."""
+        make, embedding = LAYERS[weights.cell], weights.embedding
         return cls(
-            small(symbols, units), small(units, units), np.zeros(units), small(units, symbols), np.zeros(symbols)
+            None if embedding is None else np.array(embedding, np.float64),
+            [make(*(np.array(array, np.float64) for array in layer.arrays)) for layer in weights.layers],
+            np.array(weights.output_kernel, np.float64),
+            np.array(weights.output_bias, np.float64),
         )
 
     @property
     def weights(self) -> list[Any]:
-        return [self.input, self.recurrent, self.bias, self.output, self.output_bias]
+        """The arrays themselves, bottom to top."""
+        layers = [array for layer in self.layers for array in layer.weights]
+        return [*([] if self.embedding is None else [self.embedding]), *layers, self.output_kernel, self.output_bias]
 
-    def forward(self, ids: Any, h: Any) -> tuple[Any, Any]:
-        """ids [T], h [H] -> logits [T, V], h of every step [T, H]."""
-        hs = []
-        for id_ in ids:
-            h = np.tanh(self.input[id_] + h @ self.recurrent + self.bias)
-            hs.append(h)
-        return np.stack(hs) @ self.output + self.output_bias, np.stack(hs)
+    def forward(self, previous: Any, state: Any) -> tuple[Any, Any, list[Any]]:
+        """previous [N, T], state [S, N, H] -> logits [N, T, V], state, and what `gradients` needs."""
+        states = 2 if isinstance(self.layers[0], Lstm) else 1
+        inputs = np.eye(len(self.output_bias)) if self.embedding is None else self.embedding
+        x, new_state, tapes = inputs[previous], [], []
+        for number, layer in enumerate(self.layers):
+            x, after, tape = layer.forward(x, tuple(state[number * states : (number + 1) * states]))
+            new_state += after
+            tapes.append(tape)
+        return x @ self.output_kernel + self.output_bias, np.stack(new_state), [previous, x, tapes]
 
-    def gradients(self, ids: Any, targets: Any, h: Any) -> tuple[float, list[Any], Any]:
-        """The mean loss, its gradients in the order of `weights`, and the last h."""
-        logits, hs = self.forward(ids, h)
+    def gradients(self, targets: Any, logits: Any, tape: list[Any]) -> tuple[float, list[Any]]:
+        """The mean loss, and its gradients in the order of `weights`."""
+        previous, top, tapes = tape
         loss, d_logits = loss_and_gradient(logits, targets)
-        befores = np.concatenate([h[None], hs[:-1]])
-        d_input, d_recurrent, d_bias = (np.zeros_like(w) for w in (self.input, self.recurrent, self.bias))
-        d_h = np.zeros_like(h)
-        for t in reversed(range(len(ids))):
-            d_sum = (d_h + d_logits[t] @ self.output.T) * (1 - hs[t] ** 2)
-            d_input[ids[t]] += d_sum
-            d_recurrent += np.outer(befores[t], d_sum)
-            d_bias += d_sum
-            d_h = d_sum @ self.recurrent.T
-        return loss, [d_input, d_recurrent, d_bias, hs.T @ d_logits, d_logits.sum(axis=0)], hs[-1]
+        found = [np.einsum("nth,ntv->hv", top, d_logits), d_logits.sum(axis=(0, 1))]
+        d_x = d_logits @ self.output_kernel.T
+        for layer, layer_tape in zip(reversed(self.layers), reversed(tapes), strict=True):
+            d_x, by_weights = layer.backward(d_x, layer_tape)
+            found = by_weights + found
+        if self.embedding is None:
+            return loss, found
+        d_embedding = np.zeros_like(self.embedding)
+        np.add.at(d_embedding, previous, d_x)
+        return loss, [d_embedding, *found]
+
+    def loss(self, previous: Any, targets: Any, state: Any) -> float:
+        """The mean loss in nats."""
+        return float(loss_and_gradient(self.forward(previous, state)[0], targets)[0])
+
+    def loss_and_gradients(self, previous: Any, targets: Any, state: Any) -> tuple[float, list[Any], Any]:
+        """The mean loss, its gradients in the order of `weights`, and the state after."""
+        logits, after, tape = self.forward(previous, state)
+        loss, gradients = self.gradients(targets, logits, tape)
+        return loss, gradients, after
 
 
 def numerical_gradient(loss: Any, weights: Any, step: float = 1e-3) -> Any:

@@ -1,7 +1,10 @@
+"""The logit scale, on networks that are unsure by a known amount."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 
 
@@ -18,15 +21,16 @@ class Guesser:
 @pytest.mark.parametrize("sureness", [0.9, 1.0, 1.25])
 def test_the_scale_undoes_how_far_a_network_is_off(sureness: float) -> None:
     probabilities = [0.1, 0.2, 0.3, 0.4]
-    ids = np.random.default_rng(1).choice(4, 50_000, p=probabilities).astype(np.int32)
-    found = logit_scale(Guesser(probabilities, sureness), lambda streams: None, ids)
+    ids = np.random.default_rng(1).choice(4, 50_000, p=probabilities).astype(np.uint8)
+    found = logit_scale(Guesser(probabilities, sureness), lambda streams: None, ids, symbols=4)
     assert found == pytest.approx(1 / sureness, abs=0.03)
 
 
 @pytest.mark.parametrize("characters", [1, 99, 101, 1001, 2500])
 def test_any_length_of_text_will_do(characters: int) -> None:
-    ids = np.zeros(characters, np.int32)
-    assert logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), lambda streams: None, ids) == pytest.approx(1.2)
+    ids = np.zeros(characters, np.uint8)
+    found = logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), lambda streams: None, ids, symbols=4)
+    assert found == pytest.approx(1.2)
 
 
 def test_streams_carry_their_state_through_their_text() -> None:
@@ -37,5 +41,28 @@ def test_streams_carry_their_state_through_their_text() -> None:
         seen.append(np.array(state))
         return tf.zeros((*previous.shape, 4)), state + previous.shape[1]
 
-    logit_scale(counting, lambda streams: np.zeros(streams), np.zeros(3000, np.int32))
+    logit_scale(counting, lambda streams: np.zeros(streams), np.zeros(3000, np.uint8), symbols=4)
     assert [state.tolist() for state in seen] == [[100.0 * window] * 3 for window in range(10)]
+
+
+def test_each_stream_is_fed_the_symbol_before_each_target_and_the_reserved_one_first() -> None:
+    ids = np.arange(3000) % 251 + 1
+    fed: list[np.ndarray] = []
+
+    def recording(previous, state):
+        fed.append(previous)
+        return tf.zeros((*previous.shape, 252)), state
+
+    logit_scale(recording, lambda streams: None, ids, symbols=252)
+    streams = np.concatenate(fed, axis=1)
+    assert streams.shape == (3, 1000)
+    np.testing.assert_array_equal(streams[:, 0], 0)
+    np.testing.assert_array_equal(streams[:, 1:], ids.reshape(3, 1000)[:, :-1])
+
+
+def test_many_symbols_mean_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "MAX_LOGITS", 9000)
+    asked: list[int] = []
+    logit_scale(Guesser([0.25] * 4, 1.0), asked.append, np.zeros(9000, np.uint8), symbols=4)
+    logit_scale(Guesser([0.25] * 4, 1.0), asked.append, np.zeros(9000, np.uint8), symbols=10_000)
+    assert asked == [2, 1]

@@ -1,5 +1,6 @@
 """The SavedModel, loaded again, against the Keras network and plain NumPy."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -8,30 +9,38 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.oracle import Lstm, Network, log_softmax, sample_rule
+from tests.oracle import Network as Oracle
+from tests.oracle import log_softmax, sample_rule
 from training.config import TrainConfig
-from training.learning.network import NetworkWeights, build_network, weights_of
-from training.release.export import write_saved_model
+from training.learning.network import Network, set_weights, state_shape, weights_of
+from training.release.export import trained_weights, write_saved_model
 
 SYMBOLS, UNITS = 12, 8
+
+EVERY_KIND = list(itertools.product(["lstm", "gru", "rnn"], [4, 0], [1, 2, 3]))
 
 
 class Loaded:
     """An export of random weights, called with arrays; what is not said is off."""
 
-    def __init__(self, layers: int, folder: Path) -> None:
-        config = TrainConfig(layers=layers, units=UNITS, embedding=4, dropout=0.5, seed=layers)
-        self.network = build_network(config, SYMBOLS)
+    def __init__(self, folder: Path, *, cell: str, embedding: int, layers: int) -> None:
+        self.config = TrainConfig(cell=cell, layers=layers, units=UNITS, embedding=embedding, seed=layers)
+        self.network = Network(self.config, SYMBOLS)
         generator = np.random.default_rng(1)
         # Initial weights guess all symbols alike; larger ones have something to get wrong.
-        self.network.set_weights([w + generator.normal(0, 0.3, w.shape) for w in self.network.get_weights()])
+        for variable in self.network.variables:
+            variable.assign_add(generator.normal(0, 0.3, variable.shape))
         self.weights = weights_of(self.network)
+        self.oracle = Oracle.of(self.weights)
         write_saved_model(self.weights, folder)
-        self._model = tf.saved_model.load(str(folder))
-        self.layers = layers
+        self.model = tf.saved_model.load(str(folder))
 
     def cold(self, rows: int) -> np.ndarray:
-        return np.zeros((2 * self.layers, rows, UNITS), np.float32)
+        return np.zeros(state_shape(self.config, rows), np.float32)
+
+    def logprobs(self, symbols: np.ndarray) -> np.ndarray:
+        """[N, T, V] in NumPy, from a cold start, of what may stand in the place of each symbol."""
+        return log_softmax(self.oracle.forward(shifted(symbols), self.cold(len(symbols)))[0])
 
     def advance(self, **given) -> dict[str, np.ndarray]:
         rows, steps = np.shape(given.get("given", given.get("uniforms")))
@@ -53,19 +62,9 @@ class Loaded:
         return self._call("inspect", {"symbols": symbols, "state": self.cold(len(symbols)) if state is None else state})
 
     def _call(self, name: str, inputs: dict) -> dict[str, np.ndarray]:
-        signature = self._model.signatures[name]
+        signature = self.model.signatures[name]
         types = {key: spec.dtype for key, spec in signature.structured_input_signature[1].items()}
         return {k: v.numpy() for k, v in signature(**{k: tf.cast(v, types[k]) for k, v in inputs.items()}).items()}
-
-
-def oracle_of(weights: NetworkWeights) -> Network:
-    layers = [Lstm(layer.kernel, layer.recurrent_kernel, layer.bias) for layer in weights.lstm]
-    return Network(weights.embedding, layers, weights.output_kernel, weights.output_bias)
-
-
-@pytest.fixture(scope="module", params=[1, 2, 3], ids=["1 layer", "2 layers", "3 layers"])
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return Loaded(request.param, tmp_path_factory.mktemp("export"))
 
 
 def text(rows: int, steps: int) -> np.ndarray:
@@ -77,58 +76,120 @@ def shifted(symbols: np.ndarray) -> np.ndarray:
     return np.pad(symbols, ((0, 0), (1, 0)))[:, :-1]
 
 
+def of_symbols(logprobs: np.ndarray, symbols: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(logprobs, symbols[..., None], axis=2)[..., 0]
+
+
+def assert_close(found, expected, *, atol: float = 1e-5) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+@pytest.fixture(
+    scope="module", params=EVERY_KIND, ids=lambda kind: f"{kind[0]}-{'embedding' if kind[1] else 'one-hot'}-{kind[2]}"
+)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    cell, embedding, layers = request.param
+    return Loaded(tmp_path_factory.mktemp("export"), cell=cell, embedding=embedding, layers=layers)
+
+
+@pytest.fixture(scope="module")
+def two_layers(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    return Loaded(tmp_path_factory.mktemp("export"), cell="lstm", embedding=4, layers=2)
+
+
 def test_logprobs_agree_with_keras_and_numpy(loaded: Loaded) -> None:
-    symbols = text(3, 200)
-    found = loaded.advance(given=symbols)["logprobs"]
-    keras_logits, _ = loaded.network([tf.constant(shifted(symbols)), tf.constant(loaded.cold(3))])
-    numpy_logits, _, _ = oracle_of(loaded.weights).forward(shifted(symbols), loaded.cold(3))
-    for logits in (keras_logits.numpy(), numpy_logits):
-        expected = np.take_along_axis(log_softmax(logits), symbols[..., None], axis=2)[..., 0]
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    symbols = text(3, 110)
+    found = loaded.advance(given=symbols)
+    keras_logits, keras_state = loaded.network(shifted(symbols), tf.constant(loaded.cold(3)))
+    numpy_state = loaded.oracle.forward(shifted(symbols), loaded.cold(3))[1]
+    assert_close(found["logprobs"], of_symbols(log_softmax(keras_logits.numpy()), symbols))
+    assert_close(found["logprobs"], of_symbols(loaded.logprobs(symbols), symbols))
+    assert_close(found["state"], keras_state)
+    assert_close(found["state"], numpy_state)
+    np.testing.assert_array_equal(found["symbols"], symbols)
 
 
-def test_a_thousand_symbols_are_the_same_in_one_call_or_many(loaded: Loaded) -> None:
-    generator = np.random.default_rng(4)
-    uniforms = generator.random((1, 1000), dtype=np.float32)
+def test_symbols_are_the_same_in_one_call_or_many(loaded: Loaded) -> None:
+    uniforms = np.random.default_rng(4).random((1, 120), dtype=np.float32)
     whole = loaded.advance(uniforms=uniforms)
+    assert len(set(whole["symbols"][0])) > 3  # it does not just repeat itself
     for steps in (7, 1):
-        state, previous, symbols, logprobs = loaded.cold(1), np.zeros(1), [], []
-        for start in range(0, 1000, steps):
-            part = loaded.advance(uniforms=uniforms[:, start : start + steps], state=state, previous=previous)
-            state, previous = part["state"], part["previous"]
-            symbols.append(part["symbols"])
-            logprobs.append(part["logprobs"])
-        np.testing.assert_array_equal(np.concatenate(symbols, axis=1), whole["symbols"])
-        np.testing.assert_array_equal(np.concatenate(logprobs, axis=1), whole["logprobs"])
+        state, previous, parts = loaded.cold(1), np.zeros(1), []
+        for start in range(0, uniforms.shape[1], steps):
+            parts.append(loaded.advance(uniforms=uniforms[:, start : start + steps], state=state, previous=previous))
+            state, previous = parts[-1]["state"], parts[-1]["previous"]
+        for name in ("symbols", "logprobs"):
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis=1), whole[name])
         np.testing.assert_array_equal(state, whole["state"])
 
 
-def test_sampled_text_follows_the_rule_symbol_by_symbol(loaded: Loaded) -> None:
+def test_inspect_shows_what_the_network_thought(loaded: Loaded) -> None:
+    symbols = text(2, 40)
+    found, logprobs = loaded.inspect(symbols), loaded.logprobs(symbols)
+    assert_close(found["logprobs"], of_symbols(logprobs, symbols))
+    best = np.argsort(-logprobs, axis=2, kind="stable")[..., :5]
+    np.testing.assert_array_equal(found["top_symbols"], best)
+    assert_close(found["top_logprobs"], np.take_along_axis(logprobs, best, axis=2))
+    for t in (1, 17, 40):  # after t symbols
+        _, state, _ = loaded.oracle.forward(np.pad(symbols[:, :t], ((0, 0), (1, 0))), loaded.cold(2))
+        shown = np.tanh(state[1::2]) if loaded.config.cell == "lstm" else state
+        assert_close(found["activations"][:, t - 1], shown.transpose(1, 0, 2))
+    assert_close(found["state"], state)
+
+
+def test_inspect_goes_on_from_its_state(loaded: Loaded) -> None:
+    symbols = text(2, 40)
+    whole, first = loaded.inspect(symbols), loaded.inspect(symbols[:, :13])
+    second = loaded.inspect(symbols[:, 13:], first["state"])
+    for name in ("logprobs", "top_logprobs", "activations"):
+        assert_close(np.concatenate([first[name], second[name]], axis=1), whole[name], atol=1e-6)
+
+
+def test_trained_weights_come_back_as_they_went_in(loaded: Loaded) -> None:
+    found = trained_weights(loaded.model, loaded.config.cell)
+    for ours, theirs in zip(found.arrays, loaded.weights.arrays, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    other = Network(loaded.config, SYMBOLS)
+    set_weights(other, found)
+    symbols = text(2, 5)
+    cold = tf.constant(loaded.cold(2))
+    np.testing.assert_array_equal(other(symbols, cold)[0], loaded.network(symbols, cold)[0])
+
+
+def test_no_operation_needs_a_gpu_or_changes_the_model(loaded: Loaded) -> None:
+    for signature in loaded.model.signatures.values():
+        graph = signature.graph.as_graph_def()
+        ops = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+        assert {"While", "StatelessWhile"} & ops
+        assert not [op for op in ops if "udnn" in op or "Assign" in op]
+
+
+def test_sampled_text_follows_the_rule_symbol_by_symbol(two_layers: Loaded) -> None:
     generator = np.random.default_rng(6)
     rules = [(1.0, 0, 1.0), (0.5, 3, 1.0), (0.0, 0, 1.0), (2.0, 0, 0.7), (1.3, 5, 0.9)]
     temperature, top_k, top_p = (np.array(column) for column in zip(*rules, strict=True))
     uniforms = generator.random((len(rules), 60), dtype=np.float32)
-    found = loaded.advance(uniforms=uniforms, temperature=temperature, top_k=top_k, top_p=top_p)
-    logits, _, _ = oracle_of(loaded.weights).forward(shifted(found["symbols"]), loaded.cold(len(rules)))
+    found = two_layers.advance(uniforms=uniforms, temperature=temperature, top_k=top_k, top_p=top_p)["symbols"]
+    logits, _, _ = two_layers.oracle.forward(shifted(found), two_layers.cold(len(rules)))
     expected = [
         [sample_rule(logits[row, t], uniforms[row, t], *rule) for t in range(60)] for row, rule in enumerate(rules)
     ]
-    assert found["symbols"].tolist() == expected
-    assert 0 not in found["symbols"]
+    assert found.tolist() == expected
+    assert 0 not in found
 
 
-def test_bias_is_added_before_sampling_and_logprobs_stay_the_models_own(loaded: Loaded) -> None:
+def test_bias_is_added_before_sampling_and_logprobs_stay_the_models_own(two_layers: Loaded) -> None:
     forbid_all_but_five = np.full((2, SYMBOLS), -np.inf)
     forbid_all_but_five[:, 5] = 0
-    found = loaded.advance(uniforms=np.full((2, 20), 0.5), bias=forbid_all_but_five)
+    found = two_layers.advance(uniforms=np.full((2, 20), 0.5), bias=forbid_all_but_five)
     assert (found["symbols"] == 5).all()
-    np.testing.assert_array_equal(found["logprobs"], loaded.advance(given=found["symbols"])["logprobs"])
+    np.testing.assert_array_equal(found["logprobs"], two_layers.advance(given=found["symbols"])["logprobs"])
 
 
-def test_rows_follow_their_prompt_then_sample_then_rest(loaded: Loaded) -> None:
+def test_rows_follow_their_prompt_then_sample_then_rest(two_layers: Loaded) -> None:
     prompt = text(3, 10)
     uniforms = np.random.default_rng(8).random((3, 10), dtype=np.float32)
-    found = loaded.advance(
+    found = two_layers.advance(
         given=prompt, given_length=np.array([10, 4, 0]), length=np.array([10, 7, 0]), uniforms=uniforms
     )
     assert found["symbols"][0].tolist() == prompt[0].tolist()
@@ -138,52 +199,20 @@ def test_rows_follow_their_prompt_then_sample_then_rest(loaded: Loaded) -> None:
     assert not found["symbols"][1, 7:].any()
     assert not found["logprobs"][1, 7:].any()
     assert found["previous"].tolist() == [prompt[0, -1], found["symbols"][1, 6], 0]
-    np.testing.assert_array_equal(found["state"][:, 2], loaded.cold(3)[:, 2])
-    alone = loaded.advance(given=found["symbols"][1:2, :7])
-    np.testing.assert_allclose(found["state"][:, 1:2], alone["state"], rtol=0, atol=1e-6)
-
-
-def test_inspect_shows_what_the_network_thought(loaded: Loaded) -> None:
-    symbols = text(2, 40)
-    found = loaded.inspect(symbols)
-    oracle = oracle_of(loaded.weights)
-    logits, _, _ = oracle.forward(shifted(symbols), loaded.cold(2))
-    logprobs = log_softmax(logits)
-    np.testing.assert_allclose(
-        found["logprobs"], np.take_along_axis(logprobs, symbols[..., None], axis=2)[..., 0], rtol=0, atol=1e-5
-    )
-    best = np.argsort(-logprobs, axis=2, kind="stable")[..., :5]
-    np.testing.assert_array_equal(found["top_symbols"], best)
-    np.testing.assert_allclose(found["top_logprobs"], np.take_along_axis(logprobs, best, axis=2), rtol=0, atol=1e-5)
-    for t in (1, 17, 40):  # after t symbols
-        _, state, _ = oracle.forward(np.pad(symbols[:, :t], ((0, 0), (1, 0))), loaded.cold(2))
-        np.testing.assert_allclose(
-            found["activations"][:, t - 1], np.tanh(state[1::2]).transpose(1, 0, 2), rtol=0, atol=1e-5
-        )
-
-
-def test_inspect_goes_on_from_its_state(loaded: Loaded) -> None:
-    symbols = text(2, 40)
-    whole = loaded.inspect(symbols)
-    first = loaded.inspect(symbols[:, :13])
-    second = loaded.inspect(symbols[:, 13:], first["state"])
-    for name in ("logprobs", "top_logprobs", "activations"):
-        parts = np.concatenate([first[name], second[name]], axis=1)
-        np.testing.assert_allclose(parts, whole[name], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found["state"][:, 2], two_layers.cold(3)[:, 2])
+    alone = two_layers.advance(given=found["symbols"][1:2, :7])
+    assert_close(found["state"][:, 1:2], alone["state"], atol=1e-6)
 
 
 def test_export_needs_nothing_but_tensorflow(tmp_path: Path) -> None:
-    Loaded(2, tmp_path)
+    Loaded(tmp_path, cell="gru", embedding=0, layers=2)
     program = f"""
 import sys
 sys.modules["keras"] = None  # importing it fails from here on
 import tensorflow as tf
 model = tf.saved_model.load({str(tmp_path)!r})
 assert set(model.signatures) == {{"advance", "inspect", "serving_default"}}
+assert model.signatures["inspect"](symbols=tf.ones((1, 3), tf.int32), state=tf.zeros((2, 1, {UNITS})))
 assert not [name for name in sys.modules if name.startswith(("training", "service"))]
-graph = model.signatures["advance"].graph.as_graph_def()
-ops = {{node.op for node in graph.node}} | {{n.op for f in graph.library.function for n in f.node_def}}
-assert "While" in ops or "StatelessWhile" in ops, ops
-assert not [op for op in ops if "udnn" in op or "Assign" in op], ops
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True)

@@ -1,0 +1,77 @@
+"""A network that goes on from another with the same or fewer symbols."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.oracle import Network as Oracle
+from tests.oracle import log_softmax
+from tests.training.test_network import SYMBOLS, config, every_input, every_network, example, made
+from training.errors import InputError
+from training.learning.network import Network, weights_of
+from training.learning.warm_start import warm_started
+
+NEW = 4
+
+
+@every_network
+@every_input
+def test_old_symbols_keep_their_logits_and_lose_only_the_new_ones_share(cell: str, embedding: int) -> None:
+    setting = config(2, cell=cell, embedding=embedding)
+    known = weights_of(made(setting, dtype="float32"))
+    known = dataclasses.replace(known, output_bias=known.output_bias + np.linspace(-5, 3, SYMBOLS, dtype=np.float32))
+    started = warm_started(weights_of(Network(setting, SYMBOLS + NEW)), known)
+    previous, _, state = example(setting)
+    before, expected_state, _ = Oracle.of(known).forward(previous, state)
+    after, new_state, _ = Oracle.of(started).forward(previous, state)
+    assert after.shape[-1] == SYMBOLS + NEW
+    np.testing.assert_array_equal(after[..., :SYMBOLS], before)
+    np.testing.assert_array_equal(new_state, expected_state)
+    share = np.exp(log_softmax(after))[..., SYMBOLS:].sum(axis=-1)
+    assert share.max() < 0.05
+    np.testing.assert_allclose(
+        log_softmax(after)[..., :SYMBOLS], log_softmax(before) + np.log1p(-share)[..., None], rtol=0, atol=1e-12
+    )
+
+
+@every_network
+@every_input
+def test_new_symbols_are_read_as_an_untrained_network_reads_them(cell: str, embedding: int) -> None:
+    setting = config(1, cell=cell, embedding=embedding)
+    fresh = weights_of(Network(setting, SYMBOLS + NEW))
+    started = warm_started(fresh, weights_of(made(setting, dtype="float32")))
+    found, expected = (weights.embedding if embedding else weights.layers[0].kernel for weights in (started, fresh))
+    np.testing.assert_array_equal(found[SYMBOLS:], expected[SYMBOLS:])
+    np.testing.assert_array_equal(started.output_kernel[:, SYMBOLS:], fresh.output_kernel[:, SYMBOLS:])
+    assert not np.array_equal(found[SYMBOLS], found[SYMBOLS + 1])
+
+
+@every_network
+@every_input
+def test_the_same_symbols_are_the_same_network(cell: str, embedding: int) -> None:
+    setting = config(2, cell=cell, embedding=embedding)
+    known = weights_of(made(setting, dtype="float32"))
+    started = warm_started(weights_of(Network(setting, SYMBOLS)), known)
+    assert all(np.array_equal(a, b) for a, b in zip(started.arrays, known.arrays, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cell": "gru"}, ["2 lstm layers of 5 units", "2 gru layers"]),
+        ({"layers": 1}, ["2 lstm layers", "1 lstm layer"]),
+        ({"units": 6}, ["of 5 units", "of 6 units"]),
+        ({"embedding": 4}, ["an embedding of 3", "an embedding of 4"]),
+        ({"embedding": 0}, ["an embedding of 3", "one-hot symbols"]),
+    ],
+    ids=str,
+)
+def test_another_shape_is_refused_in_one_sentence(changes: dict, words: list[str]) -> None:
+    known, fresh = (weights_of(Network(config(**({"layers": 2} | other)), SYMBOLS)) for other in ({}, changes))
+    with pytest.raises(InputError) as refusal:
+        warm_started(fresh, known)
+    sentence = str(refusal.value)
+    assert sentence.count(".") == 1
+    assert "\n" not in sentence
+    assert all(word in sentence for word in words)
