@@ -15,23 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.processes import ROOT, training
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-ROOT = Path(__file__).parents[1]
 SECONDS_TO_START = 60
-
-
-def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run `python -m training` as a person would, in the folder `cwd`."""
-    result = subprocess.run(
-        [sys.executable, "-m", "training", *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0 or not check, result.stderr
-    return result
 
 
 def write_corpus(path: Path, words: int = 600) -> Path:
@@ -48,7 +36,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     corpus = write_corpus(folder / "corpus.txt")
     size = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "20"]
-    training("train", "--name", "tiny", "--corpus", str(corpus), *size, "--epochs", "4", cwd=folder)
+    drops = ["--dropout", "0.1", "--output-dropout", "0.1", "--weight-dropout", "0.1"]
+    learning = ["--epochs", "4", "--learning-rate", "0.05", "--warmup-steps", "5", *drops]
+    training("train", "--name", "tiny", "--corpus", str(corpus), *size, *learning, cwd=folder)
     return folder
 
 

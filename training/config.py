@@ -1,6 +1,7 @@
 """Every setting of a training run. Knows no file, no framework; a run folder and a manifest carry it as JSON."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,8 @@ class TrainConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            _require(not isinstance(value, float) or math.isfinite(value), name, "a finite number", value)
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
         for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from service.artifact.model import Model, ModelError
-from tests.conftest import Server, training
+from tests.conftest import Server
+from tests.contract.published import history_of, manifest_of
+from tests.processes import training
+from training.config import TrainConfig
 
 FIELDS = {
     "format": int,
@@ -43,17 +46,15 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny / "models/tiny/1", tmp_path / "tiny/1"))
 
 
-def manifest_of(version: Path) -> dict:
-    return json.loads((version / "assets.extra/manifest.json").read_text())
-
-
 def test_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
     manifest = manifest_of(tiny / "models/tiny/1")
     assert set(manifest) == set(FIELDS)
     for name, kind in FIELDS.items():
         assert isinstance(manifest[name], kind), name
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest["created"])
-    assert manifest["vocabulary"][0] is None
+    assert manifest["vocabulary"] == [None, *sorted(set((tiny / "corpus.txt").read_text()))]
+    assert (manifest["unit"], manifest["normalization"], manifest["dtype"]) == ("char", "NFC", "float32")
+    assert TrainConfig.from_json(manifest["config"]).seed == manifest["seed"] == 1
     (file,) = manifest["corpus"]["files"]
     assert (file["path"], file["bytes"]) == ("corpus.txt", (tiny / "corpus.txt").stat().st_size)
     ranges = manifest["corpus"]["split"]
@@ -66,8 +67,7 @@ def test_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
 
 
 def test_history_has_a_line_for_each_evaluation(tiny: Path) -> None:
-    lines = (tiny / "models/tiny/1/assets.extra/history.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert [line["epoch"] for line in history_of(tiny / "models/tiny/1")] == [1, 2, 3, 4]
 
 
 def test_a_version_is_readable_by_whoever_serves_it(tiny: Path) -> None:
@@ -137,20 +137,15 @@ def test_evaluate_prints_the_number_of_the_manifest(tiny: Path) -> None:
         assert f"tiny 1, {part}: {metrics[part]['nats_per_char']:.4f} nats/char" in line
 
 
+def test_evaluate_reads_the_parts_that_were_asked_for(tiny: Path) -> None:
+    manifest = manifest_of(tiny / "models/tiny/1")
+    (line,) = training("evaluate", "tiny", "--corpus", "corpus.txt", "--part", "train", cwd=tiny).stdout.splitlines()
+    assert line.startswith("tiny 1, train: ")
+    assert f"{manifest['corpus']['split']['train'][1]:,} characters, 0 unknown" in line
+
+
 def test_evaluate_reads_the_whole_of_another_text(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the cat ran on XYZ")
     printed = training("evaluate", "tiny", "--corpus", str(tmp_path / "other.txt"), cwd=tiny).stdout
     assert "text:" in printed
     assert "18 characters, 3 unknown" in printed
-
-
-def test_the_next_training_publishes_the_next_version(tiny: Path, tmp_path: Path) -> None:
-    size = ["--layers", "1", "--units", "4", "--embedding", "2", "--batch-size", "4", "--window", "20"]
-    arguments = ["train", "--name", "tale", "--corpus", str(tiny / "corpus.txt"), *size, "--epochs", "1"]
-    training(*arguments, cwd=tmp_path)
-    again = training(*arguments, cwd=tmp_path)
-    assert "Published models/tale/2" in again.stdout
-    assert manifest_of(tmp_path / "models/tale/2")["version"] == 2
-    finished = training("train", "--name", "tale", "--resume", cwd=tmp_path, check=False)
-    assert finished.returncode == 1
-    assert "nothing to resume" in finished.stderr

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.artifact.manifest import Manifest
 from service.artifact.text import TextCodec
-from tests.conftest import ROOT
+from tests.processes import ROOT
 from training.data.vocabulary import Vocabulary
 
 

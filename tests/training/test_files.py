@@ -1,29 +1,19 @@
-"""A disk that takes no more, in the size of files that a process may write."""
+"""Files and folders that are whole or absent, on a disk that takes no more and in a process that is killed."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import ENVIRONMENT
+from tests.training.full_disk import disk_takes
 from tests.training.test_run import run_in
-from training.data.corpus import Corpus
-from training.data.vocabulary import Vocabulary
-from training.errors import ReportedError
-from training.files import write_atomically
+from training.errors import InputError, ReportedError
+from training.files import replacing, write_atomically
 from training.learning.run import train
 from training.release.publish import Release, publish
-
-
-@contextmanager
-def disk_takes(bytes_: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_keeps_the_old_content_and_leaves_nothing_aside(tmp_path: Path) -> None:
@@ -35,13 +25,68 @@ def test_a_full_disk_keeps_the_old_content_and_leaves_nothing_aside(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_publishes_nothing_and_says_so(tmp_path: Path) -> None:
-    text = "abcdefgh" * 50
-    run = run_in(tmp_path, text)
-    assert train(run)
-    vocabulary, models = Vocabulary.of(text), tmp_path / "models"
-    release = Release("tale", run.result(), run.config, Corpus(text, ()), vocabulary)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from training.files import write_atomically
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(os, sys.argv[2], die)
+write_atomically(Path(sys.argv[1]), b"new" * 100_000)
+"""
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_killed_while_it_writes_it_leaves_the_old_content(tmp_path: Path, moment: str) -> None:
+    path = tmp_path / "checkpoint.npz"
+    write_atomically(path, b"old")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], env=ENVIRONMENT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    write_atomically(path, b"newer")  # what the dead left aside is in nobody's way
+    assert path.read_bytes() == b"newer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_by_a_whole_one_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    for content in ("first", "second"):
+        with replacing(folder, {"text"}) as aside:
+            (aside / "text").write_text(content)
+        assert (folder / "text").read_text() == content
+    with pytest.raises(FileNotFoundError), replacing(folder, {"text"}) as aside:
+        (aside / "missing" / "text").write_text("third")
+    assert (folder / "text").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="more than an encoded corpus"), replacing(tmp_path, {"text"}):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_version(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    run.take_step()
+    run.save()
+    good = (tmp_path / "checkpoint.npz").read_bytes()
+    with disk_takes(1000), pytest.raises(OSError, match=r"checkpoint\.npz|history\.jsonl"):
+        train(run)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == good
+    assert train(run_restored(tmp_path))
+    done, models = run_restored(tmp_path), tmp_path / "models"
+    release = Release("tale", done.result(), done.config, done.corpus)
     with disk_takes(1000), pytest.raises((ReportedError, OSError)):
         publish(release, models)
     assert list((models / "tale").iterdir()) == []
     assert publish(release, models) == models / "tale" / "1"
+
+
+def run_restored(folder: Path):
+    run = run_in(folder)
+    run.restore()
+    return run

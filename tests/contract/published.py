@@ -1,0 +1,21 @@
+"""What stands in a published version and its run, read as anybody would."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def manifest_of(version: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((version / "assets.extra/manifest.json").read_text(encoding="utf-8"))
+    return fields
+
+
+def history_of(version: Path) -> list[dict[str, Any]]:
+    lines = (version / "assets.extra/history.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def says_loss(printed: str, model: str, part: str, manifest: dict[str, Any]) -> bool:
+    """Whether `evaluate` printed the manifest's own number for this part."""
+    nats = manifest["metrics"][part]["nats_per_char"]
+    return any(line.startswith(f"{model}, {part}: {nats:.4f} nats/char") for line in printed.splitlines())

@@ -1,0 +1,98 @@
+"""Training that starts from a published model."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.contract.published import history_of, manifest_of, says_loss
+from tests.processes import training
+
+LEARNING = ["--epochs", "1", "--batch-size", "4", "--window", "20", "--learning-rate", "0.001", "--warmup-steps", "0"]
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model again, and texts of its words and of some that it does not know."""
+    folder = tmp_path_factory.mktemp("warm")
+    shutil.copytree(tiny / "models", folder / "models")
+    (folder / "texts").mkdir()
+    generator = random.Random(9)
+    words = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
+    for number in range(6):
+        text = "".join(generator.choice(words) for _ in range(130)) + "Über Žižek\n"
+        (folder / f"texts/{number}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def next_version(folder: Path) -> Path:
+    training("train", "--name", "tiny", "--init-from", "tiny/1", "--corpus", "texts", *LEARNING, cwd=folder)
+    return folder / "models/tiny/2"
+
+
+def test_the_parent_is_recorded(next_version: Path) -> None:
+    assert manifest_of(next_version)["parent"] == 1
+    plan = json.loads((next_version.parents[2] / "runs/tiny/run.json").read_text())
+    assert (plan["init_from"], plan["published"]) == ("tiny/1", "models/tiny/2")
+
+
+def test_known_symbols_keep_their_ids_and_new_ones_follow(next_version: Path) -> None:
+    old = manifest_of(next_version.parent / "1")["vocabulary"]
+    new = manifest_of(next_version)["vocabulary"]
+    assert new[: len(old)] == old
+    assert new[len(old) :] == sorted(set("Über Žižek") - set(old[1:]))
+
+
+def test_what_the_weights_need_is_the_parents(next_version: Path) -> None:
+    old, new = manifest_of(next_version.parent / "1"), manifest_of(next_version)
+    for field in ("layers", "units", "cell", "unit", "normalization"):
+        assert new[field] == old[field]
+    assert new["config"]["embedding"] == old["config"]["embedding"] == 4
+
+
+def test_it_begins_where_the_parent_ended(next_version: Path) -> None:
+    """Not at the loss that a network from scratch has after as many steps."""
+    parent = [line["validation_nats_per_char"] for line in history_of(next_version.parent / "1")]
+    (warm,) = [line["validation_nats_per_char"] for line in history_of(next_version)]
+    assert warm < (parent[0] + parent[-1]) / 2
+
+
+def test_another_model_may_start_from_the_newest_version_and_split_by_file(folder: Path, next_version: Path) -> None:
+    split = ["--split-by", "file", "--split", "0.6,0.2,0.2"]
+    flags = ["--name", "tale", "--init-from", "tiny", "--corpus", "texts", *split]
+    training("train", *flags, *LEARNING, cwd=folder)
+    manifest = manifest_of(folder / "models/tale/1")
+    assert json.loads((folder / "runs/tale/run.json").read_text())["init_from"] == "tiny/2"
+    assert manifest["vocabulary"] == manifest_of(next_version)["vocabulary"]
+    ends = {sum(chosen) for chosen in _subset_sums([len(path.read_text()) for path in folder.glob("texts/*")])}
+    assert {end for _, end in manifest["corpus"]["split"].values()} <= ends
+    printed = training("evaluate", "tale", "--corpus", "texts", cwd=folder).stdout
+    assert says_loss(printed, "tale 1", "validation", manifest)
+    assert says_loss(printed, "tale 1", "test", manifest)
+
+
+def _subset_sums(sizes: list[int]) -> list[list[int]]:
+    """Every choice of files."""
+    chosen: list[list[int]] = [[]]
+    for size in sizes:
+        chosen += [[*before, size] for before in chosen]
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--init-from", "tiny", "--units", "9"], 2, "--units 9 contradicts --init-from, whose model has 8."),
+        (["--init-from", "tiny", "--cell", "gru"], 2, "--cell gru contradicts --init-from, whose model has lstm."),
+        (["--init-from", "tiny/7"], 1, "There is no version 7 of tiny in models"),
+        (["--init-from", "nobody"], 1, "There is no model 'nobody' in models"),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_sentence(folder: Path, flags: list[str], code: int, words: str) -> None:
+    refused = training("train", "--name", "no", "--corpus", "texts", *flags, cwd=folder, check=False)
+    assert refused.returncode == code
+    assert words in refused.stderr.splitlines()[-1]
+    assert not (folder / "runs/no/run.json").exists()

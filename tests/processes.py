@@ -1,0 +1,60 @@
+"""The command line in processes of their own, without waiting for TensorFlow in each.
+
+A server process has imported TensorFlow and computed nothing; every command is a fork of it that runs the same `main`
+as `python -m training` does. So it costs no more than what it computes, and can be killed as any process can.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+# As a person starts it, where a test is about the process itself: its stdin, its signals, its exit.
+COMMAND = [sys.executable, "-m", "training"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["training.commands", "training.release.publish", "training.release.score"])
+
+
+def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `python -m training` with these arguments in the folder `cwd`, to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = started(*arguments, cwd=cwd, out=out, err=err)
+        process.join()
+        result = subprocess.CompletedProcess(arguments, process.exitcode or 0, out.read_text(), err.read_text())
+    assert result.returncode == 0 or not check, result.stderr
+    return result
+
+
+def started(
+    *arguments: str, cwd: Path, out: Path, err: Path, before: tuple[Callable[..., None], Any] | None = None
+) -> ForkServerProcess:
+    """Start a command and do not wait; `before` is called, with its argument, in the new process."""
+    process = CONTEXT.Process(target=_run, args=(arguments, cwd, out, err, before))
+    process.start()
+    return process
+
+
+def _run(
+    arguments: tuple[str, ...], cwd: Path, out: Path, err: Path, before: tuple[Callable[..., None], Any] | None
+) -> None:
+    for descriptor, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    os.chdir(cwd)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.argv = ["training", *arguments]
+    if before:
+        before[0](before[1])
+    from training.commands import main, tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
+    main()

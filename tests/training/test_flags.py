@@ -1,0 +1,207 @@
+"""The flags of `train`: complete, explained, and refused in one sentence."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from training import commands
+from training.commands import cli
+from training.config import CHOICES, TrainConfig
+from training.flags import HELP, OF_THE_PARENT, config_of, config_options
+from training.presets import PRESETS
+
+FIELDS = [field.name for field in fields(TrainConfig)]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, prog_name="python -m training")
+
+
+def config(*flags: str, preset: str | None = None, parent: dict[str, Any] | None = None) -> TrainConfig:
+    """The configuration that these flags make."""
+    found: list[TrainConfig] = []
+
+    @click.command()
+    @config_options
+    @click.pass_context
+    def command(context: click.Context, /, **options: Any) -> None:
+        found.append(config_of(context, options, preset, parent))
+
+    command.main([*flags], standalone_mode=False)
+    return found[0]
+
+
+def refusal(*arguments: str) -> str:
+    """The one sentence of a usage error."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    usage, *_, sentence = result.stderr.strip().splitlines()
+    assert usage.startswith("Usage: python -m training")
+    assert sentence.startswith("Error: ")
+    assert result.stderr.count("Error") == 1
+    return sentence
+
+
+def test_every_setting_has_a_flag_with_help_and_its_default() -> None:
+    assert list(HELP) == FIELDS
+    flags = {parameter.name: parameter for parameter in cli.commands["train"].params}
+    for name in FIELDS:
+        flag = flags[name]
+        assert isinstance(flag, click.Option)
+        assert flag.opts == ["--" + name.replace("_", "-")]
+        assert len(flag.help or "") >= 15
+        assert flag.help.endswith(".")
+    page = " ".join(run("train", "--help").output.split())
+    for name in FIELDS:
+        value = getattr(TrainConfig(), name)
+        shown = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+        after = page.partition(f" --{name.replace('_', '-')} ")[2]
+        assert f"[default: {shown}]" in after[: after.index("[default: ") + len(shown) + 20], name
+
+
+def test_every_flag_and_command_of_the_command_line_has_help() -> None:
+    commands_ = [*cli.commands.values()]
+    for command in commands_:
+        commands_ += getattr(command, "commands", {}).values()
+        assert command.help, command.name
+        for parameter in command.params:
+            assert not isinstance(parameter, click.Option) or parameter.help, (command.name, parameter.name)
+
+
+def test_no_flag_is_the_default_configuration() -> None:
+    assert config() == TrainConfig()
+
+
+def test_each_flag_sets_its_own_field() -> None:
+    others = {"split": "0.5,0.25,0.25", "encoding": "latin-1"}
+    others |= {name: values[1] for name, values in CHOICES.items()}
+    for name in FIELDS:
+        default = getattr(TrainConfig(), name)
+        value = others.get(name) or str(default + 1 if isinstance(default, int) else default / 2 + 0.0625)
+        made = config(f"--{name.replace('_', '-')}", value)
+        changed = [field for field in FIELDS if getattr(made, field) != getattr(TrainConfig(), field)]
+        assert changed == [name]
+        assert type(getattr(made, name)) is type(default)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_flags_go_before_presets_and_presets_before_defaults(name: str) -> None:
+    assert config(preset=name) == TrainConfig(**PRESETS[name])
+    by_hand = config("--units", "77", "--split", "0.8,0.1,0.1", preset=name)
+    assert by_hand == TrainConfig(**(PRESETS[name] | {"units": 77, "split": (0.8, 0.1, 0.1)}))
+
+
+def test_a_flag_that_says_the_default_still_goes_before_the_preset() -> None:
+    assert config("--layers", "2", preset="shakespeare").layers == 2
+
+
+def test_the_parent_decides_what_its_weights_need_and_nothing_else() -> None:
+    parent = TrainConfig(cell="gru", layers=3, units=9, embedding=0, unit="byte", learning_rate=0.5, seed=9).to_json()
+    made = config("--epochs", "7", preset="tiny", parent=parent)
+    assert (made.cell, made.layers, made.units, made.embedding, made.unit) == ("gru", 3, 9, 0, "byte")
+    assert (made.epochs, made.learning_rate, made.seed) == (7, PRESETS["tiny"]["learning_rate"], 1)
+    assert config("--units", "9", parent=parent).units == 9  # says the same
+
+
+@pytest.mark.parametrize("name", OF_THE_PARENT)
+def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
+    other = {"cell": "rnn", "unit": "byte", "normalization": "none"}.get(name, "5")
+    with pytest.raises(click.UsageError) as refused:
+        config(f"--{name}", other, parent=TrainConfig().to_json())
+    assert str(refused.value) == (
+        f"--{name} {other} contradicts --init-from, whose model has {getattr(TrainConfig(), name)}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--units", "0"], ["--units must be at least 1, not 0."]),
+        (["--units", "many"], ["--units", "'many'"]),
+        (["--dropout", "1"], ["--dropout", "at least 0 and below 1", "1.0"]),
+        (["--learning-rate", "nan"], ["--learning-rate", "above 0", "nan"]),
+        (["--grad-clip", "-1"], ["--grad-clip", "at least 0", "-1"]),
+        (["--decay-rate", "0"], ["--decay-rate", "above 0 and at most 1", "0.0"]),
+        (["--cold-start", "2"], ["--cold-start", "between 0 and 1", "2.0"]),
+        (["--seed", "-1"], ["--seed", "between 0 and 2^63-1", "-1"]),
+        (["--seed", str(2**63)], ["--seed", "2^63-1", str(2**63)]),
+        (["--patience", "-1"], ["--patience", "at least 0", "-1"]),
+        (["--split", "0.9,0.1"], ["'0.9,0.1'", "three numbers"]),
+        (["--split", "a,b,c"], ["'a,b,c'", "three numbers"]),
+        (["--split", "0.9,0.2,0.1"], ["--split must add up to 1, not 1.2 (0.9,0.2,0.1)."]),
+        (["--split", "1,0,0"], ["--split", "validation part above 0", "1,0,0"]),
+        (["--preset", "novel"], ["--preset", "'novel'", "shakespeare"]),
+        (["--hidden", "9"], ["--hidden"]),
+    ],
+)
+def test_a_bad_value_is_one_sentence(tmp_path: Path, flags: list[str], words: list[str]) -> None:
+    (tmp_path / "a.txt").write_text("ab" * 100)
+    folders = ["--runs", str(tmp_path / "runs"), "--models", str(tmp_path / "models")]
+    sentence = refusal("train", "--name", "a", "--corpus", str(tmp_path / "a.txt"), *folders, *flags)
+    for word in words:
+        assert word in sentence
+    assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_that_there_is_not_names_those_that_there_are(tmp_path: Path, name: str) -> None:
+    sentence = refusal("train", "--name", "a", "--corpus", "-", f"--{name.replace('_', '-')}", "other")
+    assert all(repr(choice) in sentence for choice in CHOICES[name])
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "-dash", "a/b", "..", "x" * 65, "é"])
+def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
+    assert "1 to 64 of a-z" in refusal("train", f"--name={name}", "--corpus", "-")
+
+
+@pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])
+def test_what_cannot_be_a_version_to_start_from_is_refused(tmp_path: Path, start: str) -> None:
+    sentence = refusal("train", "--name", "a", "--corpus", "-", "--init-from", start, "--runs", str(tmp_path))
+    assert f"{start!r} must be NAME or NAME/VERSION" in sentence
+
+
+def test_a_corpus_is_asked_for(tmp_path: Path) -> None:
+    assert "--corpus" in refusal("train", "--name", "a", "--runs", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--units", ["4"]), ("--corpus", ["x"]), ("--preset", ["tiny"]), ("--init-from", ["x"]), ("--restart", [])],
+)
+def test_resume_takes_no_setting(tmp_path: Path, flag: str, value: list[str]) -> None:
+    sentence = refusal("train", "--name", "a", "--resume", "--runs", str(tmp_path), flag, *value)
+    assert f"leave out {flag}" in sentence
+
+
+def failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on stderr of a command that fails with exit code 1."""
+    monkeypatch.setattr("sys.argv", ["training", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        commands.main()
+    assert exit_.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "There is no run to resume"),
+        ("{", "run.json is damaged"),
+        ("[]", "run.json is damaged"),
+        (json.dumps({"config": {"split": [0.9, 0.05, 0.05], "gates": 4}, "corpus": []}), "run.json is damaged"),
+        (json.dumps({"corpus": [], "corpus_key": "k"}), "run.json is damaged"),
+    ],
+)
+def test_a_run_that_cannot_be_resumed_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str | None, words: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    if content is not None:
+        (tmp_path / "a/run.json").write_text(content)
+    assert words in failure(monkeypatch, capsys, "train", "--name", "a", "--resume", "--runs", str(tmp_path))

@@ -1,0 +1,83 @@
+"""In which order a text is learned from, and where it is cut."""
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.texts import config, set_small_blocks, write
+from training.data.corpus import Corpus, prepare
+from training.data.order import Split
+from training.data.vocabulary import REPLACEMENT, Vocabulary
+
+
+def test_split_is_contiguous_and_covers_everything() -> None:
+    assert Split.contiguous(1000, (0.9, 0.05, 0.05)) == Split((0, 900), (900, 950), (950, 1000))
+    # The split of tinyshakespeare that others publish.
+    others = Split((0, 1_003_854), (1_003_854, 1_115_394), (1_115_394, 1_115_394))
+    assert Split.contiguous(1_115_394, (0.9, 0.1, 0.0)) == others
+
+
+def parts_of(corpus: Corpus) -> list[str]:
+    return [
+        corpus.text(*ends).replace(REPLACEMENT, "?")
+        for ends in (corpus.split.train, corpus.split.validation, corpus.split.test)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_lines_are_shuffled_by_the_seed_and_cut_between_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    generator = random.Random(seed)
+    set_small_blocks(monkeypatch, generator)
+    lines = ["".join(generator.choices("abcdé", k=generator.choice([0, 1, 9, 40]))) + "\n" for _ in range(60)]
+    tail = generator.choice(["", "unterminated"])
+    settings = config(split_by="line", split=(0.7, 0.2, 0.1), seed=seed, min_count=generator.choice([1, 100]))
+    corpus = prepare([write(tmp_path / "texts", "".join(lines) + tail)], settings, tmp_path / "corpus")
+    order = np.random.Generator(np.random.PCG64([seed, 1])).permutation(len(lines))
+    shuffled = [lines[number] for number in order] + [tail] * bool(tail)
+    parts = Split.contiguous(len(shuffled), settings.split)
+    counts = Counter("".join(shuffled))
+    expected = ["".join(shuffled[slice(*ends)]) for ends in (parts.train, parts.validation, parts.test)]
+    rare = str.maketrans({symbol: "?" for symbol, count in counts.items() if count < settings.min_count})
+    assert parts_of(corpus) == [text.translate(rare) for text in expected]
+
+
+def test_lines_of_a_byte_corpus_end_at_byte_10_even_where_it_is_unknown(tmp_path: Path) -> None:
+    data = b"".join(b"%d\xff\n" % number for number in range(100))
+    digits = Vocabulary("byte", tuple(b"0123456789"))
+    settings = config(unit="byte", split_by="line")
+    corpus = prepare([write(tmp_path / "data", data)], settings, tmp_path / "corpus", vocabulary=digits)
+    order = np.random.Generator(np.random.PCG64([settings.seed, 1])).permutation(100)
+    assert corpus.ids.tolist() == [
+        digits.encode_points(np.array([byte], np.uint8))[0]
+        for number in order
+        for byte in data.splitlines(keepends=True)[number]
+    ]
+    assert corpus.unknown == 200
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whole_files_go_to_each_part_until_its_share_is_reached(tmp_path: Path, seed: int) -> None:
+    generator = random.Random(seed)
+    contents = [f"<{number}>" + "x" * generator.choice([0, 5, 50, 500]) for number in range(8)] + [""]
+    fractions = generator.choice([(0.6, 0.2, 0.2), (0.8, 0.2, 0.0)])
+    settings = config(split_by="file", split=fractions, seed=seed)
+    corpus = prepare([write(tmp_path / "texts", *contents)], settings, tmp_path / "corpus")
+    order = np.random.Generator(np.random.PCG64([seed, 1])).permutation(len(contents))
+    shuffled = [contents[number] for number in order if contents[number]]
+    assert "".join(parts_of(corpus)) == "".join(shuffled)
+    wanted = [part for part in fractions if part]
+    found = [text for text in parts_of(corpus) if text]
+    assert len(found) == len(wanted)
+    total, taken = len(corpus), 0
+    for number, text in enumerate(found[:-1]):
+        assert text.startswith("<")
+        before = taken + text.rindex("<")  # symbols read before the last file of this part
+        taken += len(text)
+        goal = sum(wanted[: number + 1]) * total
+        assert taken >= goal or found[number + 1].count("<") == 1
+        assert before < goal or text.count("<") == 1

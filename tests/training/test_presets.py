@@ -1,0 +1,36 @@
+"""Presets are settings of TrainConfig, and those of the blog post have a corpus of the same name."""
+
+from dataclasses import fields
+
+import pytest
+
+from training.config import TrainConfig
+from training.data.catalogue import CATALOGUE
+from training.presets import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_makes_a_configuration(name: str) -> None:
+    config = TrainConfig(**PRESETS[name])
+    assert all(getattr(config, field) == value for field, value in PRESETS[name].items())
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_no_preset_names_a_setting_that_there_is_not(name: str) -> None:
+    assert set(PRESETS[name]) <= {field.name for field in fields(TrainConfig)}
+
+
+def test_every_corpus_of_the_catalogue_has_a_preset_of_its_name() -> None:
+    assert set(CATALOGUE) <= set(PRESETS)
+
+
+def test_what_the_post_says_of_its_networks_stands_in_the_presets() -> None:
+    said = {
+        "paul-graham": {"layers": 2, "units": 512, "dropout": 0.5, "batch_size": 100, "window": 100},
+        "shakespeare": {"layers": 3, "units": 512},
+        "wikipedia": {"unit": "byte", "split": (0.96, 0.04, 0.0)},
+        "linux": {"layers": 3},
+    }
+    for name, settings in said.items():
+        assert settings.items() <= PRESETS[name].items(), name

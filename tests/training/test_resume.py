@@ -1,0 +1,142 @@
+"""A run that is killed again and again ends with the bits of one that never was."""
+
+import json
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_corpus
+from tests.processes import CONTEXT, started, training
+from training.learning.checkpoint import Checkpoint
+
+KILLS = 10
+STEPS, EVALUATED_EVERY = 400, 50
+NETWORK = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--seed", "3"]
+DROPOUT = [
+    f"--{place}dropout={rate}" for place, rate in (("input-", 0.1), ("", 0.2), ("output-", 0.2), ("weight-", 0.3))
+]
+LEARNING = ["--epochs", "8", "--learning-rate", "0.02", "--schedule", "cosine", "--ema", "0.9", "--cold-start", "0.1"]
+
+
+@dataclass
+class Ended:
+    """A run of each kind, and how the killed one came to its end."""
+
+    folder: Path
+    kills: list[str]
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        return Checkpoint.load(self.folder / "runs" / name / "checkpoint.npz")
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.folder / "runs" / name / "history.jsonl").read_text().splitlines()
+        return [without_speed(json.loads(line)) for line in lines]
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        return json.loads((self.folder / "models" / name / "1/assets.extra/manifest.json").read_text())
+
+
+def without_speed(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "chars_per_second"}
+
+
+def save_and_tell_each_step(events: Connection) -> None:
+    """In the process that trains: every step is followed by a checkpoint; steps and evaluations are told."""
+    from training.learning import run
+
+    def told(method: Any) -> Any:
+        def call(self: run.TrainingRun) -> Any:
+            result = method(self)
+            events.send(self.step)
+            return result
+
+        return call
+
+    run.SECONDS_BETWEEN_CHECKPOINTS = -1
+    run.TrainingRun.take_step = told(run.TrainingRun.take_step)  # type: ignore[method-assign]
+    run.TrainingRun.evaluate = told(run.TrainingRun.evaluate)  # type: ignore[method-assign]
+
+
+def kill_once(arguments: list[str], folder: Path, step: int, generator: random.Random) -> int:
+    """Let a command train up to `step` and kill it within the moments after; returns the last step that it told."""
+    events, theirs = CONTEXT.Pipe(duplex=False)
+    log = folder / f"{arguments[2]}.log"
+    process = started(*arguments, cwd=folder, out=log, err=log, before=(save_and_tell_each_step, theirs))
+    theirs.close()
+    try:
+        while (told := events.recv()) < step:
+            pass
+    except EOFError:
+        pytest.fail(f"it ended by itself: {log.read_text()}")
+    if step % EVALUATED_EVERY == 0:
+        events.poll(generator.uniform(0, 1.5))  # somewhere in the evaluation, or just after it
+    process.join(generator.uniform(0, 0.02))  # somewhere in the next step, or in writing the checkpoint of this one
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return told
+
+
+def train_under_kills(name: str, arguments: list[str], folder: Path, generator: random.Random) -> list[str]:
+    done, kills = 0, list[str]()
+    for left in range(KILLS, 0, -1):
+        step = done + generator.randint(1, (STEPS - done) // (left + 1))
+        if generator.random() < 0.3:
+            step = min(STEPS - EVALUATED_EVERY, step - step % -EVALUATED_EVERY)
+        begin = ["train", "--name", name, *(arguments if not kills else ["--resume"])]
+        done = kill_once(begin, folder, max(step, done + 1), generator)
+        kills.append(f"at step {done}")
+    assert not (folder / "models" / name).exists()
+    assert "Published" in training("train", "--name", name, "--resume", cwd=folder).stdout
+    return kills
+
+
+def both_ways(cell: str, folder: Path, seed: int) -> Ended:
+    corpus = write_corpus(folder / "corpus.txt")
+    arguments = ["--corpus", str(corpus), "--cell", cell, *NETWORK, *DROPOUT, *LEARNING]
+    training("train", "--name", "straight", *arguments, cwd=folder)
+    kills = train_under_kills("killed", arguments, folder, random.Random(seed))
+    return Ended(folder, [f"seed {seed}", *kills])
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """Both cells side by side: most of the time goes into starting."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"The moments are those of seed {seed}.")
+    cells = ("lstm", "gru")
+    folders = [tmp_path_factory.mktemp(cell) for cell in cells]
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(cells, pool.map(both_ways, cells, folders, (seed, seed + 1)), strict=True))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_killed_ten_times_every_number_is_that_of_a_run_that_never_stopped(ended: dict[str, Ended], cell: str) -> None:
+    runs, how = ended[cell], ended[cell].kills
+    straight, killed = runs.checkpoint("straight"), runs.checkpoint("killed")
+    assert set(killed.arrays) == {"network", "optimizer", "averages", "best", "state"}
+    for group, arrays in straight.arrays.items():
+        found = [(array.dtype, array.shape, array.tobytes()) for array in killed.arrays[group]]
+        assert found == [(array.dtype, array.shape, array.tobytes()) for array in arrays], (group, how)
+    for checkpoint in (straight, killed):
+        assert checkpoint.values.pop("seconds") >= 0
+        checkpoint.values["history"] = [without_speed(record) for record in checkpoint.values["history"]]
+    assert killed.values == straight.values, how
+    assert straight.values["step"] == STEPS
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_killed_ten_times_history_and_model_are_the_same(ended: dict[str, Ended], cell: str) -> None:
+    runs, how = ended[cell], ended[cell].kills
+    assert len(runs.history("straight")) == STEPS // EVALUATED_EVERY
+    assert runs.history("killed") == runs.history("straight"), how
+    straight, killed = runs.manifest("straight"), runs.manifest("killed")
+    for field in ("cell", "config", "metrics", "probe", "vocabulary"):
+        assert killed[field] == straight[field], (field, how)
+    assert [path.name for path in (runs.folder / "runs/killed").glob(".*")] == [".lock"]
