@@ -74,6 +74,7 @@ def test_the_readme_has_the_commands_that_are_run_here() -> None:
     assert [BLOCKS[0], BLOCKS[4]] == ["make serve", "make test"]
     assert INLINE == [
         ".venv/bin/python -m training train --name mine --resume",
+        ".venv/bin/python -m training report mine",
         ".venv/bin/python -m training train --help",
         "make bench",
     ]
@@ -103,6 +104,7 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
     assert INLINE[0].removeprefix(".venv/bin/") in errors
     run(INLINE[0], clone)
     assert (clone / "models/mine/1/saved_model.pb").exists()
+    assert run(INLINE[1], clone) == "Wrote runs/mine/report.html\n"
     assert run(BLOCKS[3], clone).startswith("The ")
     # The running service has it too.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -113,6 +115,6 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
 
 
 def test_help_names_every_flag_with_its_default(clone: Path) -> None:
-    assert "--weight-dropout" in run(INLINE[1], clone)
+    assert "--weight-dropout" in run(INLINE[2], clone)
     assert "pytest" in run("make --dry-run test", clone)
-    assert "bench.serve" in run("make --dry-run bench", clone)
+    assert "bench.train" in run("make --dry-run bench", clone)
