@@ -153,7 +153,7 @@ def evaluate(name: str, corpus: tuple[str, ...], encoding: str, parts: tuple[str
 @runs_option
 def report(name: str, runs: Path) -> None:
     """Write one page about a run: loss curves, n-gram baselines, the samples as they evolved."""
-    from training.release.report import write_report
+    from training.report.write import write_report
 
     click.echo(f"Wrote {write_report(runs / name)}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.test_report import LOSSES, write_run
-from training.release.report import write_report
+from training.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.release.charts import short, spread, ticks
+from training.report.charts import short, spread, ticks
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (1.34, 1.67), (0, 6.02e7), (-3, 3), (0.001, 0.0011), (0, 1.04)])

@@ -17,9 +17,9 @@ from training.config import TrainConfig
 from training.data import ngrams
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
-from training.release.page import shown
-from training.release.recorded import MAX_SHOWN
-from training.release.report import write_report
+from training.report.page import shown
+from training.report.recorded import MAX_SHOWN
+from training.report.write import write_report
 
 LOSSES = [2.9, 2.1, 1.4, 0.9, 0.95]
 NASTY = "<script>alert('&amp;')</script>\n\x00\x07\x7f\x9f\ud800\u202eend</pre>"
@@ -43,7 +43,7 @@ def write_run(folder: Path, evaluations: list[dict[str, Any]] | None = None, **p
     """A run's folder, its corpus really encoded."""
     folder.mkdir(parents=True, exist_ok=True)
     text = write_corpus(folder / "text.txt")
-    config = TrainConfig(split=(0.8, 0.2, 0.0))
+    config = TrainConfig(batch_size=4, window=20, split=(0.8, 0.2, 0.0))
     prepare([str(text)], config, folder / "corpus")
     fields = {"config": config.to_json(), "corpus": ["text.txt"], "published": None} | plan
     (folder / "run.json").write_text(json.dumps(fields), encoding="utf-8")
@@ -191,7 +191,7 @@ def test_baselines_are_kept_until_the_text_is_another(folder: Path, tmp_path: Pa
     assert [row[1] for row in rows(Page(write_report(tmp_path)), "model")] == ["1.2345"]
 
     write_corpus(tmp_path / "other.txt", words=500)
-    prepare([str(tmp_path / "other.txt")], TrainConfig(split=(0.8, 0.2, 0.0)), tmp_path / "another")
+    prepare([str(tmp_path / "other.txt")], TrainConfig(batch_size=4, window=20, split=(0.8, 0.2, 0.0)), tmp_path / "another")
     (tmp_path / "corpus").rename(tmp_path / "before")
     (tmp_path / "another").rename(tmp_path / "corpus")
     assert len(rows(Page(write_report(tmp_path)), "model")) == 8
@@ -279,6 +279,6 @@ def test_without_a_run_or_an_evaluation_there_is_no_report_but_a_sentence(tmp_pa
 
 
 def test_a_report_needs_no_framework() -> None:
-    program = "import training.release.report, sys; print(*sys.modules)"
+    program = "import training.report.write, sys; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
     assert not {"tensorflow", "keras"} & set(result.stdout.split())

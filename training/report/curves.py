@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from training.release.charts import Chart, Curve, Moment, short, svg
-from training.release.page import number
-from training.release.recorded import Evaluation, RunRecord
+from training.report.charts import Chart, Curve, Moment, short, svg
+from training.report.page import number
+from training.report.recorded import Evaluation, RunRecord
 
 # Of the run: the losses of this first part may lie above the chart, or they would press the rest of it flat.
 STEEP_FALL = 0.05

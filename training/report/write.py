@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 from training.files import write_atomically
-from training.release.charts import short
-from training.release.curves import course_section, loss_section
-from training.release.page import number, page, shown, table
-from training.release.recorded import Evaluation, RunRecord, read_run
+from training.report.charts import short
+from training.report.curves import course_section, loss_section
+from training.report.page import number, page, shown, table
+from training.report.recorded import Evaluation, RunRecord, read_run
 
 REPORT = "report.html"
 
