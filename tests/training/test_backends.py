@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, training, write_corpus
+from tests.conftest import ROOT, write_corpus
+from tests.processes import COMMAND, ENVIRONMENT
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.network import Network, set_weights, state_shape, weights_of
@@ -67,84 +69,89 @@ def test_stock_layers_train_under_dropout_of_their_weights() -> None:
     assert not np.array_equal(before.layers[1].recurrent_kernel, weights_of(network).layers[1].recurrent_kernel)
 
 
-STEP_ON_JAX = """
+STEPS_ON_JAX = """
 import sys, json, numpy as np
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.backend import make_learner, use_devices
-from training.learning.network import Network, LayerWeights, NetworkWeights, weights_of
+from training.learning.network import LayerWeights, NetworkWeights, weights_of
 use_devices()
-given = np.load(sys.argv[1])
-config = TrainConfig.from_json(json.loads(str(given["config"])))
-embedding, *layers, kernel, bias = (given[f"weight{n}"] for n in range(int(given["weights"])))
-each = len(layers) // config.layers
-layers = tuple(LayerWeights(*layers[i : i + each]) for i in range(0, len(layers), each))
-start_from = NetworkWeights(config.cell, embedding, layers, kernel, bias)
-learner = make_learner(config, int(given["symbols"]), start_from)
-window = Window(given["previous"], given["targets"], given["fresh"])
-state, losses = given["state"], []
-for step in range(5):
-    loss, norm, state = learner.train(window, state, rate=0.02, step=step)
-    losses += [loss, norm]
-with learner.averaged():
-    logits, _ = learner.read(window.previous, given["state"])
-weights = {f"weight{n}": array for n, array in enumerate(weights_of(learner.network).arrays)}
-np.savez(sys.argv[2], losses=losses, logits=logits, state=np.asarray(state), **weights)
-"""
-
-
-@needs_jax
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_five_steps_on_jax_are_five_steps_on_tensorflow(cell: str, tmp_path: Path) -> None:
-    setting = config(cell=cell, grad_clip=0.3, optimizer="rmsprop", weight_decay=0.01)
-    network = Network(setting, SYMBOLS)
-    weights = weights_of(network)
-    window, state = example(setting)
-    given = {f"weight{number}": array for number, array in enumerate(weights.arrays)}
-    np.savez(
-        tmp_path / "given.npz",
-        config=json.dumps(setting.to_json()), symbols=SYMBOLS, weights=len(given), state=state,
-        previous=window.previous, targets=window.targets, fresh=window.fresh, **given,
-    )  # fmt: skip
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-c", STEP_ON_JAX, str(tmp_path / "given.npz"), str(tmp_path / "found.npz")]
-    subprocess.run(command, check=True, cwd=ROOT, env=environment)
-    found = np.load(tmp_path / "found.npz")
-
-    learner, cold, losses = Learner(network, setting), state, []
+for path in sys.argv[1:]:
+    given = np.load(f"{path}.npz")
+    config = TrainConfig.from_json(json.loads(str(given["config"])))
+    embedding, *layers, kernel, bias = (given[f"weight{n}"] for n in range(int(given["weights"])))
+    each = len(layers) // config.layers
+    layers = tuple(LayerWeights(*layers[i : i + each]) for i in range(0, len(layers), each))
+    start_from = NetworkWeights(config.cell, embedding, layers, kernel, bias)
+    learner = make_learner(config, len(bias), start_from)
+    window = Window(given["previous"], given["targets"], given["fresh"])
+    state, losses = given["state"], []
     for step in range(5):
         loss, norm, state = learner.train(window, state, rate=0.02, step=step)
         losses += [loss, norm]
     with learner.averaged():
-        logits, _ = learner.read(window.previous, cold)
-    np.testing.assert_allclose(found["losses"], losses, rtol=1e-4)
-    np.testing.assert_allclose(found["logits"], logits, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["state"], state, rtol=0, atol=1e-4)
-    for number, array in enumerate(weights_of(network).arrays):
-        np.testing.assert_allclose(found[f"weight{number}"], array, rtol=0, atol=1e-4)
+        logits, _ = learner.read(window.previous, given["state"])
+    weights = {f"weight{n}": array for n, array in enumerate(weights_of(learner.network).arrays)}
+    np.savez(f"{path}-found.npz", losses=losses, logits=logits, state=np.asarray(state), **weights)
+"""
 
 
 @needs_jax
-def test_a_run_on_jax_is_published_as_any_other_and_goes_on_after_a_stop(tmp_path: Path, monkeypatch) -> None:
+def test_five_steps_on_jax_are_five_steps_on_tensorflow(tmp_path: Path) -> None:
+    settings = {
+        cell: config(cell=cell, grad_clip=0.3, optimizer="rmsprop", weight_decay=0.01) for cell in ("lstm", "gru")
+    }
+    networks = {cell: Network(setting, SYMBOLS) for cell, setting in settings.items()}
+    for cell, setting in settings.items():
+        window, state = example(setting)
+        given = {f"weight{number}": array for number, array in enumerate(weights_of(networks[cell]).arrays)}
+        np.savez(
+            tmp_path / f"{cell}.npz",
+            config=json.dumps(setting.to_json()), weights=len(given), state=state,
+            previous=window.previous, targets=window.targets, fresh=window.fresh, **given,
+        )  # fmt: skip
+    command = [sys.executable, "-c", STEPS_ON_JAX, *(str(tmp_path / cell) for cell in settings)]
+    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"KERAS_BACKEND": "jax"})
+    for cell, setting in settings.items():
+        found = np.load(tmp_path / f"{cell}-found.npz")
+        (window, state), losses = example(setting), []
+        learner, first = Learner(networks[cell], setting), state
+        for step in range(5):
+            loss, norm, state = learner.train(window, state, rate=0.02, step=step)
+            losses += [loss, norm]
+        with learner.averaged():
+            logits, _ = learner.read(window.previous, first)
+        np.testing.assert_allclose(found["losses"], losses, rtol=1e-4)
+        np.testing.assert_allclose(found["logits"], logits, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found["state"], state, rtol=0, atol=1e-4)
+        for number, array in enumerate(weights_of(networks[cell]).arrays):
+            np.testing.assert_allclose(found[f"weight{number}"], array, rtol=0, atol=1e-4)
+
+
+@needs_jax
+def test_a_run_on_jax_is_published_as_any_other_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     """Publishing holds the export against the network that JAX trained."""
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
     corpus = write_corpus(tmp_path / "corpus.txt")
     size = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--ema", "0.9"]
     arguments = ["train", "--corpus", str(corpus), *size, "--epochs", "4"]
-    training(*arguments, "--name", "straight", cwd=tmp_path)
-    command = [sys.executable, "-m", "training", *arguments, "--name", "stopped"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
-    )
-    for line in process.stdout:
+    environment = ENVIRONMENT | {"KERAS_BACKEND": "jax"}
+
+    def on_jax(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([*COMMAND, *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+
+    straight, killed = on_jax(*arguments, "--name", "straight"), on_jax(*arguments, "--name", "killed")
+    for line in killed.stdout:
         if line.startswith("epoch 2.00"):
-            process.kill()
+            killed.kill()
             break
-    process.communicate()
-    training("train", "--name", "stopped", "--resume", cwd=tmp_path)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    resumed = on_jax("train", "--name", "killed", "--resume")
+    for process in (straight, resumed):
+        assert "Published" in process.communicate()[0]
     manifests = [
         json.loads((tmp_path / f"models/{name}/1/assets.extra/manifest.json").read_text())
-        for name in ("straight", "stopped")
+        for name in ("straight", "killed")
     ]
     assert manifests[0]["probe"] == manifests[1]["probe"]
     assert manifests[0]["metrics"] == manifests[1]["metrics"]

@@ -191,7 +191,9 @@ def test_baselines_are_kept_until_the_text_is_another(folder: Path, tmp_path: Pa
     assert [row[1] for row in rows(Page(write_report(tmp_path)), "model")] == ["1.2345"]
 
     write_corpus(tmp_path / "other.txt", words=500)
-    prepare([str(tmp_path / "other.txt")], TrainConfig(batch_size=4, window=20, split=(0.8, 0.2, 0.0)), tmp_path / "another")
+    prepare(
+        [str(tmp_path / "other.txt")], TrainConfig(batch_size=4, window=20, split=(0.8, 0.2, 0.0)), tmp_path / "another"
+    )
     (tmp_path / "corpus").rename(tmp_path / "before")
     (tmp_path / "another").rename(tmp_path / "corpus")
     assert len(rows(Page(write_report(tmp_path)), "model")) == 8
