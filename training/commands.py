@@ -254,7 +254,7 @@ def _train(
         sys.exit(1)
     place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
     replace(plan, published=str(place)).save(folder)
-    click.echo(f"Published {place}. Try: python -m training sample {name} --prompt 'The '")
+    click.echo(f"Published {place}. Try: python -m training sample {name}")
 
 
 @cache

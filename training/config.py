@@ -18,6 +18,8 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16"),
 }
 
+MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -82,6 +84,21 @@ class TrainConfig:
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2^63-1", self.seed)
         _require_split(self.split)
+
+    @property
+    def has_dropout(self) -> bool:
+        """Any of the four."""
+        return max(self.input_dropout, self.dropout, self.output_dropout, self.weight_dropout) > 0
+
+    def held_out(self, characters: int) -> int:
+        """How many at the beginning of a training part of so many characters no gradient sees.
+
+        The factor on the logits is fitted on them (learning/calibrate.py): a text that was learned from would have it
+        too sure. The beginning, because the end is what is most like the validation text. None without dropout, and
+        none of a text so short that a fiftieth says little.
+        """
+        held_out = min(MAX_HELD_OUT, characters // 50)
+        return held_out if self.has_dropout and held_out >= MIN_HELD_OUT else 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; `from_json` gives it back."""

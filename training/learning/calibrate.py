@@ -1,8 +1,9 @@
 """How much too sure of itself a network is once its dropout is off.
 
-A network that learned with dropout is more certain without it than the text warrants, already on the text that it
-learned from. One number, by which its logits are multiplied, mends most of that. It is fitted on training text, so that
-validation stays unseen (Guo et al. 2017, arXiv 1706.04599; Melis et al. 2017, arXiv 1707.05589, tune the same number).
+A network that learned with dropout is more certain without it than the text warrants, and most of all on text that it
+did not learn from. One number, by which its logits are multiplied, mends most of that. It is fitted on the beginning of
+the training part, which no gradient sees: so validation stays unseen, and the number is that of unseen text (Guo et
+al. 2017, arXiv 1706.04599; Melis et al. 2017, arXiv 1707.05589, tune the same number).
 """
 
 from collections.abc import Callable

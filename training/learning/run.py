@@ -67,8 +67,10 @@ class TrainingRun:
         self.config = config
         self.corpus = corpus
         self.folder = folder
+        held_out = config.held_out(len(corpus.training))
+        self._held_out = corpus.training[:held_out]
         self._windows = Windows(
-            corpus.training,
+            corpus.training[held_out:],
             batch_size=config.batch_size,
             window=config.window,
             cold_start=config.cold_start,
@@ -136,8 +138,8 @@ class TrainingRun:
     def evaluate(self) -> dict[str, Any]:
         """Score the validation text, draw samples, keep the weights if they are the best; returns the history line.
 
-        The network is scored as it would be published: its weights averaged, its logits scaled by what suits the
-        training text.
+        The network is scored as it would be published: its weights averaged, its logits scaled by what suits the text
+        that was held out of training for it.
 
         Raises:
             Diverged: the loss is not finite.
@@ -234,11 +236,10 @@ class TrainingRun:
         return learning_rate(self.config, step, steps_per_epoch=per_epoch, validation_losses=losses)
 
     def _fitted_logit_scale(self) -> float:
-        config = self.config
-        if not (config.input_dropout or config.dropout or config.output_dropout or config.weight_dropout):
+        if not len(self._held_out):
             return 1.0
-        training, symbols = self.corpus.training, len(self.corpus.vocabulary)
-        return logit_scale(self._learner.read, self._cold_state, training, symbols=symbols)
+        symbols = len(self.corpus.vocabulary)
+        return logit_scale(self._learner.read, self._cold_state, self._held_out, symbols=symbols)
 
     def _cold_state(self, streams: int) -> NDArray[np.float32]:
         return np.zeros(state_shape(self.config, streams), np.float32)
