@@ -124,7 +124,7 @@ def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
         (["--units", "0"], ["--units must be at least 1, not 0."]),
         (["--units", "many"], ["--units", "'many'"]),
         (["--dropout", "1"], ["--dropout", "at least 0 and below 1", "1.0"]),
-        (["--learning-rate", "nan"], ["--learning-rate", "above 0", "nan"]),
+        (["--learning-rate", "nan"], ["--learning-rate", "a finite number, not nan", "nan"]),
         (["--grad-clip", "-1"], ["--grad-clip", "at least 0", "-1"]),
         (["--decay-rate", "0"], ["--decay-rate", "above 0 and at most 1", "0.0"]),
         (["--cold-start", "2"], ["--cold-start", "between 0 and 1", "2.0"]),

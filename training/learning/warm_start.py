@@ -36,4 +36,5 @@ def _over(fresh: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[np.
 def _shape(weights: NetworkWeights) -> str:
     units = weights.output_kernel.shape[0]
     inputs = "one-hot symbols" if weights.embedding is None else f"an embedding of {weights.embedding.shape[1]}"
-    return f"{weights.cell} layers x units {len(weights.layers)} x {units} over {inputs}"
+    count = len(weights.layers)
+    return f"{count} {weights.cell} {'layer' if count == 1 else 'layers'} of {units} units over {inputs}"
