@@ -158,8 +158,6 @@ def test_a_run_on_jax_is_published_as_any_other_and_goes_on_after_a_kill(tmp_pat
 
 
 def test_another_backend_is_refused_with_a_sentence(tmp_path: Path, monkeypatch) -> None:
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("needs Keras on TensorFlow")
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     from training.errors import InputError
     from training.learning.backend import use_devices

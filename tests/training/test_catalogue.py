@@ -51,7 +51,7 @@ def test_the_documentation_has_every_corpus_with_its_file(entry: Entry) -> None:
 def test_the_real_file_is_recognised(name: str) -> None:
     file = CORPORA / CATALOGUE[name].file
     if not file.exists():
-        pytest.skip("the corpora are not on this machine")
+        pytest.skip("needs ../shared/corpora")
     assert CATALOGUE[name].difference(file) is None
 
 
