@@ -1,6 +1,6 @@
 """A corpus, encoded once into a folder: `ids.bin`, memory-mapped by whoever reads it, and `corpus.json`, what it is.
 
-Decides the order of the text and its split. Knows nothing of windows.
+Decides the order of the text and its split, and refuses a text too short to train on before an old one is replaced.
 """
 
 import contextlib
