@@ -27,7 +27,11 @@ class Config:
     engines: int = field(default_factory=_cores)
     slots: int = 64
     queue: int = 256
-    chunk: int = 16
+    chunk: int = 32
+    cache_mb: int = 256
+    poll_seconds: float = 1.0
+    request_timeout: float = 600.0
+    drain_seconds: float = 30.0
     max_prompt: int = 100_000
     max_length: int = 100_000
     api_keys_file: Path | None = None
@@ -40,10 +44,14 @@ class Config:
             ("slots", 1),
             ("queue", 0),
             ("chunk", 1),
+            ("cache_mb", 0),
+            ("poll_seconds", 0.01),
+            ("request_timeout", 0.001),
+            ("drain_seconds", 0),
             ("max_prompt", 0),
             ("max_length", 1),
         ):
-            if getattr(self, name) < at_least:
+            if not getattr(self, name) >= at_least:  # NaN is not either
                 raise ConfigError(f"{_variable(name)} must be at least {at_least}, not {getattr(self, name)}.")
         if not 1 <= self.port <= 65535:
             raise ConfigError(f"PORT must be between 1 and 65535, not {self.port}.")
@@ -95,9 +103,10 @@ def _variable(name: str) -> str:
 
 
 def _parse(variable: str, value: str, kind: Any) -> Any:
-    if kind is int:
+    if kind in (int, float):
         try:
-            return int(value)
+            return kind(value)
         except ValueError:
-            raise ConfigError(f"{variable} must be a whole number, not {value!r}.") from None
+            expected = "whole number" if kind is int else "number"
+            raise ConfigError(f"{variable} must be a {expected}, not {value!r}.") from None
     return Path(value) if kind in (Path, Path | None) else value
