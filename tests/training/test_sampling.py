@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.oracle import sample_rule
-from training.release.sampling import sample
+from training.release.sampling import Rule
 
 LOGITS = [-np.inf, *np.log([0.5, 0.125, 0.25, 0.125])]  # id 0 is the reserved one
 
@@ -15,14 +15,13 @@ MANY = np.linspace(0, 0.9999, 1000)
 
 def choose_each(uniforms, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, logits=LOGITS) -> list[int]:
     rows = len(uniforms)
-    chosen = sample(
-        tf.constant([logits] * rows, tf.float32),
-        tf.constant(uniforms, tf.float32),
+    rule = Rule.of(
+        tf.constant(uniforms, tf.float32)[:, None],
         tf.fill([rows], tf.constant(temperature, tf.float32)),
         tf.fill([rows], top_k),
         tf.fill([rows], tf.constant(top_p, tf.float32)),
     )
-    return chosen.numpy().tolist()
+    return rule.choose(0, tf.constant([logits] * rows, tf.float32)).numpy().tolist()
 
 
 def choose(uniform: float, **rule) -> int:
@@ -78,6 +77,7 @@ def test_random_rows_together_follow_the_rule_one_by_one() -> None:
     temperature = generator.choice([0, 0.3, 0.8, 1, 2], rows).astype(np.float32)
     top_k = generator.choice([0, 1, 3, 100], rows).astype(np.int32)
     top_p = generator.choice([0.2, 0.9, 1.0], rows).astype(np.float32)
-    found = sample(*(tf.constant(a) for a in (logits, uniforms, temperature, top_k, top_p))).numpy()
+    rule = Rule.of(*(tf.constant(a) for a in (uniforms[:, None], temperature, top_k, top_p)))
+    found = rule.choose(0, tf.constant(logits)).numpy()
     expected = [sample_rule(*row) for row in zip(logits, uniforms, temperature, top_k, top_p, strict=True)]
     assert found.tolist() == expected

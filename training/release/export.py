@@ -5,7 +5,7 @@ contract of every input and output.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,11 +14,21 @@ from training.data.vocabulary import RESERVED
 from training.learning.network import LayerWeights, NetworkWeights
 from training.learning.recurrence.layer import CELLS
 from training.release.cells import STEPS
-from training.release.sampling import sample
+from training.release.sampling import Rule
 
 GUESSES = 5
 
 Layers = tuple[tf.Tensor, ...]
+
+
+class Call(NamedTuple):
+    """What the steps of one `advance` follow."""
+
+    given: tf.Tensor  # [K, N]
+    follows: tf.Tensor  # bool [K, N]: the symbol is the given one
+    takes: tf.Tensor  # bool [K, N]: the row takes this step
+    bias: tf.Tensor  # [N, V], the network's own and the caller's
+    rule: Rule
 
 
 class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
@@ -69,43 +79,49 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         bias: tf.Tensor,
         state: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        steps = tf.shape(given)[1]
-        bias += self._never_sampled
-
-        def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logprobs: Any) -> Any:
-            h, new_layers = self._step(previous, layers)
-            logits = self._logits(h)
-            follows, active = t < given_length, t < length
-            symbol = tf.cond(
-                tf.reduce_all(follows | ~active),
-                lambda: given[:, t],
-                lambda: tf.where(
-                    follows, given[:, t], sample(logits + bias, uniforms[:, t], temperature, top_k, top_p)
-                ),
-            )
-            symbol = tf.where(active, symbol, RESERVED)
-            logprob = tf.where(active, -_losses(logits, symbol), 0.0)
-            kept = tuple(tf.where(active[:, None], new, old) for new, old in zip(new_layers, layers, strict=True))
-            return (
-                t + 1,
-                tf.where(active, symbol, previous),
-                kept,
-                symbols.write(t, symbol),
-                logprobs.write(t, logprob),
-            )
-
-        _, previous, layers, symbols, logprobs = tf.while_loop(
-            lambda t, *_: t < steps,
-            step,
-            (0, previous, tuple(tf.unstack(state)), _outputs(tf.int32, steps), _outputs(tf.float32, steps)),
+        call = Call(
+            given=_time_major(given),
+            follows=_before(given_length, tf.shape(given)[1]),
+            takes=_before(length, tf.shape(given)[1]),
+            bias=bias + self._never_sampled + self.output[1],
+            rule=Rule.of(uniforms, temperature, top_k, top_p),
         )
+        start = (previous, tuple(tf.unstack(state)))
+        # Rows that take every step, as a server's do, are spared the choice between old and new at each of them.
+        previous, layers, symbols, logits = tf.cond(
+            tf.reduce_all(call.takes),
+            lambda: self._steps(call, *start, all_take=True),
+            lambda: self._steps(call, *start, all_take=False),
+        )
+        logprobs = -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=symbols, logits=logits + self.output[1])
         return {
-            # As floats, bit by bit: TensorFlow complains on stderr of every transposition of whole numbers.
-            "symbols": tf.bitcast(tf.transpose(tf.bitcast(symbols.stack(), tf.float32)), tf.int32),
-            "logprobs": tf.transpose(logprobs.stack()),
+            "symbols": _time_major(tf.where(call.takes, symbols, RESERVED)),
+            "logprobs": tf.transpose(tf.where(call.takes, logprobs, 0.0)),
             "previous": previous,
             "state": tf.stack(layers),
         }
+
+    def _steps(self, call: "Call", previous: tf.Tensor, layers: Layers, *, all_take: bool) -> Any:
+        """The last symbols and states, and of each step the symbols [K, N] and the logits [K, N, V], still unbiased."""
+        steps = tf.shape(call.given)[0]
+
+        def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
+            h, new = self._step(previous, layers)
+            unbiased = h @ self.output[0]
+            sampled = call.rule.choose(t, unbiased + call.bias)
+            symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), sampled)
+            if not all_take:
+                takes = tf.gather(call.takes, t)
+                symbol = tf.where(takes, symbol, previous)
+                new = tuple(tf.where(takes[:, None], *pair) for pair in zip(new, layers, strict=True))
+            return t + 1, symbol, new, symbols.write(t, symbol), logits.write(t, unbiased)
+
+        _, previous, layers, symbols, logits = tf.while_loop(
+            lambda t, *_: t < steps,
+            step,
+            (0, previous, layers, _outputs(tf.int32, steps), _outputs(tf.float32, steps)),
+        )
+        return previous, layers, symbols.stack(), logits.stack()
 
     def _inspect(self, symbols: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         rows, steps = tf.shape(symbols)[0], tf.shape(symbols)[1]
@@ -213,6 +229,11 @@ def _outputs(dtype: tf.DType, steps: tf.Tensor) -> tf.TensorArray:
     return tf.TensorArray(dtype, size=steps)
 
 
-def _losses(logits: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
-    """Nats that each row's symbol cost: [N]."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=symbols, logits=logits)
+def _time_major(symbols: tf.Tensor) -> tf.Tensor:
+    """[N, K] as [K, N] or back. As floats, bit by bit: TensorFlow complains of every transposition of whole numbers."""
+    return tf.bitcast(tf.transpose(tf.bitcast(symbols, tf.float32)), tf.int32)
+
+
+def _before(lengths: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """Bool [K, N]: whether a step comes before a row's length [N]."""
+    return tf.range(steps)[:, None] < lengths

@@ -1,39 +1,53 @@
 """The sampling rule of the artifact (models/README.md), in TensorFlow operations. Knows nothing of networks."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
-
-def sample(
-    logits: tf.Tensor,
-    uniforms: tf.Tensor,
-    temperature: tf.Tensor,
-    top_k: tf.Tensor,
-    top_p: tf.Tensor,
-) -> tf.Tensor:
-    """Choose one symbol a row: int32 [N] from logits [N, V] (a forbidden symbol's is -inf) and uniforms [N] in [0, 1).
-
-    At temperature 0 the most likely symbols share all probability and the uniform counts as 0: the lowest id wins.
-    """
-    greedy = temperature == 0
-    scaled = logits / tf.where(greedy, 1.0, temperature)[:, None]
-    best = logits >= tf.reduce_max(logits, axis=1, keepdims=True)
-    probabilities = tf.where(greedy[:, None], tf.cast(best, tf.float32), tf.nn.softmax(scaled))
-    kept = tf.cond(
-        tf.reduce_any((top_k > 0) | (top_p < 1.0)),
-        lambda: tf.where(_most_likely(probabilities, top_k, top_p), probabilities, 0.0),
-        lambda: probabilities,
-    )
-    cumulative = tf.cumsum(kept, axis=1)
-    threshold = tf.where(greedy, 0.0, uniforms)[:, None] * cumulative[:, -1:]
-    return tf.reduce_sum(tf.cast(cumulative <= threshold, tf.int32), axis=1)
+# Stands for 1 / 0: times the distance to the best logit it is 0 for the best, and past all exponents for the others.
+INFINITE_SHARPNESS = 3e38
 
 
-def _most_likely(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
-    """Bool [N, V]: the `top_k` most likely symbols, of these the shortest prefix whose probability reaches `top_p`."""
-    descending, ids = tf.math.top_k(probabilities, k=tf.shape(probabilities)[1])  # equal ones in id order
-    rank = tf.argsort(ids, axis=1)
-    before = tf.cumsum(descending, axis=1, exclusive=True)
-    reached = tf.reduce_sum(tf.cast(before < top_p[:, None], tf.int32), axis=1)
-    every = tf.shape(probabilities)[1]
-    count = tf.minimum(tf.where(top_k > 0, top_k, every), tf.where(top_p < 1.0, reached, every))
-    return rank < count[:, None]
+class Rule(NamedTuple):
+    """How each row of a call chooses: what its steps have in common is computed once."""
+
+    sharpness: tf.Tensor  # [N, 1], 1 / temperature
+    uniforms: tf.Tensor  # [K, N, 1], in [0, 1)
+    top_k: tf.Tensor  # [N]
+    top_p: tf.Tensor  # [N]
+    has_filters: tf.Tensor  # whether any row has one
+
+    @classmethod
+    def of(cls, uniforms: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> "Rule":
+        """From uniforms [N, K] and each row's temperature, top_k and top_p [N].
+
+        At temperature 0 the most likely symbols share all probability and the uniform counts as 0: the lowest id wins.
+        """
+        greedy = temperature == 0
+        return cls(
+            sharpness=tf.where(greedy, INFINITE_SHARPNESS, 1 / temperature)[:, None],
+            uniforms=tf.transpose(tf.where(greedy[:, None], 0.0, uniforms))[:, :, None],
+            top_k=top_k,
+            top_p=top_p,
+            has_filters=tf.reduce_any((top_k > 0) | (top_p < 1.0)),
+        )
+
+    def choose(self, step: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """One symbol a row: int32 [N] from logits [N, V]; a forbidden symbol's is -inf."""
+        below_best = logits - tf.reduce_max(logits, axis=1, keepdims=True)
+        weights = tf.exp(below_best * self.sharpness)  # probabilities but for their sum
+        kept = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
+        cumulative = tf.cumsum(kept, axis=1)
+        thresholds = tf.gather(self.uniforms, step) * cumulative[:, -1:]
+        return tf.reduce_sum(tf.cast(cumulative <= thresholds, tf.int32), axis=1)
+
+    def _filtered(self, weights: tf.Tensor) -> tf.Tensor:
+        """Of each row the `top_k` most likely symbols, of these the shortest prefix whose probability reaches `top_p`."""
+        symbols = tf.shape(weights)[1]
+        descending, ids = tf.math.top_k(weights, k=symbols)  # equal ones in id order
+        rank = tf.argsort(ids, axis=1)
+        before = tf.cumsum(descending, axis=1, exclusive=True)
+        needed = self.top_p[:, None] * tf.reduce_sum(weights, axis=1, keepdims=True)
+        reached = tf.reduce_sum(tf.cast(before < needed, tf.int32), axis=1)
+        count = tf.minimum(tf.where(self.top_k > 0, self.top_k, symbols), tf.where(self.top_p < 1.0, reached, symbols))
+        return tf.where(rank < count[:, None], weights, 0.0)
