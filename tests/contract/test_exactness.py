@@ -1,0 +1,110 @@
+"""A stream is the same alone and in a crowd, to the last bit of every logprob.
+
+Hundreds of random requests, first one after the other, then many at once on several engines, among streams that are
+cancelled and while another version with the same weights takes over.
+"""
+
+import json
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.artifact.model import Model
+from service.generation.prefix_cache import PrefixCache
+from service.generation.scheduler import Scheduler
+from service.generation.stream import Request, Result, Stream
+from tests.contract.published import manifest_of
+from tests.processes import training
+
+REQUESTS, AT_ONCE = 500, 64
+
+
+def requests_of(model: Model, count: int, seed: int) -> list[Request]:
+    """Random lengths, prompts (some with a common beginning), temperatures, filters, stop strings and seeds."""
+    generator = random.Random(seed)
+    characters = [symbol for symbol in model.manifest.vocabulary if isinstance(symbol, str)]
+    common = "".join(generator.choices(characters, k=40))
+
+    def prompt() -> str:
+        own = "".join(generator.choices([*characters, "\N{SNOWMAN}"], k=generator.choice([0, 1, 5, 30, 90])))
+        return common[: generator.choice([0, 0, 20, 40])] + own
+
+    return [
+        Request(
+            prompt=prompt(),
+            length=generator.choice([1, 2, 7, 30, 100, 200]),
+            temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
+            top_k=generator.choice([0, 0, 0, 1, 5]),
+            top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
+            seed=generator.getrandbits(63),
+            stop=tuple("".join(generator.choices(characters, k=2)) for _ in range(generator.choice([0, 0, 1, 4]))),
+        )
+        for _ in range(count)
+    ]
+
+
+def told(result: Result) -> tuple[str, str, list[float]]:
+    """What a client is told of a text; every float32 has a decimal of its own."""
+    return result.finish_reason, result.text, result.logprobs
+
+
+def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str, list[float]]:
+    stream = Stream(model, request, scheduler)
+    try:
+        for _ in stream.chunks(60):
+            pass
+        return told(stream.result())
+    finally:
+        stream.close()
+
+
+def cancel_early(model: Model, request: Request, scheduler: Scheduler) -> None:
+    stream = Stream(model, request, scheduler)
+    next(stream.chunks(60))
+    stream.close()
+
+
+def assert_same_alone_and_in_a_crowd(first: Model, second: Model, count: int) -> None:
+    requests = requests_of(first, count, seed=11)
+    disturbing = requests_of(first, count // 5, seed=12)
+    alone_on = Scheduler(engines=1, slots=1, queue=1, chunk=5, cache=PrefixCache(0))
+    alone = [run(first, request, alone_on) for request in requests]
+    alone_on.close()
+    crowd = Scheduler(engines=2, slots=24, queue=2 * count, chunk=16, cache=PrefixCache(10_000_000))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = []
+        for number, request in enumerate(requests):
+            model = first if number < count // 2 else second
+            found.append(pool.submit(run, model, request, crowd))
+            if number % 5 == 0:
+                pool.submit(cancel_early, model, disturbing[number // 5], crowd)
+        together = [future.result() for future in found]
+    crowd.close()
+    different = [request for request, a, b in zip(requests, alone, together, strict=True) if a != b]
+    assert not different
+    assert {finish_reason for finish_reason, _, _ in alone} == {"length", "stop"}
+
+
+@pytest.fixture(scope="module")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model]:
+    """A network of an awkward size after a few steps of training, under two numbers."""
+    folder = tmp_path_factory.mktemp("exact")
+    corpus = folder / "corpus.txt"
+    corpus.write_text("".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz .,\nABCDEFG", k=20_000)))
+    size = ["--layers", "2", "--units", "52", "--embedding", "16", "--epochs", "1", "--batch-size", "16"]
+    training("train", "--name", "exact", "--corpus", str(corpus), *size, cwd=folder)
+    return copies(folder / "models/exact/1")
+
+
+def copies(version: Path) -> tuple[Model, Model]:
+    other = Path(shutil.copytree(version, version.parent / "2"))
+    manifest = manifest_of(other) | {"version": 2}
+    (other / "assets.extra/manifest.json").write_text(json.dumps(manifest))
+    return Model(version), Model(other)
+
+
+def test_500_streams_are_bit_for_bit_the_same_alone_and_in_a_crowd(two_versions: tuple[Model, Model]) -> None:
+    assert_same_alone_and_in_a_crowd(*two_versions, REQUESTS)
