@@ -1,184 +1,183 @@
-"""Characters a second of the engine alone and through HTTP, beside PyTorch's nn.LSTM stepping the same sizes.
+"""Characters a second of the engine and of its HTTP path, beside what the machine allows and what two peers reach.
 
-`make bench`. The three take turns, several rounds each; the table shows the median of the rounds and its ratio to
-PyTorch's. The clients run on the same cores as the server, as they would on a laptop.
+    python -m bench.serve [--units 512 --layers 2 --symbols 65] [--streams 1,8,32,64,128]
+
+All have the same weights and the same work (workload.py), and take turns, several rounds each, so that all of them meet
+the same weather on a shared machine. Clients run on the same cores as the servers, as they would on a laptop.
+docs/performance.md says what each of them is.
 """
 
 import argparse
-import http.client
+import importlib.metadata
 import json
-import os
 import platform
-import queue
-import socket
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from bench import plot, subject, summary
+from bench.contender import Contender, Sample, Turn
+from bench.servers import ONE_THREAD, Server, ThroughHttp, Worker, service
+from training.files import write_atomically
+from training.terminal import quietly
 
-from service.artifact.model import Model, configure_threads
-from service.config import Config
-from service.generation.batch import Row
-from service.generation.scheduler import Scheduler
+with quietly():
+    from bench.engine import Engine
+    from bench.limits import MatrixProducts, WeightReads
+    from service.artifact.model import Model, configure_threads
+    from service.config import Config
+    from service.generation.prefix_cache import PrefixCache
+    from service.generation.scheduler import Scheduler
 
-STREAMS = (1, 8, 64)
-RULE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-
-
-class Inbox:
-    """Counts what the engine samples for one row."""
-
-    def __init__(self, length: int) -> None:
-        self._missing = length
-        self._done: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def started(self) -> None:
-        """Nothing to note."""
-
-    def sampled(self, symbols: Any, logprobs: Any) -> None:
-        """Count them."""
-        self._missing -= len(symbols)
-        if not self._missing:
-            self._done.put(None)
-
-    def failed(self, error: Exception) -> None:
-        """Pass it to whoever waits."""
-        self._done.put(error)
-
-    def wait(self) -> None:
-        """Return when all characters are there."""
-        if error := self._done.get():
-            raise error
+WARM_S = 0.5
+ARRIVAL_STREAMS = (32, 64)
 
 
-def engine_alone(scheduler: Scheduler, model: Model, streams: int, length: int) -> None:
-    """Every stream samples `length` characters; nobody turns them into text."""
-    inboxes = [Inbox(length) for _ in range(streams)]
-    for seed, inbox in enumerate(inboxes):
-        prompt = np.zeros(0, np.int32)
-        scheduler.submit(model, Row(prompt, length=length, seed=seed, listener=inbox, **RULE))
-    for inbox in inboxes:
-        inbox.wait()
+@dataclass(frozen=True)
+class Setup:
+    """All that is measured, running."""
+
+    contenders: dict[str, Contender]
+    served: dict[str, ThroughHttp]
+    facts: dict[str, Any]
 
 
-def through_http(port: int, streams: int, length: int) -> None:
-    """Every stream is a client that reads an SSE event a character."""
-
-    def read(seed: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-        body = json.dumps({"length": length, "seed": seed})
-        connection.request("POST", "/generate", body, {"Content-Type": "application/json"})
-        content = connection.getresponse().read()
-        assert content.count(b"data: ") == length + 1, content[-200:]
-        connection.close()
-
-    with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(read, range(streams)))
-
-
-class TorchStepper:
-    """The same sizes in PyTorch, one step a call, all streams in one batch: the loop that people write."""
-
-    def __init__(self, symbols: int, embedding: int, layers: int, units: int) -> None:
-        self._symbols, self._layers, self._units = symbols, layers, units
-        self._embedding = torch.nn.Embedding(symbols, embedding)
-        self._lstm = torch.nn.LSTM(embedding, units, layers, batch_first=True)
-        self._output = torch.nn.Linear(units, symbols)
-
-    @torch.no_grad()
-    def sample(self, streams: int, length: int) -> None:
-        """Every stream samples `length` characters."""
-        previous = torch.zeros(streams, 1, dtype=torch.long)
-        state = tuple(torch.zeros(self._layers, streams, self._units) for _ in range(2))
-        for _ in range(length):
-            hidden, state = self._lstm(self._embedding(previous), state)
-            probabilities = torch.softmax(self._output(hidden[:, -1]), dim=1)
-            previous = torch.multinomial(probabilities, 1)
+@contextmanager
+def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
+    """Make the model, start every process, prove the peers; end all of them at the end."""
+    version = subject.make(folder, arguments)
+    config = Config(models=folder / "models")
+    slots = max(config.slots, -(-max(arguments.streams) // config.engines))
+    configure_threads(config.engines)
+    model = Model(version)
+    with ExitStack() as stack:
+        cache = PrefixCache(config.cache_mb * 2**20)
+        scheduler = Scheduler(engines=config.engines, slots=slots, queue=config.queue, chunk=config.chunk, cache=cache)
+        stack.callback(scheduler.close)
+        ours = service(config.models, folder / "service.log", engines=config.engines, slots=slots)
+        stack.callback(ours.stop)
+        clients = Worker(["-m", "bench.client"])
+        stack.callback(clients.stop)
+        alphabet = "".join(str(symbol) for symbol in model.manifest.vocabulary[1:])
+        served = {summary.HTTP: ThroughHttp(ours, clients, alphabet)}
+        contenders: dict[str, Contender] = {
+            summary.PRODUCTS: MatrixProducts(model, config.engines),
+            summary.MEMORY: WeightReads(model.manifest),
+            summary.ENGINE: Engine(model, scheduler),
+        }
+        facts = _facts(model, config.engines, slots)
+        if not arguments.no_peers:
+            theirs, batched = _peers(stack, folder, config.engines)
+            served[summary.PEER_HTTP] = ThroughHttp(theirs, clients, alphabet)
+            facts["peer_nats_apart"] = batched.ask({"ready": True})["nats_apart"]
+            contenders[summary.PEER_ENGINE] = lambda turn: Sample(**batched.ask(turn.to_json()))
+        yield Setup(contenders | served, served, facts)
 
 
-def measure(contenders: dict[str, Callable[[int, int], None]], rounds: int, chars: int) -> dict[str, dict[int, float]]:
-    """Median characters a second by contender and number of streams; the contenders take turns in each round."""
-    speeds: dict[str, dict[int, list[float]]] = {name: {n: [] for n in STREAMS} for name in contenders}
-    for streams in STREAMS:
-        length = max(100, chars // (8 + streams))  # a lone stream is slower: keep the rounds about equally long
-        for round_ in range(rounds + 1):
-            for name, sample in contenders.items():
-                start = time.perf_counter()
-                sample(streams, length)
-                if round_:  # the first one warms up
-                    speeds[name][streams].append(streams * length / (time.perf_counter() - start))
-    return {name: {n: statistics.median(found) for n, found in by.items()} for name, by in speeds.items()}
+def _peers(stack: ExitStack, folder: Path, engines: int) -> tuple[Server, Worker]:
+    weights = str(folder / subject.WEIGHTS)
+    command = ["-m", "bench.peers.fastapi_server", "--weights", weights, "--port", "{port}"]
+    theirs = Server(command, ONE_THREAD, folder / "fastapi.log")
+    stack.callback(theirs.stop)
+    command = ["-m", "bench.peers.batched", "--weights", weights, "--engines", str(engines)]
+    batched = Worker(command, ONE_THREAD)
+    stack.callback(batched.stop)
+    return theirs, batched
 
 
-def start_server(models: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """gunicorn with the service on a free port, ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
-        env=os.environ | {"PORT": str(port), "CHARLOOM_MODELS": str(models)},
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return process, port
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("The server did not start; `make serve` says why.")
+def _facts(model: Model, engines: int, slots: int) -> dict[str, Any]:
+    manifest = model.manifest
+    return {
+        "layers": manifest.layers,
+        "units": manifest.units,
+        "symbols": manifest.symbols,
+        "parameters": manifest.fields["parameters"],
+        "row_multiple": model.row_multiple,
+        "engines": engines,
+        "slots": slots,
+        "machine": f"{platform.machine()} {_processor()}",
+        "versions": {name: _version(name) for name in ("tensorflow-cpu", "torch", "fastapi", "uvicorn", "gunicorn")},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def measure(setup: Setup, streams: int, rounds: int, seconds: float) -> list[dict[str, Sample]]:
+    """The rounds, all contenders in each; one round before them is not counted, for it compiles and allocates."""
+    found = []
+    for number in range(rounds + 1):
+        turn = Turn(streams, seconds if number else min(seconds, 0.5), WARM_S, seed=1000 * streams + number)
+        found.append({name: contender(turn) for name, contender in setup.contenders.items()})
+    return found[1:]
+
+
+def one_more_arrives(setup: Setup, streams: int, probes: int) -> dict[str, Any]:
+    """Milliseconds to the first character of a request that meets so many streams under way."""
+    turn = Turn(streams, 0, warm_s=1, seed=streams)
+    return {name: summary.percentiles(server.arrivals(turn, probes)) for name, server in setup.served.items()}
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(part) for part in text.split(",")]
+    if min(numbers) < 1:
+        raise ValueError
+    return numbers
+
+
+def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    subject.add_options(parser)
+    parser.add_argument("--streams", type=_numbers, default=[1, 8, 32, 64, 128], help="how many at once: 1,8,32")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of one contender in one round")
+    parser.add_argument("--probes", type=int, default=100, help="requests that arrive while streams run")
+    parser.add_argument("--no-peers", action="store_true", help="only ours and the limits; needs no PyTorch")
+    parser.add_argument("--json", type=Path, default=Path("bench/results/serve.json"))
+    parser.add_argument("--plot", type=Path, help="where to draw the speeds, as SVG")
+    return parser.parse_args(given)
 
 
 def main() -> None:
-    """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=Path("models/shakespeare/1"), help="version folder")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--chars", type=int, default=40_000, help="about how many characters a round samples")
-    parser.add_argument("--json", type=Path, default=Path("bench/results/serve.json"))
-    arguments = parser.parse_args()
-
-    config = Config()
-    configure_threads(config.engines)
-    model = Model(arguments.model)
-    manifest = model.manifest
-    scheduler = Scheduler(engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk)
-    peer = TorchStepper(manifest.symbols, manifest.fields["config"]["embedding"], manifest.layers, manifest.units)
-    server, port = start_server(arguments.model.parent.parent)
-    try:
-        speeds = measure(
-            {
-                "engine alone": lambda streams, length: engine_alone(scheduler, model, streams, length),
-                "through HTTP": lambda streams, length: through_http(port, streams, length),
-                "PyTorch nn.LSTM": peer.sample,
-            },
-            arguments.rounds,
-            arguments.chars,
-        )
-    finally:
-        server.terminate()
-        scheduler.close()
-
-    print(
-        f"{manifest.layers} x {manifest.units}, V = {manifest.symbols}, float32, {os.cpu_count()} cores; characters/s"
-    )
-    print(f"{'':18}" + "".join(f"{f'{n} streams':>20}" for n in STREAMS))
-    for name, by_streams in speeds.items():
-        cells = [f"{by_streams[n]:,.0f} ({by_streams[n] / speeds['PyTorch nn.LSTM'][n]:.2f}x)" for n in STREAMS]
-        print(f"{name:18}" + "".join(f"{cell:>20}" for cell in cells))
+    """Measure, print the table, write the JSON and the plot."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder, started(arguments, Path(folder)) as setup:
+        results: dict[str, Any] = setup.facts | {"rounds": arguments.rounds, "seconds": arguments.seconds}
+        results["streams"], results["one_more_arrives"] = {}, {}
+        for streams in sorted(arguments.streams):
+            rounds = measure(setup, streams, arguments.rounds, arguments.seconds)
+            results["streams"][str(streams)] = summary.of_streams(rounds, streams)
+        for streams in ARRIVAL_STREAMS if arguments.probes else ():
+            results["one_more_arrives"][str(streams)] = one_more_arrives(setup, streams, arguments.probes)
+    title = f"{results['layers']} x {results['units']}, V = {results['symbols']}, float32, {results['engines']} cores"
+    print(f"{title}\n{summary.table(results)}")
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"layers": manifest.layers, "units": manifest.units, "symbols": manifest.symbols, "cores": os.cpu_count()}
-    about = {"torch": torch.__version__, "tensorflow": manifest.fields["tensorflow"], "machine": platform.processor()}
-    arguments.json.write_text(json.dumps(facts | about | {"characters_per_second": speeds}, indent=1) + "\n")
+    write_atomically(arguments.json, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+    if arguments.plot:
+        write_atomically(arguments.plot, plot.svg(_curves(results), f"Characters/s: {title}").encode())
+
+
+def _curves(results: dict[str, Any]) -> plot.Curves:
+    """The speeds by contender; reading the weights is a limit of one stream only."""
+    curves: plot.Curves = {}
+    for streams, found in results["streams"].items():
+        for name, speed in found["characters_per_second"].items():
+            if name != summary.MEMORY or streams == "1":
+                curves.setdefault(name, {})[int(streams)] = speed
+    return curves
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from flask.json.provider import DefaultJSONProvider
 from service.artifact.model import Model, configure_threads
 from service.artifact.store import NoModel, NotFound, Store
 from service.config import Config
+from service.drain import Drain
+from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Scheduler
 from service.http import access, catalogue, errors, generate, operations, schemas
 
@@ -27,18 +29,25 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     configure_threads(config.engines)
     store = Store(config.models, config.default_model, Model)
-    scheduler = Scheduler(engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk)
+    cache = PrefixCache(config.cache_mb * 2**20)
+    scheduler = Scheduler(
+        engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk, cache=cache
+    )
     atexit.register(scheduler.close)  # an engine inside TensorFlow must not outlive the interpreter
+    drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
+    app.extensions["drain"] = drain  # for the server, which hears the signals
     app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
     errors.register(app)
     access.register(app, config)
     app.register_blueprint(generate.blueprint(config, store, scheduler))
     app.register_blueprint(catalogue.blueprint(store))
-    app.register_blueprint(operations.blueprint(store))
+    app.register_blueprint(operations.blueprint(store, drain))
     try:
         store.get()
     except (NoModel, NotFound) as error:
         log.warning("%s Until then /readyz says so.", error)
+    store.watch(config.poll_seconds)
+    atexit.register(store.close)  # nor must a load
     return app

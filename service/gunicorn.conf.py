@@ -1,10 +1,13 @@
 """The server's settings, each with its reason. `python -m gunicorn --config service/gunicorn.conf.py`."""
 
-import logging
+import math
+import resource
+import signal
 import socket
 import sys
 from typing import Any
 
+from service import logs
 from service.config import Config, ConfigError
 
 try:
@@ -20,21 +23,40 @@ bind = f"0.0.0.0:{charloom.port}"
 workers = 1
 preload_app = False
 
-# A stream holds its thread. Threads beyond all streams that may run or wait keep the probes and refusals quick:
-# admission is the application's, which answers 429, while the server would let clients hang.
-worker_class = "gthread"
+# gthread, with threads of their own for the probes and a drain (see there).
+worker_class = "service.worker.Worker"
+
+# A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
+# wait and a few more (http/generate.py); the threads beyond read, check and refuse requests: admission is the
+# application's, which answers 429, while the server would let clients hang.
 threads = charloom.engines * charloom.slots + charloom.queue + 32
-worker_connections = 2 * threads
+
+
+def _open_files(wanted: int) -> int:
+    """Raise this process's limit of open files as far as `wanted` and the system allow; what it then may open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+# Connections that only wait hold a file and no thread. Past this number new ones wait in the kernel, probes among them;
+# past the limit of open files gunicorn would end the worker.
+worker_connections = min(threads + 4096, _open_files(threads + 4096 + 256) - 256)
 
 # gthread beats its heart beside the streams: this is for a worker that hangs, not for a long text.
 timeout = 120
-graceful_timeout = 30
+# The master kills what is left after it; the worker ends by itself before that (worker.py).
+graceful_timeout = math.ceil(charloom.drain_seconds) + 20
 
 # One more thing to guard, and nobody asked for it.
 control_socket_disable = True
 
+# The application writes a line for each request, when its stream ends (http/access.py).
 accesslog = None
-logging.basicConfig(level="INFO", format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s")
+logger_class = "service.logs.GunicornLogger"
+logs.configure()
 
 
 def on_starting(server: Any) -> None:
@@ -48,3 +70,14 @@ def on_starting(server: Any) -> None:
                 f"Charloom cannot start: port {charloom.port} cannot be used ({str(error.strerror).lower()}): "
                 "choose another with PORT."
             )
+
+
+def when_ready(server: Any) -> None:
+    """Read a second SIGTERM to the master as SIGQUIT: while it waits for its worker it hears nothing else."""
+    asked: list[int] = []
+
+    def terminate(number: int, frame: Any) -> None:
+        server.signal(signal.SIGQUIT if asked else number, frame)
+        asked.append(number)
+
+    signal.signal(signal.SIGTERM, terminate)

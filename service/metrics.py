@@ -28,9 +28,7 @@ FIRST_CHAR_SECONDS = Histogram(
 GAP_SECONDS = Histogram(
     "charloom_gap_seconds", "Between the characters of one call and those of the next.", MODEL, buckets=_FAST_S
 )
-STREAM_SECONDS = Histogram(
-    "charloom_stream_seconds", "From a request to its last character.", MODEL, buckets=_SLOW_S
-)
+STREAM_SECONDS = Histogram("charloom_stream_seconds", "From a request to its last character.", MODEL, buckets=_SLOW_S)
 FINISHED = Counter("charloom_finished", "Streams that ended, by finish reason.", (*MODEL, "reason"))
 CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MODEL)
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))

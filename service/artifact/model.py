@@ -4,7 +4,10 @@ TensorFlow is imported when the first model loads: it takes seconds, and whoever
 reason does not pay them.
 """
 
+import dataclasses
 import logging
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,15 @@ log = logging.getLogger(__name__)
 
 # The same weights on another processor round otherwise; damaged ones are off by far more.
 PROBE_TOLERANCE_NATS = 1e-3
-ROW_MULTIPLES = (1, 2, 4, 8, 16, 32)
+ROW_MULTIPLES = (4, 8, 16, 32)  # a product of fewer rows takes no less time
 ROWS_MEASURED = 64
 TEXTS_MEASURED = (8, 32)  # texts, characters
+CHUNKS_MEASURED = (2, 1, 16, 3, 10)  # of these characters, call by call
+
+Advance = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+
+_row_multiples: dict[tuple[str, int, int, int], int] = {}
+_measuring = threading.Lock()
 
 
 class ModelError(Exception):
@@ -77,8 +86,7 @@ class Model:
 
     def advance(self, steps: Steps) -> Stepped:
         """One call of the artifact's `advance`."""
-        outputs = self._advance(**vars(steps))
-        return Stepped(**{name: output.numpy() for name, output in outputs.items()})
+        return Stepped(**self._advance(vars(steps)))
 
     def cold_state(self, rows: int) -> NDArray[np.float32]:
         """[S, N, H] of zeros: nothing came before."""
@@ -88,25 +96,39 @@ class Model:
         """The number that a batch's rows must be a multiple of for a row's bits not to depend on its neighbours.
 
         A matrix product computes rows in tiles, and rounds otherwise in a tile that is not full. The tile's size is
-        the processor's and the library's, so it is measured: the smallest multiple at which some texts get the same
-        bits alone and in every place of every batch.
+        the processor's and the library's, so it is measured, once for each shape of network.
         """
+        manifest = self.manifest
+        shape = (manifest.cell, manifest.layers, manifest.units, manifest.symbols)
+        with _measuring:
+            if shape not in _row_multiples:
+                _row_multiples[shape] = self._measured_row_multiple()
+            return _row_multiples[shape]
+
+    def _measured_row_multiple(self) -> int:
+        """The smallest at which some texts get the same bits alone and in every place of every batch, in any chunks."""
         generator = np.random.Generator(np.random.PCG64(0))
         texts = generator.integers(1, self.manifest.symbols, TEXTS_MEASURED)
+        whole = (TEXTS_MEASURED[1],)
         for multiple in ROW_MULTIPLES:
-            alone = np.concatenate([self._logprobs(np.repeat([text], multiple, axis=0))[:1] for text in texts])
+            alone = np.concatenate([self._logprobs(np.repeat([text], multiple, axis=0), whole)[:1] for text in texts])
             for rows in range(multiple, ROWS_MEASURED + 1, multiple):
                 places = np.arange(rows) % len(texts)
-                if (self._logprobs(texts[places]) != alone[places]).any():
+                if (self._logprobs(texts[places], CHUNKS_MEASURED) != alone[places]).any():
                     break
             else:
                 return multiple
         return ROWS_MEASURED
 
-    def _logprobs(self, symbols: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logprobs [N, K] of cold rows that follow `symbols`."""
-        rows, steps = symbols.shape
-        return self.advance(self._cold_steps(symbols, np.full(rows, steps), np.zeros((rows, steps)))).logprobs
+    def _logprobs(self, symbols: NDArray[np.int64], chunks: tuple[int, ...]) -> NDArray[np.float32]:
+        """Logprobs [N, K] of cold rows that follow `symbols`, so many at a time."""
+        found: list[Stepped] = []
+        for given in np.split(symbols, np.cumsum(chunks)[:-1], axis=1):
+            steps = self._cold_steps(given, np.full(len(given), given.shape[1]), np.zeros(given.shape))
+            if found:
+                steps = dataclasses.replace(steps, previous=found[-1].previous, state=found[-1].state)
+            found.append(self.advance(steps))
+        return np.concatenate([stepped.logprobs for stepped in found], axis=1)
 
     def _cold_steps(self, given: Any, given_length: Any, uniforms: Any) -> Steps:
         """Inputs for rows that begin cold, follow `given` [N, K] as far as it goes, and sample without any filter."""
@@ -150,11 +172,18 @@ def configure_threads(engines: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(engines)
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path) -> tuple[Any, Advance]:
+    """What TensorFlow loaded, to be held as long as its function is, and that function over arrays."""
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(str(folder))
-        return loaded, loaded.signatures["advance"]
+        function = loaded.signatures["advance"]
     except Exception as error:  # TensorFlow raises whatever the broken file makes it raise
         raise ModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
+
+    def advance(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        outputs = function(**arrays)
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    return loaded, advance

@@ -1,17 +1,28 @@
-"""The folder of versions: which there are, which are whole, which one answers. Loads what is asked for, once."""
+"""Which version of which model answers: the newest whole one of each model that is asked for, swapped while it serves.
 
-import json
+Knows neither files (`folder.py`) nor how a version is loaded or refused (`memory.py`).
+"""
+
 import logging
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.artifact.manifest import NAME
-from service.artifact.model import Model, ModelError
+from service import metrics
+from service.artifact.folder import MANIFEST, Folder, Key
+from service.artifact.manifest import Manifest, ManifestError
+from service.artifact.memory import Loaded, Memory, labels, sentence
+from service.artifact.model import Model
+from service.artifact.watch import Troubles, Watch
 
 log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
 
 
 class NoModel(Exception):
@@ -28,7 +39,7 @@ class NotFound(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """One version folder, as the catalogue shows it."""
+    """One version, as the catalogue shows it."""
 
     version: int
     loaded: bool
@@ -36,105 +47,252 @@ class Version:
 
 
 class Store:
-    """Models by name and version. A broken version is refused once, with its reason, and the one before it serves."""
+    """Models by name and version, for any number of request threads and one that polls."""
 
-    def __init__(self, folder: Path, default: str | None, load: Callable[[Path], Model]) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, default: str | None, load: Callable[[Path], Model], *, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        """Load nothing yet.
+
+        Args:
+            folder: where the models lie.
+            default: the model that answers where a request names none; None: the first in the alphabet that is whole.
+            load: loads and proves a version folder.
+            idle_seconds: how long a version that does not serve stays after the last request that named it.
+        """
+        self._folder = Folder(folder)
+        self._memory = Memory(self._folder, load)
+        self._configured = default
         self._default = default
-        self._load = load
-        self._loading = threading.Lock()
-        self._models: dict[tuple[str, int], Model] = {}
-        self._refusals: dict[tuple[str, int], str] = {}
+        self._idle_s = idle_seconds
+        self._lock = threading.Lock()  # for the two tables of who answers, never during a load
+        self._served: dict[str, Loaded] = {}
+        self._polling = threading.Lock()
+        self._troubles = Troubles()
+        self._watch: Watch | None = None
 
     def names(self) -> list[str]:
-        """Every model that has a version, in alphabetical order."""
-        children = (child.name for child in self._folder.iterdir() if NAME.fullmatch(child.name))
-        return sorted(name for name in children if self._version_numbers(name))
+        """Every model that has a version, in alphabetical order.
+
+        Raises:
+            NoModel: the store cannot be read.
+        """
+        with self._reading():
+            return self._folder.names()
 
     def default_name(self) -> str:
-        """The model that answers where a request names none: as configured, else the first in the alphabet.
+        """The model that answers where a request names none: as configured, else the first that has a whole version.
 
         Raises:
             NoModel: the store is empty.
         """
-        if self._default:
-            return self._default
-        names = self.names()
-        if not names:
-            raise NoModel(f"There is no model in {self._folder} yet: train one, and it will be served.")
-        return names[0]
+        return self._default or self._candidates()[0]
 
     def get(self, name: str | None = None, version: int | None = None) -> Model:
-        """The model to answer with: by default the default model, and of a model the newest whole version.
+        """The model to answer with: by default the default model, and of a model the version that serves.
+
+        What is in memory comes at once. What is not is loaded, and only who asks for the same version waits for it.
 
         Raises:
-            NoModel: nothing was named and the store has nothing whole.
+            NoModel: nothing was named and the store has nothing whole, or it cannot be read.
             NotFound: what was named is not there, or was refused.
         """
-        wanted = self.default_name() if name is None else name
         if version is not None:
-            return self._get(wanted, version)
-        for number in reversed(self._version_numbers(wanted)):
-            try:
-                return self._get(wanted, number)
-            except NotFound:
-                continue  # refused, and said so in the log
+            return self._numbered((self.default_name() if name is None else name, version))
         if name is None:
-            raise NoModel(f"The default model {wanted!r} has no whole version in {self._folder}.")
+            return self._default_model()
+        if loaded := self._answering(name):
+            return loaded.model
         raise NotFound(f"There is no model {name!r} here.", "model")
 
-    def versions(self, name: str) -> list[Version]:
-        """The versions of a model, oldest first.
+    def ready(self) -> Model:
+        """The model that answers where a request names none; loads nothing and waits for nothing.
 
         Raises:
+            NoModel: it is not in memory.
+        """
+        if self._default and (loaded := self._served.get(self._default)):
+            return loaded.model
+        raise NoModel(f"The default model {self._candidates()[0]!r} is not loaded yet.")
+
+    def served(self, name: str) -> int | None:
+        """The version of a model that answers, or would if the model were asked for; None: none is whole."""
+        if loaded := self._served.get(name):
+            return loaded.key[1]
+        return next((row.version for row in reversed(self.versions(name)) if not row.refused), None)
+
+    def versions(self, name: str) -> list[Version]:
+        """The versions of a model, oldest first; one whose folder is gone is among them as long as it serves.
+
+        Raises:
+            NoModel: the store cannot be read.
             NotFound: there is no such model.
         """
-        numbers = self._version_numbers(name)
+        in_memory = {loaded.key[1] for loaded in self._memory.loaded() if loaded.key[0] == name}
+        with self._reading():
+            numbers = sorted(in_memory.union(self._folder.versions(name)))
         if not numbers:
             raise NotFound(f"There is no model {name!r} here.", "model")
-        return [
-            Version(number, (name, number) in self._models, self._refusals.get((name, number))) for number in numbers
-        ]
+        return [Version(number, number in in_memory, self._memory.reason((name, number))) for number in numbers]
+
+    def manifest(self, name: str, version: int) -> dict[str, Any]:
+        """All that a version's manifest says. Loads no model.
+
+        Raises:
+            NoModel, NotFound: as `get`.
+        """
+        key = name, version
+        if loaded := self._memory.find(key):
+            return loaded.model.manifest.fields
+        with self._reading():
+            is_there = version in self._folder.versions(name)
+        if not is_there or self._memory.reason(key):
+            raise self._not_found(key)
+        try:
+            return Manifest.read(self._folder.path(key) / MANIFEST).fields
+        except ManifestError as error:
+            raise NotFound(sentence(key, str(error)), "version") from error
 
     def history(self, name: str, version: int) -> list[dict[str, Any]]:
         """The evaluations during a version's training, oldest first."""
-        path = self._folder / name / str(version) / "assets.extra" / "history.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return self._folder.history((name, version))
 
     def refusals(self) -> list[str]:
         """Why each refused version is not served."""
-        return [_refusal(*key, reason) for key, reason in sorted(self._refusals.items())]
+        return self._memory.refusals()
 
-    def _get(self, name: str, version: int) -> Model:
-        key = (name, version)
-        with self._loading:
-            if key not in self._models and key not in self._refusals:
-                self._try_to_load(name, version)
-            if key in self._models:
-                return self._models[key]
-        if (reason := self._refusals.get(key)) is not None:
-            raise NotFound(_refusal(name, version, reason), "version")
-        raise NotFound(f"There is no version {version} of model {name!r} here.", "version")
+    def watch(self, poll_seconds: float) -> None:
+        """Poll in a thread of its own until `close`."""
+        self._watch = Watch(self.poll, poll_seconds)
 
-    def _try_to_load(self, name: str, version: int) -> None:
-        if version not in self._version_numbers(name):
-            return
+    def close(self) -> None:
+        """Stop polling, after the look that may be under way."""
+        if self._watch:
+            self._watch.close()
+
+    def poll(self) -> None:
+        """One look into the folder: what is new is loaded and then serves, what no longer serves is released.
+
+        Nothing that goes wrong here gets out: what it concerns stays as it is until the next look.
+        """
+        with self._polling, self._troubles.surviving("The store"):
+            names = self._folder.names()
+            self._reconsider()
+            self._follow_default([self._configured] if self._configured else names)
+            for name in list(self._served):
+                if name != self._default:
+                    self._follow(name)
+            self._release()
+
+    def _follow_default(self, names: list[str]) -> None:
+        """Let the first of these that has a whole version be the default."""
+        for name in names:
+            self._follow(name)
+            if name in self._served:
+                self._default = name
+                return
+        self._default = self._configured
+
+    def _follow(self, name: str) -> None:
+        """Let the newest whole version of a model serve; none lies there: the model is gone."""
+        with self._troubles.surviving(f"Model {name!r}"):
+            numbers = self._folder.versions(name)
+            if not numbers:
+                self._withdraw(name)
+            elif newest := self._newest_whole(name, numbers):
+                self._serve(newest)
+
+    def _newest_whole(self, name: str, numbers: list[int]) -> Loaded | None:
+        return next(filter(None, (self._memory.load((name, number)) for number in reversed(numbers))), None)
+
+    def _reconsider(self) -> None:
+        for key in self._memory.refused():
+            with self._troubles.surviving(_words(key)):
+                self._memory.reconsider(key)
+
+    def _release(self) -> None:
+        """Let go of what does not serve and nobody names; what is named follows its folder."""
+        for loaded in self._memory.loaded():
+            name, version = loaded.key
+            if self._served.get(name) is loaded:
+                continue
+            with self._troubles.surviving(_words(loaded.key)):
+                is_idle = time.monotonic() - loaded.asked_s >= self._idle_s
+                if is_idle or version not in self._folder.versions(name):
+                    self._memory.release(loaded.key)
+                else:
+                    self._memory.load(loaded.key)
+
+    def _default_model(self) -> Model:
+        if self._default and (loaded := self._served.get(self._default)):
+            return loaded.model
+        for name in (candidates := self._candidates()):
+            if loaded := self._answering(name):
+                self._default = self._default or name
+                return loaded.model
+        raise NoModel(f"The default model {candidates[0]!r} has no whole version in {self._folder.root}.")
+
+    def _candidates(self) -> list[str]:
+        """The models that may be the default one, first come first."""
+        if self._configured:
+            return [self._configured]
+        if names := self.names():
+            return names
+        raise NoModel(f"There is no model in {self._folder.root} yet: train one, and it will be served.")
+
+    def _answering(self, name: str) -> Loaded | None:
+        if loaded := self._served.get(name):
+            return loaded
+        with self._reading():
+            newest = self._newest_whole(name, self._folder.versions(name))
+        return newest and self._serve(newest, unless_served=True)
+
+    def _numbered(self, key: Key) -> Model:
+        name, version = key
+        loaded = self._memory.find(key)
+        if loaded is None:
+            with self._reading():
+                loaded = self._memory.load(key) if version in self._folder.versions(name) else None
+        if loaded is None:
+            raise self._not_found(key)
+        loaded.asked_s = time.monotonic()
+        return loaded.model
+
+    def _not_found(self, key: Key) -> NotFound:
+        if reason := self._memory.reason(key):
+            return NotFound(sentence(key, reason), "version")
+        return NotFound(f"There is no version {key[1]} of model {key[0]!r} here.", "version")
+
+    def _serve(self, loaded: Loaded, *, unless_served: bool = False) -> Loaded:
+        """Let a version answer, and return the one that does: a request's first load gives way to the poller's."""
+        name, version = loaded.key
+        with self._lock:
+            before = self._served.get(name)
+            if before and (before is loaded or unless_served):
+                return before
+            self._served[name] = loaded
+            loaded.asked_s = -math.inf  # it was loaded to serve: once it does not, nobody waits for it
+            metrics.SERVED.labels(*labels(loaded.key)).set(1)
+            if before and before.key != loaded.key:
+                metrics.SERVED.remove(*labels(before.key))
+        log.info("Version %d of model %r now serves.", version, name)
+        return loaded
+
+    def _withdraw(self, name: str) -> None:
+        with self._lock:
+            served = self._served.pop(name, None)
+            if served is None:
+                return
+            metrics.SERVED.remove(*labels(served.key))
+        log.info("Model %r is gone.", name)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            self._models[name, version] = self._load(self._folder / name / str(version))
-        except ModelError as error:
-            self._refusals[name, version] = str(error)
-            log.error("%s", _refusal(name, version, str(error)))
-
-    def _version_numbers(self, name: str) -> list[int]:
-        """Of a folder's children only positive integers are versions; the rest is somebody else's."""
-        folder = self._folder / name
-        if not NAME.fullmatch(name) or not folder.is_dir():
-            return []
-        names = (child.name for child in folder.iterdir() if child.is_dir())
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit() and not name.startswith("0"))
+            yield
+        except OSError as error:
+            raise NoModel(f"The store {self._folder.root} cannot be read: {error.strerror}.") from error
 
 
-def _refusal(name: str, version: int, reason: str) -> str:
-    return f"Version {version} of model {name!r} is refused: {reason}."
+def _words(key: Key) -> str:
+    return f"Version {key[1]} of model {key[0]!r}"

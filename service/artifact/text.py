@@ -58,6 +58,12 @@ class TextCodec:
         }
         return sum(character in unknown for character in text)
 
+    def chars_in(self, text: str, symbols: int) -> int:
+        """How many whole characters of a normalised text its first symbols are."""
+        if not self._is_bytes:
+            return symbols
+        return len(text.encode(errors="surrogatepass")[:symbols].decode(errors="ignore"))
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of sampled ids, when nothing more will come."""
         if self._is_bytes:

@@ -8,8 +8,10 @@ import logging
 import threading
 from collections import deque
 
+from service import metrics
 from service.artifact.model import Model
 from service.generation.batch import Batch, Row
+from service.generation.prefix_cache import PrefixCache
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +27,20 @@ class Closed(Exception):
 class Scheduler:
     """`engines` threads, each with room for `slots` rows, and a queue of at most `queue` rows in front of them."""
 
-    def __init__(self, *, engines: int, slots: int, queue: int, chunk: int) -> None:
+    def __init__(self, *, engines: int, slots: int, queue: int, chunk: int, cache: PrefixCache) -> None:
         self._slots = slots
         self._max_waiting = queue
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Model, Row]] = deque()
         self._closed = False
-        self._engines = [_Engine(slots=slots, chunk=chunk) for _ in range(engines)]
+        self._draining = False
+        self._engines = [_Engine(slots=slots, chunk=chunk, cache=cache) for _ in range(engines)]
         self._threads = [
             threading.Thread(target=self._run, args=(engine,), name=f"engine-{number}", daemon=True)
             for number, engine in enumerate(self._engines)
         ]
+        metrics.RUNNING.set_function(lambda: self.running)
+        metrics.WAITING.set_function(lambda: self.waiting)
         for thread in self._threads:
             thread.start()
 
@@ -49,19 +54,31 @@ class Scheduler:
         """Rows that no engine has taken yet."""
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no row runs or waits."""
+        with self._changed:
+            return not self.running and not self.waiting
+
+    def drain(self) -> None:
+        """Take no more rows; those that run or wait go on."""
+        with self._changed:
+            self._draining = True
+
     def submit(self, model: Model, row: Row) -> None:
         """Queue a row for the next engine with room.
 
         Raises:
             QueueFull: every slot is taken and the queue is full.
-            Closed: `close` was called.
+            Closed: `drain` or `close` was called.
         """
         with self._changed:
-            if self._closed:
+            if self._closed or self._draining:
                 raise Closed
             self._waiting = deque(waiting for waiting in self._waiting if not waiting[1].cancelled)
             free = self._slots * len(self._engines) - self.running
             if self.waiting >= free + self._max_waiting:
+                metrics.REJECTED.labels("queue_full").inc()
                 raise QueueFull(f"{self.running} streams run and {self.waiting} wait, which is all that may.")
             self._waiting.append((model, row))
             self._changed.notify_all()
@@ -96,9 +113,10 @@ class Scheduler:
 class _Engine:
     """What one thread advances: a batch for each model that its rows ask for."""
 
-    def __init__(self, *, slots: int, chunk: int) -> None:
+    def __init__(self, *, slots: int, chunk: int, cache: PrefixCache) -> None:
         self._slots = slots
         self._chunk = chunk
+        self._cache = cache
         self._batches: dict[Model, Batch] = {}
 
     @property
@@ -109,7 +127,7 @@ class _Engine:
     def join(self, model: Model, row: Row) -> None:
         """Take a row into the batch of its model."""
         if model not in self._batches:
-            self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk)
+            self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk, cache=self._cache)
         self._batches[model].join(row)
 
     def step(self) -> None:

@@ -1,9 +1,10 @@
-"""One generation: prompt -> ids -> characters, with stop strings, finish reasons, cancellation. No HTTP.
+"""One generation: prompt -> ids -> characters, with stop strings, finish reasons, deadline, cancellation. No HTTP.
 
 Two threads meet here and only in a queue: the engine's puts in the text that it sampled, the request's takes it out.
 How many symbols a character is, the model's codec knows.
 """
 
+import math
 import queue
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service import metrics
 from service.artifact.model import Model
 from service.generation.batch import Row
 from service.generation.scheduler import Scheduler
+from service.generation.stop import Held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,28 +31,38 @@ class Request:
     top_p: float
     seed: int
     stop: tuple[str, ...] = ()
+    timeout_s: float = math.inf
 
 
 @dataclass(frozen=True)
-class Character:
-    """One character of a generated text."""
+class Characters:
+    """Some characters of a generated text, one after the other; none where nothing came."""
 
-    index: int
+    index: int  # of the first
     text: str
-    logprob: float  # the model's own, natural log, whatever temperature and filters chose it
+    logprobs: NDArray[np.float32]  # the model's own, natural log, whatever temperature and filters chose them
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def decimals(self) -> list[str]:
+        """The shortest decimals that name the logprobs: -2.8345897, not -2.834589719772339."""
+        names: list[str] = self.logprobs.astype(str).tolist()
+        return names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What is known when a generation is over."""
+    """What is known of a generation, complete when it is over."""
 
-    finish_reason: str  # "length" or "stop"
+    finish_reason: str  # "length", "stop", "timeout", "error", or "cancelled": not to its end
     text: str
     logprobs: list[float]
     prompt_chars: int
+    cached_chars: int
     unknown_chars: int
     queue_ms: float
-    first_char_ms: float
+    first_char_ms: float | None
     total_ms: float
 
     @property
@@ -68,19 +81,25 @@ class Stream:
             QueueFull, Closed: the scheduler takes no more.
         """
         self._sampled: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
-        prompt = model.text.normalize(request.prompt)
-        self._prompt_chars = len(prompt)
-        self._unknown_chars = model.text.unknown_chars(prompt)
-        self._length = self._remaining = request.length  # the request's thread counts what it took out,
-        self._unsampled = request.length  # and the engine's what it put in
-        self._decoder = model.text.decoder()
-        self._stop = _StopStrings(request.stop)
-        self._characters: list[Character] = []
+        self._codec, self._labels = model.text, (model.manifest.name, str(model.manifest.version))
+        self._prompt = self._codec.normalize(request.prompt)
+        self._unsampled = self._unread = (
+            request.length
+        )  # what the engine's thread has yet to put in, and ours to take out
+        self._decoder = self._codec.decoder()
+        self._held = Held(request.stop)
+        self._released: list[Characters] = []
+        self._released_chars = 0
+        self._finish_reason = "cancelled"
+        self._is_closed = False
         self._submitted_s = time.monotonic()
-        self._started_s = self._first_s = self._submitted_s
+        self._deadline_s = self._submitted_s + request.timeout_s
+        self._started_s = self._latest_s = self._submitted_s
+        self._first_s: float | None = None
+        self._gap_seconds = metrics.GAP_SECONDS.labels(*self._labels)
         self._row = Row(
-            model.text.encode(prompt),
-            length=request.length * model.text.max_symbols_per_char,
+            self._codec.encode(self._prompt),
+            length=request.length * self._codec.max_symbols_per_char,
             temperature=request.temperature,
             top_k=request.top_k,
             top_p=request.top_p,
@@ -89,44 +108,60 @@ class Stream:
         )
         scheduler.submit(model, self._row)
 
-    def chunks(self, wait_s: float) -> Iterator[list[Character]]:
-        """The text as it comes, some characters at a time; an empty list when none came for `wait_s` seconds.
+    def chunks(self, wait_s: float) -> Iterator[Characters]:
+        """The text as it comes, some characters at a time; none when none came for `wait_s` seconds.
 
         Raises:
             Exception: whatever made the engine fail.
         """
-        while self._remaining and not self._stop.found:
+        while self._finish_reason == "cancelled":
+            left_s = self._deadline_s - time.monotonic()
             try:
-                sampled = self._sampled.get(timeout=wait_s)
+                sampled = self._sampled.get(timeout=max(0.0, min(wait_s, left_s)))
             except queue.Empty:
-                yield []
+                yield self._release("", finish="timeout" if left_s <= wait_s else None)
                 continue
             if isinstance(sampled, Exception):
+                self._finish_reason = "error"
                 raise sampled
-            if characters := self._read(*sampled):
+            self._note_arrival()
+            finish = "timeout" if left_s <= 0 else None
+            if characters := self._release(*sampled, finish=finish):
                 yield characters
 
     def result(self) -> Result:
-        """The whole of it, once `chunks` is exhausted."""
-        now = time.monotonic()
+        """What came so far: all of it, once `chunks` is exhausted."""
         return Result(
-            finish_reason="stop" if self._stop.found else "length",
-            text="".join(character.text for character in self._characters),
-            logprobs=[character.logprob for character in self._characters],
-            prompt_chars=self._prompt_chars,
-            unknown_chars=self._unknown_chars,
+            finish_reason=self._finish_reason,
+            text="".join(characters.text for characters in self._released),
+            logprobs=[float(name) for characters in self._released for name in characters.decimals()],
+            prompt_chars=len(self._prompt),
+            cached_chars=self._codec.chars_in(self._prompt, self._row.cached),
+            unknown_chars=self._codec.unknown_chars(self._prompt),
             queue_ms=(self._started_s - self._submitted_s) * 1000,
-            first_char_ms=(self._first_s - self._submitted_s) * 1000,
-            total_ms=(now - self._submitted_s) * 1000,
+            first_char_ms=None if self._first_s is None else (self._first_s - self._submitted_s) * 1000,
+            total_ms=(time.monotonic() - self._submitted_s) * 1000,
         )
 
     def close(self) -> None:
-        """Give the row back, wherever the generation stands."""
+        """Give the row back, wherever the generation stands. The first call counts."""
         self._row.cancelled = True
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._finish_reason == "cancelled":
+            metrics.CANCELLED.labels(*self._labels).inc()
+        else:
+            metrics.FINISHED.labels(*self._labels, self._finish_reason).inc()
+            metrics.STREAM_SECONDS.labels(*self._labels).observe(time.monotonic() - self._submitted_s)
+        metrics.PROMPT_CHARS.labels(*self._labels).inc(len(self._prompt))
+        metrics.CACHED_CHARS.labels(*self._labels).inc(self._codec.chars_in(self._prompt, self._row.cached))
+        metrics.GENERATED_CHARS.labels(*self._labels).inc(self._released_chars)
 
     def started(self) -> None:
         """The engine has taken the row (see `batch.Listener`)."""
         self._started_s = time.monotonic()
+        metrics.QUEUE_SECONDS.labels(*self._labels).observe(self._started_s - self._submitted_s)
 
     def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
         """The engine sampled these (see `batch.Listener`)."""
@@ -142,55 +177,29 @@ class Stream:
         """The engine cannot go on (see `batch.Listener`)."""
         self._sampled.put(error)
 
-    def _read(self, text: str, logprobs: NDArray[np.float32]) -> list[Character]:
-        """The characters that may be sent now; what may yet become a stop string is held back."""
-        if self._remaining == self._length:
-            self._first_s = time.monotonic()
-        ready: list[Character] = []
-        # The shortest decimals that name these float32 numbers: -2.8345897, not -2.834589719772339.
-        decimals = map(float, logprobs.astype(str))
-        for character, logprob in zip(text, decimals, strict=True):
-            index = self._length - self._remaining
-            ready += self._stop.release(Character(index, character, logprob))
-            self._remaining -= 1
-            if self._stop.found or not self._remaining:
-                break
-        if not self._remaining:
-            ready += self._stop.rest()
-        self._characters += ready
-        return ready
+    def _note_arrival(self) -> None:
+        now = time.monotonic()
+        if self._first_s is None:
+            self._first_s = now
+            metrics.FIRST_CHAR_SECONDS.labels(*self._labels).observe(now - self._submitted_s)
+        else:
+            self._gap_seconds.observe(now - self._latest_s)
+        self._latest_s = now
 
-
-class _StopStrings:
-    """Lets characters through until one of some strings has come; the string itself is never let through."""
-
-    def __init__(self, strings: tuple[str, ...]) -> None:
-        self.found = False
-        self._strings = strings
-        self._held: list[Character] = []
-
-    def release(self, character: Character) -> list[Character]:
-        """The characters that can no longer be part of a stop string, now that `character` came."""
-        if not self._strings:
-            return [character]
-        self._held.append(character)
-        text = "".join(held.text for held in self._held)
-        for string in self._strings:
-            if text.endswith(string):
-                self.found = True
-                released, self._held = self._held[: -len(string)], []
-                return released
-        keep = max(_overlap(text, string) for string in self._strings)
-        released, self._held = self._held[: len(text) - keep], self._held[len(text) - keep :]
+    def _release(
+        self, text: str, logprobs: NDArray[np.float32] | None = None, *, finish: str | None = None
+    ) -> Characters:
+        """The characters that may be sent now; what may yet become a stop string is held back until the end."""
+        if logprobs is not None:
+            new = text[: self._unread]
+            self._unread -= len(new)
+            self._held.take(new, logprobs[: len(new)])
+        if self._held.has_stopped:
+            finish = "stop"
+        elif not self._unread:
+            finish = "length"
+        released = Characters(self._released_chars, *self._held.release(everything=finish is not None))
+        self._released_chars += len(released.text)
+        self._released.append(released)
+        self._finish_reason = finish or self._finish_reason
         return released
-
-    def rest(self) -> list[Character]:
-        """What was held back, when nothing more will come."""
-        released, self._held = self._held, []
-        return released
-
-
-def _overlap(text: str, string: str) -> int:
-    """The length of the longest end of `text` that `string` begins with."""
-    longest = min(len(text), len(string) - 1)
-    return next(size for size in range(longest, -1, -1) if text.endswith(string[:size]))

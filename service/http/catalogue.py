@@ -1,5 +1,7 @@
 """GET /models, /models/<name>, /models/<name>/<version>: what there is to generate with."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, jsonify
@@ -18,7 +20,7 @@ def blueprint(store: Store) -> Blueprint:
             default = store.default_name()
         except NoModel:
             default = None
-        return jsonify({"default": default, "models": [_summary(store, name) for name in store.names()]})
+        return jsonify({"default": default, "models": list(_summaries(store))})
 
     @routes.get("/models/<name>")
     def model(name: str) -> ResponseReturnValue:
@@ -26,17 +28,18 @@ def blueprint(store: Store) -> Blueprint:
 
     @routes.get("/models/<name>/<int:version>")
     def model_version(name: str, version: int) -> ResponseReturnValue:
-        manifest = dict(store.get(name, version).manifest.fields)
-        del manifest["vocabulary"]
+        manifest = {field: value for field, value in store.manifest(name, version).items() if field != "vocabulary"}
         return jsonify({"manifest": manifest, "history": store.history(name, version)})
 
     return routes
 
 
+def _summaries(store: Store) -> Iterator[dict[str, Any]]:
+    for name in store.names():
+        with suppress(NotFound, NoModel):  # it went away since it was listed, or cannot be read
+            yield _summary(store, name)
+
+
 def _summary(store: Store, name: str) -> dict[str, Any]:
-    versions = store.versions(name)
-    try:
-        served = store.get(name).manifest.version
-    except NotFound:
-        served = None
-    return {"name": name, "served": served, "versions": [vars(version) for version in versions]}
+    versions = [vars(version) for version in store.versions(name)]
+    return {"name": name, "served": store.served(name), "versions": versions}

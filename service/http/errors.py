@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, jsonify
+from flask import Flask, g, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -86,9 +86,19 @@ class Overloaded(ApiError):
 
 
 class Unavailable(ApiError):
-    """No model yet, or going away."""
+    """No model yet."""
 
     status, type, code = 503, "service_unavailable_error", "unavailable"
+
+
+class Draining(Unavailable):
+    """The service was asked to stop and begins nothing new."""
+
+    code = "draining"
+    retry_after_s = 1  # the next attempt is for another instance, or for the next process of this one
+
+    def __init__(self) -> None:
+        super().__init__("The service is shutting down.")
 
 
 def as_api_error(error: Exception) -> ApiError:
@@ -103,7 +113,7 @@ def as_api_error(error: Exception) -> ApiError:
         case QueueFull():
             return Overloaded(str(error))
         case Closed():
-            return Unavailable("The service is shutting down.")
+            return Draining()
         case HTTPException():
             return _from_werkzeug(error)
     log.error("Unforeseen error.", exc_info=error)
@@ -116,6 +126,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(Exception)
     def answer(error: Exception) -> ResponseReturnValue:
         api_error = as_api_error(error)
+        g.setdefault("logged", {})["error"] = api_error.code
         response = jsonify(api_error.to_json())
         response.status_code = api_error.status
         if api_error.retry_after_s is not None:

@@ -1,84 +1,138 @@
 """POST /generate."""
 
 import secrets
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from service import metrics
 from service.artifact.model import Model
 from service.artifact.store import Store
 from service.config import Config
 from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Result, Stream
-from service.http.errors import as_api_error
+from service.http.errors import Overloaded, as_api_error
 from service.http.schemas import GenerateBody, read_body
 from service.http.wire import Form, form_for, is_gone
 
 SECONDS_BETWEEN_PINGS = 1.0
+# Streams that are computed and not yet read, beyond those that may run or wait. Each holds a thread of the server,
+# and clients that read slowly must not take the last ones (see gunicorn.conf.py).
+UNREAD_STREAMS = 16
 
 
 def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
     """Generate with the models of `store` on the engines of `scheduler`."""
     routes = Blueprint("generate", __name__)
+    max_open = config.engines * config.slots + config.queue + UNREAD_STREAMS
+    places = threading.BoundedSemaphore(max_open)
 
     @routes.post("/generate")
     def generate() -> ResponseReturnValue:
         body = read_body(GenerateBody, request, config)
         model = store.get(body.model, body.version)
-        generation = Request(
-            prompt=body.prompt,
-            length=body.length,
-            temperature=body.temperature,
-            top_k=body.top_k,
-            top_p=body.top_p,
-            seed=secrets.randbits(53) if body.seed is None else body.seed,
-            stop=tuple(body.stop),
-        )
-        stream = Stream(model, generation, scheduler)
-        headers = {
-            "X-Model": model.manifest.name,
-            "X-Model-Version": str(model.manifest.version),
-            "X-Seed": str(generation.seed),
-            "X-Accel-Buffering": "no",
-            "Cache-Control": "no-store",
-        }
+        generation = _generation(body, config)
+        if not places.acquire(blocking=False):
+            metrics.REJECTED.labels("slow_clients").inc()
+            raise Overloaded(f"{max_open} streams are open, which is all that may.")
+        try:
+            stream = Stream(model, generation, scheduler)
+        except BaseException:
+            places.release()
+            raise
+        delivery = _Delivery(model, generation.seed, stream, request.environ, g.setdefault("logged", {}), places)
+        headers = _headers(model, generation.seed)
         if body.stream:
             form = form_for(request.accept_mimetypes)
-            events = _events(stream, form, model, generation.seed, request.environ)
-            response = Response(events, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
+            content_type = f"{form.media_type}; charset=utf-8"
+            response = Response(delivery.events(form), content_type=content_type, headers=headers)
             # The server closes the response however it ends, even if it never asked for the first event.
-            response.call_on_close(stream.close)
+            response.call_on_close(delivery.close)
             return response
-        return jsonify(_whole(stream, model, generation.seed, request.environ)), headers
+        try:
+            return jsonify(delivery.whole()), headers
+        finally:
+            delivery.close()
 
     return routes
 
 
-def _events(stream: Stream, form: Form, model: Model, seed: int, environ: dict[str, Any]) -> Iterator[bytes]:
-    """The body of a streamed answer, one write for the characters of a chunk."""
-    try:
-        for characters in stream.chunks(SECONDS_BETWEEN_PINGS):
-            if is_gone(environ):
-                return
-            if content := form.characters(characters) if characters else form.waiting:
-                yield content.encode()
-        yield form.last(_closing(stream.result(), model, seed)).encode()
-    except Exception as error:  # noqa: BLE001
-        # After the first byte an error can only be the last event.
-        yield form.error(as_api_error(error).to_json()).encode()
+@dataclass
+class _Delivery:
+    """A stream on its way to its client."""
 
+    model: Model
+    seed: int
+    stream: Stream
+    environ: dict[str, Any]
+    logged: dict[str, Any]  # the fields of the request's line in the log
+    place: threading.Semaphore
+    result: Result | None = None  # once the stream has come to its end
 
-def _whole(stream: Stream, model: Model, seed: int, environ: dict[str, Any]) -> dict[str, Any]:
-    try:
-        for _ in stream.chunks(SECONDS_BETWEEN_PINGS):
-            if is_gone(environ):
+    def events(self, form: Form) -> Iterator[bytes]:
+        """The body of a streamed answer, one write for the characters of a chunk."""
+        try:
+            for characters in self.stream.chunks(SECONDS_BETWEEN_PINGS):
+                if is_gone(self.environ):
+                    return
+                if content := form.characters(characters) if characters else form.waiting:
+                    yield content.encode()
+            self.result = self.stream.result()
+            yield form.last(_closing(self.result, self.model, self.seed)).encode()
+        except Exception as error:  # noqa: BLE001
+            # After the first byte an error can only be the last event.
+            yield form.error(as_api_error(error).to_json()).encode()
+
+    def whole(self) -> dict[str, Any]:
+        """The body of an answer in one piece."""
+        for _ in self.stream.chunks(SECONDS_BETWEEN_PINGS):
+            if is_gone(self.environ):
                 return {}  # nobody will read it
-        result = stream.result()
-        return _closing(result, model, seed) | {"logprobs": result.logprobs}
-    finally:
-        stream.close()
+        self.result = self.stream.result()
+        return _closing(self.result, self.model, self.seed) | {"logprobs": self.result.logprobs}
+
+    def close(self) -> None:
+        """Give back what the stream holds, wherever it stands. Once."""
+        self.stream.close()
+        self.place.release()
+        result = self.result or self.stream.result()
+        self.logged |= {
+            "model": self.model.manifest.name,
+            "version": self.model.manifest.version,
+            "seed": self.seed,
+            "prompt_chars": result.prompt_chars,
+            "cached_chars": result.cached_chars,
+            "generated_chars": len(result.text),
+            "finish_reason": result.finish_reason,
+            **_milliseconds(result),
+        }
+
+
+def _generation(body: GenerateBody, config: Config) -> Request:
+    return Request(
+        prompt=body.prompt,
+        length=body.length,
+        temperature=body.temperature,
+        top_k=body.top_k,
+        top_p=body.top_p,
+        seed=secrets.randbits(53) if body.seed is None else body.seed,
+        stop=tuple(body.stop),
+        timeout_s=config.request_timeout,
+    )
+
+
+def _headers(model: Model, seed: int) -> dict[str, str]:
+    return {
+        "X-Model": model.manifest.name,
+        "X-Model-Version": str(model.manifest.version),
+        "X-Seed": str(seed),
+        "X-Accel-Buffering": "no",
+        "Cache-Control": "no-store",
+    }
 
 
 def _closing(result: Result, model: Model, seed: int) -> dict[str, Any]:
@@ -90,14 +144,21 @@ def _closing(result: Result, model: Model, seed: int) -> dict[str, Any]:
         "version": model.manifest.version,
         "usage": {
             "prompt_chars": result.prompt_chars,
-            "cached_chars": 0,
+            "cached_chars": result.cached_chars,
             "unknown_chars": result.unknown_chars,
             "generated_chars": len(result.text),
         },
         "timings": {
-            "queue_ms": round(result.queue_ms, 3),
-            "first_char_ms": round(result.first_char_ms, 3),
-            "total_ms": round(result.total_ms, 3),
+            **_milliseconds(result),
             "chars_per_second": round(result.chars_per_second, 1),
         },
+    }
+
+
+def _milliseconds(result: Result) -> dict[str, float | None]:
+    first_char_ms = None if result.first_char_ms is None else round(result.first_char_ms, 3)
+    return {
+        "queue_ms": round(result.queue_ms, 3),
+        "first_char_ms": first_char_ms,
+        "total_ms": round(result.total_ms, 3),
     }

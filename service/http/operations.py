@@ -1,14 +1,16 @@
-"""GET /livez and /readyz: for whoever keeps the service running."""
+"""GET /livez, /readyz and /metrics: for whoever keeps the service running."""
 
-from flask import Blueprint, jsonify
+from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.artifact.store import NoModel, NotFound, Store
-from service.http.errors import Unavailable
+from service.artifact.store import NoModel, Store
+from service.drain import Drain
+from service.http.errors import Draining, Unavailable
 
 
-def blueprint(store: Store) -> Blueprint:
-    """Answer for the process and for `store`."""
+def blueprint(store: Store, drain: Drain) -> Blueprint:
+    """Answer for the process, for `store` and for whether the service is to stop."""
     routes = Blueprint("operations", __name__)
 
     @routes.get("/livez")
@@ -17,10 +19,12 @@ def blueprint(store: Store) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> ResponseReturnValue:
+        if drain.has_begun:
+            raise Draining
         try:
-            manifest = store.get().manifest
-        except (NoModel, NotFound) as error:
-            raise Unavailable(str(error)) from error
+            manifest = store.ready().manifest
+        except NoModel as error:
+            raise Unavailable(" ".join([str(error), *store.refusals()])) from error
         body = {
             "status": "ready",
             "model": manifest.name,
@@ -28,5 +32,9 @@ def blueprint(store: Store) -> Blueprint:
             "refused": store.refusals(),
         }
         return jsonify(body)
+
+    @routes.get("/metrics")
+    def metrics() -> ResponseReturnValue:
+        return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
     return routes

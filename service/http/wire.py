@@ -3,13 +3,13 @@
 import functools
 import json
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.datastructures import MIMEAccept
 
-from service.generation.stream import Character
+from service.generation.stream import Characters
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Form:
     """How a stream's events look as bytes."""
 
     media_type: str
-    characters: Callable[[Iterable[Character]], str]
+    characters: Callable[[Characters], str]
     last: Callable[[dict[str, Any]], str]  # the closing object
     error: Callable[[dict[str, Any]], str]  # an error after the first byte
     waiting: str = ""  # what may be sent while there is nothing to send
@@ -28,12 +28,18 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def character_json(character: Character) -> str:
-    """One character's event."""
-    return f'{{"index": {character.index}, "text": {_quoted(character.text)}, "logprob": {character.logprob}}}'
-
-
 _quoted = functools.lru_cache(maxsize=65536)(to_json)  # a model writes few different characters, over and over
+
+
+def _events(characters: Characters, before: str, after: str) -> str:
+    """A JSON object for each character."""
+    numbered = enumerate(zip(characters.text, characters.decimals(), strict=True), characters.index)
+    return "".join(
+        [
+            f'{before}{{"index": {index}, "text": {_quoted(character)}, "logprob": {logprob}}}{after}'
+            for index, (character, logprob) in numbered
+        ]
+    )
 
 
 def _sse(data: str) -> str:
@@ -43,20 +49,20 @@ def _sse(data: str) -> str:
 
 SSE = Form(
     "text/event-stream",
-    characters=lambda characters: "".join(_sse(character_json(character)) for character in characters),
+    characters=lambda characters: _events(characters, "data: ", "\n\n"),
     last=lambda result: _sse(to_json(result)),
     error=lambda error: _sse(to_json(error)),
     waiting=": ping\n\n",
 )
 NDJSON = Form(
     "application/x-ndjson",
-    characters=lambda characters: "".join(character_json(character) + "\n" for character in characters),
+    characters=lambda characters: _events(characters, "", "\n"),
     last=lambda result: to_json(result) + "\n",
     error=lambda error: to_json(error) + "\n",
 )
 PLAIN = Form(
     "text/plain",
-    characters=lambda characters: "".join(character.text for character in characters),
+    characters=lambda characters: characters.text,
     last=lambda result: "",
     error=lambda error: f"\n{to_json(error)}\n",
 )

@@ -2,7 +2,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.generation.batch import Batch, Row
+from service.generation.batch import FIRST_CHARS, Batch, Row
+from service.generation.prefix_cache import PrefixCache
 from tests.service.conftest import FakeModel, expected_text
 
 
@@ -32,13 +33,17 @@ def row(model: FakeModel, prompt: str = "", *, length: int = 5, seed: int = 1) -
     return Row(model.text.encode(prompt), length=length, seed=seed, listener=heard, **rule), heard
 
 
+def batch_of(model: FakeModel, *, slots: int, chunk: int, cache: PrefixCache | None = None) -> Batch:
+    return Batch(model, slots=slots, chunk=chunk, cache=cache or PrefixCache(0))
+
+
 def run(batch: Batch) -> None:
     while len(batch):
         batch.step()
 
 
 def test_a_row_reads_its_prompt_then_samples_and_leaves(model: FakeModel) -> None:
-    batch = Batch(model, slots=4, chunk=3)
+    batch = batch_of(model, slots=4, chunk=3)
     joined, heard = row(model, "cab", length=7, seed=42)
     batch.join(joined)
     assert heard.has_started
@@ -49,7 +54,7 @@ def test_a_row_reads_its_prompt_then_samples_and_leaves(model: FakeModel) -> Non
 
 
 def test_neighbours_that_come_and_go_change_nothing(model: FakeModel) -> None:
-    batch = Batch(model, slots=8, chunk=4)
+    batch = batch_of(model, slots=8, chunk=4)
     generator = np.random.default_rng(0)
     heard: list[tuple[str, int, int, Heard]] = []
     for seed in range(40):
@@ -68,7 +73,7 @@ def test_neighbours_that_come_and_go_change_nothing(model: FakeModel) -> None:
 
 
 def test_a_cancelled_row_is_gone_before_the_next_call(model: FakeModel) -> None:
-    batch = Batch(model, slots=4, chunk=2)
+    batch = batch_of(model, slots=4, chunk=4)
     (stays, stays_heard), (goes, goes_heard) = row(model, seed=1, length=6), row(model, seed=2, length=6)
     batch.join(goes)
     batch.join(stays)
@@ -81,37 +86,96 @@ def test_a_cancelled_row_is_gone_before_the_next_call(model: FakeModel) -> None:
     assert model.text.decode(stays_heard.symbols) == expected_text("", 6, 1)
 
 
-def test_rows_are_padded_to_the_models_multiple_and_padding_takes_no_step() -> None:
+def test_rows_are_padded_to_the_models_multiple() -> None:
     model = FakeModel(row_multiple=4)
-    batch = Batch(model, slots=6, chunk=2)
+    batch = batch_of(model, slots=6, chunk=2)
     for seed in range(5):
-        batch.join(row(model, seed=seed, length=2)[0])
+        batch.join(row(model, seed=seed, length=1)[0])
     batch.step()
-    assert len(model.calls[0].previous) == 8
-    assert model.calls[0].length.tolist() == [2] * 5 + [0] * 3
-    assert model.calls[0].given.shape == (8, 2)
+    assert model.calls[0].given.shape == (8, 1)
 
 
-def test_where_a_row_has_left_the_padding_takes_no_step() -> None:
+def test_every_row_of_a_call_takes_all_its_steps_and_none_gets_more_than_it_asked_for(model: FakeModel) -> None:
+    batch = batch_of(model, slots=2, chunk=8)
+    (short, short_heard), (long, long_heard) = row(model, length=3, seed=1), row(model, length=9, seed=2)
+    batch.join(short)
+    batch.join(long)
+    run(batch)
+    for call in model.calls:
+        assert (call.length == call.given.shape[1]).all()
+    assert model.text.decode(short_heard.symbols) == expected_text("", 3, 1)
+    assert model.text.decode(long_heard.symbols) == expected_text("", 9, 2)
+
+
+def test_filters_leave_with_their_row() -> None:
     model = FakeModel(row_multiple=4)
-    batch = Batch(model, slots=4, chunk=2)
-    for seed in range(4):
-        batch.join(row(model, seed=seed, length=2 if seed else 4)[0])
+    batch = batch_of(model, slots=4, chunk=4)
+    heard = Heard()
+    for length, top_k in ((9, 0), (1, 3)):
+        batch.join(
+            Row(np.zeros(0, np.int32), length=length, seed=1, temperature=1, top_k=top_k, top_p=1, listener=heard)
+        )
+    run(batch)
+    assert model.calls[0].top_k.tolist() == [0, 3, 0, 0]
+    assert model.calls[-1].top_k.tolist() == [0, 0, 0, 0]
+
+
+def steps_of(model: FakeModel) -> list[int]:
+    return [call.given.shape[1] for call in model.calls]
+
+
+def test_first_characters_come_soon_and_more_are_computed_at_once_when_many_run(model: FakeModel) -> None:
+    batch = batch_of(model, slots=4, chunk=16)
+    batch.join(row(model, length=40)[0])
+    run(batch)
+    assert steps_of(model) == [FIRST_CHARS, 8, 8, 8, 8, 6]
+    model.calls.clear()
+    for seed in range(3):
+        batch.join(row(model, length=40, seed=seed)[0])
+    run(batch)
+    assert steps_of(model) == [FIRST_CHARS, 16, 16, 6]
+
+
+def test_a_long_prompt_advances_beside_the_others(model: FakeModel) -> None:
+    batch = batch_of(model, slots=4, chunk=16)
+    talks, talks_heard = row(model, length=60)
+    reads, reads_heard = row(model, "abcdefghij" * 10, length=10)
+    batch.join(talks)
     batch.step()
-    batch.step()
-    assert model.calls[1].length.tolist() == [2, 0, 0, 0]
+    batch.join(reads)
+    while not reads_heard.symbols:
+        before = len(talks_heard.symbols)
+        batch.step()
+        assert len(talks_heard.symbols) > before or len(talks_heard.symbols) == 60
+    run(batch)
+    assert model.text.decode(talks_heard.symbols) == expected_text("", 60, 1)
+    assert model.text.decode(reads_heard.symbols) == expected_text("abcdefghij" * 10, 10, 1)
+
+
+def test_a_known_prompt_is_not_read_again_and_an_extended_one_only_where_it_is_new(model: FakeModel) -> None:
+    cache = PrefixCache(1_000_000)
+    batch = batch_of(model, slots=4, chunk=16, cache=cache)
+    for prompt, known in (("abcabc", 0), ("abcabc", 6), ("abcabcjj", 6), ("abcabcjj", 8), ("abc", 0), ("jabcabc", 0)):
+        model.calls.clear()
+        joined, heard = row(model, prompt, length=20, seed=7)
+        batch.join(joined)
+        run(batch)
+        assert joined.cached == known
+        assert model.text.decode(heard.symbols) == expected_text(prompt, 20, 7)
+        assert heard.logprobs == [-float(len(prompt) + step) for step in range(20)]  # of the state's count
+        assert sum(call.given_length.sum() for call in model.calls) == len(prompt) - known
 
 
 def test_a_call_takes_no_more_steps_than_any_row_needs(model: FakeModel) -> None:
-    batch = Batch(model, slots=4, chunk=16)
+    batch = batch_of(model, slots=4, chunk=16)
     batch.join(row(model, "abc", length=2)[0])
     batch.step()
-    assert model.calls[0].given.shape == (1, 5)
+    assert model.calls[0].given.shape == (1, 3 + FIRST_CHARS)
     assert not len(batch)
 
 
 def test_a_row_that_joins_where_another_was_begins_cold(model: FakeModel) -> None:
-    batch = Batch(model, slots=1, chunk=4)
+    batch = batch_of(model, slots=1, chunk=4)
     for seed in (1, 2):
         joined, heard = row(model, length=4, seed=seed)
         batch.join(joined)

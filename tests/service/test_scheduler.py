@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from service.generation.batch import Row
+from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Closed, QueueFull, Scheduler
 from tests.service.conftest import FakeModel, expected_text
 
@@ -54,7 +55,9 @@ def scheduler():
     schedulers: list[Scheduler] = []
 
     def start(**settings) -> Scheduler:
-        schedulers.append(Scheduler(**{"engines": 1, "slots": 2, "queue": 1, "chunk": 4} | settings))
+        schedulers.append(
+            Scheduler(**{"engines": 1, "slots": 2, "queue": 1, "chunk": 4, "cache": PrefixCache(0)} | settings)
+        )
         return schedulers[-1]
 
     yield start
@@ -145,3 +148,22 @@ def test_close_fails_what_runs_and_refuses_what_comes(scheduler) -> None:
     assert isinstance(waits_inbox.symbols.get(timeout=10), Closed)
     with pytest.raises(Closed):
         running.submit(model, row()[0])
+
+
+def test_draining_refuses_what_comes_and_lets_finish_what_runs_and_waits(scheduler) -> None:
+    model = Gate()
+    running = scheduler(slots=1)
+    runs, runs_inbox = row(length=10, seed=1)
+    waits, waits_inbox = row(length=6, seed=2)
+    running.submit(model, runs)
+    model.begun.get(timeout=10)
+    running.submit(model, waits)
+    running.drain()
+    with pytest.raises(Closed):
+        running.submit(model, row()[0])
+    assert not running.is_idle
+    model.open.release(1000)
+    assert model.text.decode(runs_inbox.read(10)) == expected_text("", 10, 1)
+    assert model.text.decode(waits_inbox.read(6)) == expected_text("", 6, 2)
+    while not running.is_idle:  # the engine's next look
+        model.open.release()

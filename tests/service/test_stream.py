@@ -1,8 +1,12 @@
 import math
+from typing import NamedTuple
 
 import pytest
+from prometheus_client import Counter
 
+from service import metrics
 from service.generation.batch import Batch, Row
+from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Stream
 from tests.service.conftest import FakeByteModel, FakeModel, characters_drawn, expected_characters, expected_text
@@ -10,7 +14,7 @@ from tests.service.conftest import FakeByteModel, FakeModel, characters_drawn, e
 
 @pytest.fixture
 def scheduler():
-    started = Scheduler(engines=1, slots=4, queue=4, chunk=3)
+    started = Scheduler(engines=1, slots=4, queue=4, chunk=3, cache=PrefixCache(1_000_000))
     yield started
     started.close()
 
@@ -20,11 +24,18 @@ def request(**changes) -> Request:
     return Request(**(fields | changes))
 
 
+class Character(NamedTuple):
+    index: int
+    text: str
+    logprob: float
+
+
 def read(stream: Stream):
     characters = []
     for chunk in stream.chunks(10):
         assert chunk, "nothing came for ten seconds"
-        characters += chunk
+        numbered = enumerate(zip(chunk.text, chunk.logprobs.tolist(), strict=True), chunk.index)
+        characters += [Character(index, text, logprob) for index, (text, logprob) in numbered]
     stream.close()
     return characters, stream.result()
 
@@ -75,7 +86,7 @@ def test_the_stop_string_that_is_complete_first_wins(scheduler: Scheduler, model
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 16, 1000])
 def test_a_byte_model_writes_whole_characters_whatever_the_chunk(byte_model: FakeByteModel, chunk: int) -> None:
-    scheduler = Scheduler(engines=1, slots=4, queue=1000, chunk=chunk)
+    scheduler = Scheduler(engines=1, slots=4, queue=1000, chunk=chunk, cache=PrefixCache(0))
     # All at once: each has neighbours that end at other bytes.
     wanted = [(prompt, length, seed) for prompt in ("", "é😀a") for length in (1, 2, 3, 40) for seed in range(12)]
     streams = [Stream(byte_model, request(prompt=p, length=n, seed=seed), scheduler) for p, n, seed in wanted]
@@ -97,7 +108,7 @@ class OneRow:
     """Takes a stream's row as a scheduler does, and steps it only when it is told to."""
 
     def submit(self, model: FakeModel, row: Row) -> None:
-        self.batch = Batch(model, slots=1, chunk=4)
+        self.batch = Batch(model, slots=1, chunk=4, cache=PrefixCache(0))
         self.batch.join(row)
 
 
@@ -136,3 +147,54 @@ def test_an_engines_error_reaches_the_reader(scheduler: Scheduler, model: FakeMo
     model.fails = True
     with pytest.raises(RuntimeError, match="the model broke"):
         read(Stream(model, request(), scheduler))
+
+
+def test_a_known_prompt_gives_the_same_text_and_says_how_much_of_it_was_known(
+    scheduler: Scheduler, byte_model: FakeByteModel
+) -> None:
+    found = [read(Stream(byte_model, request(prompt=prompt), scheduler))[1] for prompt in ("é😀", "é😀", "é😀€a")]
+    assert [result.cached_chars for result in found] == [0, 2, 2]
+    assert found[0].text == found[1].text
+    expected = "".join(character for character, _ in expected_characters("é😀€a", 50, 9))
+    assert found[2].text == expected
+
+
+class Silent:
+    """A scheduler whose rows nobody takes."""
+
+    def submit(self, model: FakeModel, row: Row) -> None:
+        self.row = row
+
+
+def test_past_its_deadline_a_stream_ends_with_what_there_is(model: FakeModel) -> None:
+    engine = OneRow()
+    stream = Stream(model, request(timeout_s=0.05, stop=("never",)), engine)
+    engine.batch.step()
+    texts = [chunk.text for chunk in stream.chunks(0.01)]
+    result = stream.result()
+    assert result.finish_reason == "timeout"
+    assert "".join(texts) == result.text == expected_text("", 50, 9)[: len(result.text)]
+    assert 0 < len(result.text) < 50
+
+
+def test_a_stream_that_only_waited_times_out_too(model: FakeModel) -> None:
+    engine = Silent()
+    stream = Stream(model, request(timeout_s=0.02), engine)
+    assert not any(stream.chunks(10))
+    assert (stream.result().finish_reason, stream.result().text) == ("timeout", "")
+    assert stream.result().first_char_ms is None
+    stream.close()
+    assert engine.row.cancelled
+
+
+def value_of(metric: Counter, **labels: str) -> float:
+    return metric.labels(model="fake", version="1", **labels)._value.get()
+
+
+def test_how_streams_end_is_counted_once(scheduler: Scheduler, model: FakeModel) -> None:
+    before = value_of(metrics.CANCELLED), value_of(metrics.FINISHED, reason="length")
+    read(Stream(model, request(), scheduler))
+    cancelled = Stream(model, request(), scheduler)
+    for _ in range(2):
+        cancelled.close()
+    assert (value_of(metrics.CANCELLED), value_of(metrics.FINISHED, reason="length")) == (before[0] + 1, before[1] + 1)

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,16 @@ def check_events(events: list[dict[str, Any]], whole: dict[str, Any]) -> None:
     assert "".join(event["text"] for event in characters) == last["text"] == whole["text"]
     assert [event["logprob"] for event in characters] == whole["logprobs"]
     assert set(last) == set(whole) - {"logprobs"}
-    for name in ("finish_reason", "seed", "model", "version", "usage"):
+    for name in ("finish_reason", "seed", "model", "version"):
         assert last[name] == whole[name]
+    assert usage_but_for_the_cache(last) == usage_but_for_the_cache(whole)
+
+
+def usage_but_for_the_cache(answer: dict[str, Any]) -> dict[str, int]:
+    """Of the cache only that it knew no more than there is: it depends on who asked before."""
+    usage = dict(answer["usage"])
+    assert 0 <= usage.pop("cached_chars") <= usage["prompt_chars"]
+    return usage
 
 
 def test_the_last_object_says_all_of_the_contract(server: Server) -> None:
@@ -182,3 +191,25 @@ def test_a_client_that_waits_for_one_object_frees_its_row_too(serve, tiny) -> No
     gone = time.monotonic()
     while server.request("POST", "/generate", {"length": 1, "stream": False})[0] == 429:
         assert time.monotonic() < gone + seconds / 2, "the row was still taken long after its client left"
+
+
+def test_a_prompt_that_was_read_before_is_not_read_again(serve, tiny: Path) -> None:
+    server = serve(tiny / "models", engines=1)
+    prompts = ["the cat sat on a mat", "the cat sat on a mat", "the cat sat on a mat, the dog ran", "the dog"]
+    answers = [server.generate(prompt=prompt, length=30, seed=3) for prompt in prompts]
+    assert [answer["usage"]["cached_chars"] for answer in answers] == [0, 20, 20, 0]
+    assert (answers[0]["text"], answers[0]["logprobs"]) == (answers[1]["text"], answers[1]["logprobs"])
+    without = serve(tiny / "models", engines=1, cache_mb=0)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        plain = without.generate(prompt=prompt, length=30, seed=3)
+        assert (plain["text"], plain["logprobs"]) == (answer["text"], answer["logprobs"])
+        assert plain["usage"]["cached_chars"] == 0
+
+
+def test_past_its_time_a_stream_ends_with_what_there_is(serve, tiny: Path) -> None:
+    server = serve(tiny / "models", engines=1, request_timeout=0.5)
+    answer = server.generate(length=100_000, seed=1)
+    assert answer["finish_reason"] == "timeout"
+    assert 0 < answer["usage"]["generated_chars"] == len(answer["text"]) == len(answer["logprobs"]) < 100_000
+    shorter = serve(tiny / "models", engines=1).generate(length=len(answer["text"]), seed=1)
+    assert shorter["text"] == answer["text"]

@@ -17,6 +17,7 @@ from training.release.cells import STEPS
 from training.release.sampling import Rule
 
 GUESSES = 5
+VECTOR = 16  # float32 numbers in the widest vector of a processor
 
 Layers = tuple[tf.Tensor, ...]
 
@@ -27,7 +28,8 @@ class Call(NamedTuple):
     given: tf.Tensor  # [K, N]
     follows: tf.Tensor  # bool [K, N]: the symbol is the given one
     takes: tf.Tensor  # bool [K, N]: the row takes this step
-    bias: tf.Tensor  # [N, V], the network's own and the caller's
+    kernel: tf.Tensor  # [H, V'], of the logits; V' is V, filled up to whole vectors
+    bias: tf.Tensor  # [N, V'], the network's own and the caller's
     rule: Rule
 
 
@@ -79,11 +81,15 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         bias: tf.Tensor,
         state: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
+        # Element-wise functions round what is left over of a vector otherwise, and what is left over is some row's end:
+        # with whole vectors of symbols a row's choice does not depend on its place. What is added is never chosen.
+        added = [[0, 0], [0, -self._symbols % VECTOR]]
         call = Call(
             given=_time_major(given),
             follows=_before(given_length, tf.shape(given)[1]),
             takes=_before(length, tf.shape(given)[1]),
-            bias=bias + self._never_sampled + self.output[1],
+            kernel=tf.pad(self.output[0], added),
+            bias=tf.pad(bias + self._never_sampled + self.output[1], added, constant_values=-np.inf),
             rule=Rule.of(uniforms, temperature, top_k, top_p),
         )
         start = (previous, tuple(tf.unstack(state)))
@@ -93,7 +99,8 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
             lambda: self._steps(call, *start, all_take=True),
             lambda: self._steps(call, *start, all_take=False),
         )
-        logprobs = -tf.nn.sparse_softmax_cross_entropy_with_logits(labels=symbols, logits=logits + self.output[1])
+        own_bias = tf.pad(self.output[1], added[1:], constant_values=-np.inf)
+        logprobs = _logprobs(logits + own_bias, symbols)
         return {
             "symbols": _time_major(tf.where(call.takes, symbols, RESERVED)),
             "logprobs": tf.transpose(tf.where(call.takes, logprobs, 0.0)),
@@ -102,12 +109,12 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         }
 
     def _steps(self, call: "Call", previous: tf.Tensor, layers: Layers, *, all_take: bool) -> Any:
-        """The last symbols and states, and of each step the symbols [K, N] and the logits [K, N, V], still unbiased."""
+        """The last symbols and states; of each step the symbols [K, N] and the logits [K, N, V'], still unbiased."""
         steps = tf.shape(call.given)[0]
 
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
             h, new = self._step(previous, layers)
-            unbiased = h @ self.output[0]
+            unbiased = h @ call.kernel
             sampled = call.rule.choose(t, unbiased + call.bias)
             symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), sampled)
             if not all_take:
@@ -227,6 +234,14 @@ def _steps(name: str, dtype: tf.DType = tf.int32) -> tf.TensorSpec:
 def _outputs(dtype: tf.DType, steps: tf.Tensor) -> tf.TensorArray:
     """One item a step."""
     return tf.TensorArray(dtype, size=steps)
+
+
+def _logprobs(logits: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
+    """Natural log of each symbol's probability: [K, N] from logits [K, N, V'] and symbols [K, N]."""
+    below_best = logits - tf.reduce_max(logits, axis=2, keepdims=True)
+    total = tf.reduce_sum(tf.exp(below_best), axis=2, keepdims=True)
+    log_total = tf.math.log(tf.repeat(total, VECTOR, axis=2))[:, :, 0]  # over whole vectors, it too
+    return tf.gather(below_best, symbols, batch_dims=2) - log_total
 
 
 def _time_major(symbols: tf.Tensor) -> tf.Tensor:

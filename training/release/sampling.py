@@ -42,7 +42,7 @@ class Rule(NamedTuple):
         return tf.reduce_sum(tf.cast(cumulative <= thresholds, tf.int32), axis=1)
 
     def _filtered(self, weights: tf.Tensor) -> tf.Tensor:
-        """Of each row the `top_k` most likely symbols, of these the shortest prefix whose probability reaches `top_p`."""
+        """Of each row the `top_k` most likely, of these the shortest prefix whose probability reaches `top_p`."""
         symbols = tf.shape(weights)[1]
         descending, ids = tf.math.top_k(weights, k=symbols)  # equal ones in id order
         rank = tf.argsort(ids, axis=1)

@@ -1,0 +1,98 @@
+"""The service's engine without HTTP: N streams in this process, whose characters are counted and thrown away."""
+
+import queue
+import time
+from typing import Any
+
+import numpy as np
+
+from bench.contender import Sample, Turn
+from bench.workload import lengths, seeds
+from service.artifact.model import Model
+from service.generation.batch import Row
+from service.generation.scheduler import Scheduler
+
+SECONDS_TO_STOP = 60
+RULE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+
+
+class Inbox:
+    """Counts what the engine samples for one row (see `service.generation.batch.Listener`)."""
+
+    def __init__(self, length: int, finished: "queue.SimpleQueue[Exception | None]") -> None:
+        self.characters = 0
+        self._length = length
+        self._finished = finished
+
+    def started(self) -> None:
+        """Nothing to note."""
+
+    def sampled(self, symbols: Any, logprobs: Any) -> None:
+        """Count them."""
+        self.characters += len(symbols)
+        if self.characters == self._length:
+            self._finished.put(None)
+
+    def failed(self, error: Exception) -> None:
+        """Pass it to whoever waits."""
+        self._finished.put(error)
+
+
+class Engine:
+    """A contender: the scheduler with its engine threads."""
+
+    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+        self._model, self._scheduler = model, scheduler
+
+    def __call__(self, turn: Turn) -> Sample:
+        """Keep the streams running for the turn, then cancel what still runs."""
+        streams = _Streams(self._model, self._scheduler, turn.seed)
+        for _ in range(turn.streams):
+            streams.start()
+        started = time.perf_counter()
+        warmed = streams.keep_running(until=started + turn.warm_s)
+        counted = time.perf_counter()
+        characters = streams.keep_running(until=counted + turn.seconds) - warmed
+        passed = time.perf_counter() - counted
+        streams.cancel()
+        return Sample(characters / passed)
+
+
+class _Streams:
+    """The rows of one turn; a row that is finished is followed by another."""
+
+    def __init__(self, model: Model, scheduler: Scheduler, seed: int) -> None:
+        self._model, self._scheduler = model, scheduler
+        self._texts = zip(lengths(seed), seeds(seed), strict=False)
+        self._finished: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._rows: list[tuple[Row, Inbox]] = []
+
+    def start(self) -> None:
+        """Submit the next row: an empty prompt, and the characters to sample."""
+        length, seed = next(self._texts)
+        inbox = Inbox(length, self._finished)
+        row = Row(np.zeros(0, np.int32), length=length, seed=seed, listener=inbox, **RULE)
+        self._rows.append((row, inbox))
+        self._scheduler.submit(self._model, row)
+
+    def keep_running(self, *, until: float) -> int:
+        """Replace finished rows until then; returns the characters of all rows since the first one started."""
+        while (missing := until - time.perf_counter()) > 0:
+            try:
+                error = self._finished.get(timeout=missing)
+            except queue.Empty:
+                break
+            if error:
+                raise error
+            self.start()
+        return sum(inbox.characters for _, inbox in self._rows)
+
+    def cancel(self) -> None:
+        """Free every row, and wait until the engines have noticed."""
+        for row, _ in self._rows:
+            row.cancelled = True
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        while self._scheduler.running or self._scheduler.waiting:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The engines did not let go of cancelled rows within {SECONDS_TO_STOP} s.")
+            time.sleep(0.001)  # between two looks

@@ -1,0 +1,96 @@
+"""What this machine could do at most: nothing but the matrix products of a step, and nothing but reading the weights.
+
+Knows the sizes of a model and nothing of its weights: what the numbers are changes nothing about the time.
+"""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bench.contender import Sample, Turn
+from service.artifact.manifest import Manifest
+from service.artifact.model import Model
+
+STEPS_PER_CALL = 32
+
+
+class MatrixProducts:
+    """The products of a step, one after the other, on as many threads as there are engines, one core each."""
+
+    def __init__(self, model: Model, engines: int) -> None:
+        self._model, self._engines = model, engines
+
+    def __call__(self, turn: Turn) -> Sample:
+        """Characters/s if a step took no time but that of its products, for the engines' rows, padded as theirs."""
+        threads = min(self._engines, turn.streams)
+        rows = -(-turn.streams // threads)
+        padded = -(-rows // self._model.row_multiple) * self._model.row_multiple
+        compute = products(self._model.manifest, padded)
+        compute()  # compiled once, before the threads meet
+        return Sample(_steps_per_second(compute, threads, turn.seconds) * turn.streams / threads)
+
+
+def weight_shapes(manifest: Manifest) -> list[tuple[int, int]]:
+    """The matrices that a step multiplies with; the bottom layer's input product is a row of a table."""
+    units, above = manifest.units, manifest.layers - 1
+    return [(units, 4 * units), *[(2 * units, 4 * units)] * above, (units, manifest.symbols)]
+
+
+def products(manifest: Manifest, rows: int) -> Any:
+    """A function of `STEPS_PER_CALL` steps whose every product needs the one before it."""
+    units, generator = manifest.units, np.random.default_rng(0)
+    # Scaled so that the numbers neither overflow nor become denormal, which would take longer.
+    matrices = [tf.constant(generator.normal(0, s[0] ** -0.5, s), tf.float32) for s in weight_shapes(manifest)]
+    begin = tf.constant(generator.normal(0, 1, (rows, units)), tf.float32)
+    last = tf.zeros((rows, manifest.symbols))
+
+    def step(t: Any, h: Any, _: Any) -> Any:
+        gates = h @ matrices[0]
+        for matrix in matrices[1:-1]:
+            gates = gates[:, : 2 * units] @ matrix
+        h = gates[:, :units]
+        return t + 1, h, h @ matrices[-1]
+
+    @tf.function
+    def compute() -> Any:
+        return tf.while_loop(lambda t, *_: t < STEPS_PER_CALL, step, (0, begin, last))[2]
+
+    return compute
+
+
+def _steps_per_second(compute: Any, threads: int, seconds: float) -> float:
+    """Of all threads together."""
+    steps = [0] * threads
+    started = time.perf_counter()
+
+    def run(thread: int) -> None:
+        while time.perf_counter() - started < seconds:
+            compute().numpy()
+            steps[thread] += STEPS_PER_CALL
+
+    running = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return sum(steps) / (time.perf_counter() - started)
+
+
+class WeightReads:
+    """One core reads as many bytes as a step has weights, over and over: the limit of a stream that is alone."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        weights = sum(rows * columns for rows, columns in weight_shapes(manifest))
+        self._words = np.ones(weights // 2, np.int64)  # two float32 in each
+
+    def __call__(self, turn: Turn) -> Sample:
+        """Characters/s of one stream, whatever the turn's number of streams."""
+        reads, started = 0, time.perf_counter()
+        while (passed := time.perf_counter() - started) < turn.seconds:
+            # Of what NumPy does on one thread, this waits least for anything but the memory.
+            np.bitwise_or.reduce(self._words)
+            reads += 1
+        return Sample(reads / passed)

@@ -1,0 +1,152 @@
+"""Requests as many different clients make them, and what an answer must be. Knows no server but by its HTTP.
+
+All versions that the soak serves have the same weights, so a request that is repeated has to give the same text.
+"""
+
+import http.client
+import json
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMS = ("text/event-stream", "application/x-ndjson", "text/plain", None)  # None: not streamed
+HANGS_UP, REPEATS = 0.15, 0.1  # shares of the requests
+READ_BYTES = 512
+MOST_KEPT = 1000
+SECONDS_TO_ANSWER = 120
+
+
+class Wrong(Exception):
+    """An answer that must not be; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str = ""
+    is_whole: bool = False  # False: we hung up, or were refused
+    retry_after_s: float = 0.0
+
+
+@dataclass
+class Kept:
+    """Finished requests with their texts, to be asked again."""
+
+    generator: random.Random
+    _texts: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+
+    def offer(self, request: dict[str, Any], text: str) -> None:
+        """Keep a tenth of what is offered."""
+        if self.generator.random() < REPEATS and len(self._texts) < MOST_KEPT:
+            self._texts.append((request, text))
+
+    def give_back(self, request: dict[str, Any], text: str) -> None:
+        """Keep what was taken and could not be asked."""
+        self._texts.append((request, text))
+
+    def take(self) -> tuple[dict[str, Any], str] | None:
+        """Now and then one of them, any."""
+        if self.generator.random() >= 2 * REPEATS:  # often enough for each to be asked in the end
+            return None
+        try:
+            return self._texts.pop(self.generator.randrange(len(self._texts) or 1))
+        except IndexError:
+            return None
+
+
+def random_request(generator: random.Random, alphabet: str) -> dict[str, Any]:
+    """The fields of `POST /generate`: short and long, plain and filtered, with and without a prompt."""
+    prompt = generator.choices(alphabet, k=generator.choice((0, 1, 20, 300)))
+    request: dict[str, Any] = {
+        "prompt": "".join(prompt) + generator.choice(("", "", "\u2603")),  # which no model knows
+        "length": generator.choice((1, 5, 50, 200, 800)),
+        "seed": generator.getrandbits(40),
+        "temperature": generator.choice((0.0, 0.5, 1.0, 1.0, 2.0)),
+    }
+    if generator.random() < 0.3:
+        request["top_k"] = generator.randint(1, 20)
+    if generator.random() < 0.3:
+        request["top_p"] = generator.uniform(0.1, 1.0)
+    if generator.random() < 0.3:
+        request["stop"] = ["".join(generator.choices(alphabet, k=generator.randint(1, 3))) for _ in range(2)]
+    return request
+
+
+def ask(port: int, request: dict[str, Any], form: str | None, *, hang_up: int | None = None) -> Answer:
+    """Ask and read it all, or hang up after so many bytes.
+
+    Raises:
+        Wrong: the answer breaks a promise.
+        OSError, http.client.HTTPException: the connection broke.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_ANSWER)
+    try:
+        headers = {"Content-Type": "application/json"} | ({"Accept": form} if form else {})
+        connection.request("POST", "/generate", json.dumps(request | {"stream": form is not None}), headers)
+        response = connection.getresponse()
+        if response.status != 200:
+            return _refused(response)
+        if hang_up is not None:
+            response.read(hang_up)
+            return Answer(200)
+        return Answer(200, _text(response.read().decode(), request, form), is_whole=True)
+    finally:
+        connection.close()
+
+
+def _refused(response: http.client.HTTPResponse) -> Answer:
+    body = response.read()
+    if response.status != 429:
+        raise Wrong(f"the status is {response.status}: {body[:300]!r}")
+    after = response.headers.get("Retry-After", "")
+    if not after.isdigit():
+        raise Wrong(f"429 comes with Retry-After {after!r}")
+    return Answer(429, retry_after_s=float(after))
+
+
+def _text(content: str, request: dict[str, Any], form: str | None) -> str:
+    """The text of an answer that must be whole in every respect."""
+    if form == "text/plain":
+        return _plain(content, request)
+    if form is None:
+        last = json.loads(content)
+        characters = list(last["text"])
+        if len(last["logprobs"]) != len(characters):
+            raise Wrong(f"{len(last['logprobs'])} logprobs for {len(characters)} characters")
+    else:
+        *events, last = _events(content, form)
+        if [event["index"] for event in events] != list(range(len(events))):
+            raise Wrong("the events are not numbered one after the other")
+        characters = [event["text"] for event in events]
+    if "finish_reason" not in last:
+        raise Wrong(f"the last event is {json.dumps(last)[:300]}")
+    _require_whole("".join(characters), last, request)
+    return "".join(characters)
+
+
+def _events(content: str, form: str) -> list[dict[str, Any]]:
+    if form == "application/x-ndjson":
+        return [json.loads(line) for line in content.split("\n") if line]
+    blocks = [block for block in content.split("\n\n") if block and not block.startswith(":")]
+    return [json.loads(block.removeprefix("data: ")) for block in blocks]
+
+
+def _require_whole(text: str, last: dict[str, Any], request: dict[str, Any]) -> None:
+    reason, wanted = last["finish_reason"], request["length"]
+    if (last["text"], last["usage"]["generated_chars"]) != (text, len(text)):
+        raise Wrong(f"{len(text)} characters came, and the end speaks of {last['usage']['generated_chars']}")
+    if last["seed"] != request["seed"] or reason not in ("length", "stop"):
+        raise Wrong(f"the end says finish_reason {reason!r} and seed {last['seed']}")
+    if reason == "length" and len(text) != wanted:
+        raise Wrong(f"{len(text)} of {wanted} characters came")
+    if any(stop in text for stop in request.get("stop", ())):
+        raise Wrong("the text holds one of its stop strings")
+
+
+def _plain(content: str, request: dict[str, Any]) -> str:
+    """Bare characters say nothing of their end: either all are there, or a stop string cut them off."""
+    if len(content) > request["length"] or (len(content) < request["length"] and "stop" not in request):
+        raise Wrong(f"{len(content)} of {request['length']} characters came: {content[-300:]!r}")
+    return content

@@ -1,0 +1,174 @@
+"""Processes that a benchmark talks to: servers on a free port, and workers that answer a line with a line.
+
+Reads /proc, so it needs Linux.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.contender import Sample, Turn
+
+ROOT = Path(__file__).parents[1]
+SECONDS_TO_START, SECONDS_TO_REST, SECONDS_TO_STOP = 120, 120, 60
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # for PyTorch, whose callers are the threads
+
+
+class Server:
+    """An HTTP server in a process group of its own, on a free port of this machine."""
+
+    def __init__(self, command: list[str], settings: Mapping[str, str], log: Path) -> None:
+        """Start it; what it prints goes into `log`. `{port}` in the command is replaced."""
+        self.port = _free_port()
+        self._log = log
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *(part.format(port=self.port) for part in command)],
+                cwd=ROOT,
+                env=os.environ | {"PORT": str(self.port)} | settings,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait_until_ready()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def rest(self) -> None:
+        """Wait until it computes nothing any more: the next contender is not to share the cores with it."""
+        deadline = time.monotonic() + SECONDS_TO_REST
+        before = self._cpu_ticks()
+        while True:
+            time.sleep(0.1)  # the span that is looked at
+            after = self._cpu_ticks()
+            if after - before <= 1:
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The server still computes {SECONDS_TO_REST} s after its last client left.")
+            before = after
+
+    def stop(self) -> int:
+        """Ask it to end, insist if it does not; returns its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return self._process.wait()
+
+    def log(self) -> str:
+        """What it printed."""
+        return self._log.read_text(errors="replace")
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise SystemExit(f"A server did not start: {' '.join(map(str, self._process.args))}\n{self.log()}")
+            time.sleep(0.1)  # between two looks
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def _cpu_ticks(self) -> int:
+        """Of every process in its group, so far."""
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if int(fields[2]) == self._process.pid:
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks
+
+
+def service(models: Path, log: Path, **settings: Any) -> Server:
+    """gunicorn with the service; `slots=8` is CHARLOOM_SLOTS=8."""
+    variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
+    command = ["-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
+    return Server(command, {"CHARLOOM_MODELS": str(models)} | variables, log)
+
+
+class Worker:
+    """A process that reads a JSON object a line and answers each with one."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, *command]
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            env=os.environ | (environment or {}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Wait for the answer.
+
+        Raises:
+            SystemExit: it could not do what was asked, or ended.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(json.dumps(question), file=self._process.stdin, flush=True)
+            answer = json.loads(self._process.stdout.readline() or '{"error": "it has ended"}')
+        except BrokenPipeError:
+            answer = {"error": "it has ended"}
+        if "error" in answer:
+            raise SystemExit(f"{' '.join(self._command[1:])}: {answer['error']}.")
+        return answer
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+class ThroughHttp:
+    """A contender: a server, and the clients that read from it."""
+
+    def __init__(self, server: Server, clients: Worker, alphabet: str) -> None:
+        self._server, self._clients = server, clients
+        self._always = {"port": server.port, "alphabet": alphabet}
+
+    def __call__(self, turn: Turn) -> Sample:
+        """Keep the streams running for the turn, then hang up on all of them."""
+        answer = self._clients.ask(self._always | turn.to_json() | {"probes": 0})
+        self._server.rest()
+        return Sample(**answer)
+
+    def arrivals(self, turn: Turn, probes: int) -> list[float]:
+        """Milliseconds to the first character of short requests that arrive while the streams run."""
+        answer = self._clients.ask(self._always | turn.to_json() | {"probes": probes})
+        self._server.rest()
+        found: list[float] = answer["first_char_ms"]
+        return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

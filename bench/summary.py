@@ -1,0 +1,93 @@
+"""From the rounds of all contenders to medians, ratios and percentiles; the table of them. Measures nothing."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.contender import Sample
+
+PRODUCTS, MEMORY = "limit: matrix products", "limit: reading weights"
+ENGINE, HTTP = "engine alone", "through HTTP"
+PEER_ENGINE, PEER_HTTP = "PyTorch, batched", "PyTorch, FastAPI"
+
+# Name, above, below.
+RATIOS = (
+    ("engine ÷ matrix products", ENGINE, PRODUCTS),
+    ("engine ÷ reading weights", ENGINE, MEMORY),
+    ("HTTP ÷ engine", HTTP, ENGINE),
+    ("HTTP ÷ PyTorch, FastAPI", HTTP, PEER_HTTP),
+    ("engine ÷ PyTorch, batched", ENGINE, PEER_ENGINE),
+)
+
+Rounds = Sequence[dict[str, Sample]]
+"""For each round the sample of every contender."""
+
+
+def of_streams(rounds: Rounds, streams: int) -> dict[str, Any]:
+    """All that the rounds with so many streams say.
+
+    A ratio is the median of the rounds' ratios: both sides of it met the same weather.
+    """
+    speeds = {name: [round_[name].characters_per_second for round_ in rounds] for name in rounds[0]}
+    ratios = {
+        ratio: statistics.median(a / b for a, b in zip(speeds[above], speeds[below], strict=True))
+        for ratio, above, below in RATIOS
+        if above in speeds and below in speeds and (below != MEMORY or streams == 1)
+    }
+    served = [name for name in rounds[0] if rounds[0][name].client_cpu is not None]
+    return {
+        "characters_per_second": {name: statistics.median(found) for name, found in speeds.items()},
+        "rounds": speeds,
+        "ratios": ratios,
+        "first_char_ms": {name: percentiles(_pooled(rounds, name, "first_char_ms")) for name in served},
+        "gap_ms": {name: percentiles(_pooled(rounds, name, "gap_ms")) for name in served},
+        "client_cpu": {name: statistics.median(round_[name].client_cpu or 0 for round_ in rounds) for name in served},
+    }
+
+
+def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
+    """p50, p99 and how many there were."""
+    if not milliseconds:
+        return {"p50": None, "p99": None, "count": 0}
+    p50, p99 = np.percentile(milliseconds, [50, 99])
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "count": len(milliseconds)}
+
+
+def table(results: dict[str, Any]) -> str:
+    """All of it for a person."""
+    by_streams = results["streams"]
+    lines = [_line("streams", by_streams), _line("characters/s", ["" for _ in by_streams])]
+    for name in next(iter(by_streams.values()))["characters_per_second"]:
+        lines.append(_line(f"  {name}", [f"{at['characters_per_second'][name]:,.0f}" for at in by_streams.values()]))
+    lines.append(_line("ratios, medians of the rounds'", ["" for _ in by_streams]))
+    for ratio, *_ in RATIOS:
+        cells = [at["ratios"].get(ratio) for at in by_streams.values()]
+        if any(cells):
+            lines.append(_line(f"  {ratio}", ["" if cell is None else f"{cell:.2f}" for cell in cells]))
+    for key, title in (("first_char_ms", "to the first character, ms: p50 / p99"), ("gap_ms", "gaps, ms: p50 / p99")):
+        lines += _latencies(title, {streams: at[key] for streams, at in by_streams.items()})
+    title = "one more arrives, to its first character, ms: p50 / p99"
+    return "\n".join([*lines, *_latencies(title, results["one_more_arrives"], heads=True)])
+
+
+def _latencies(title: str, by_streams: dict[str, Any], *, heads: bool = False) -> list[str]:
+    if not by_streams:
+        return []
+    lines = [_line(title, list(by_streams) if heads else ["" for _ in by_streams])]
+    for name in next(iter(by_streams.values())):
+        lines.append(_line(f"  {name}", [_both(at[name]) for at in by_streams.values()]))
+    return lines
+
+
+def _both(found: dict[str, Any]) -> str:
+    return f"{found['p50']:.0f} / {found['p99']:.0f}" if found["count"] else "none"
+
+
+def _line(name: str, cells: Any) -> str:
+    return f"{name:58}" + "".join(f"{cell:>14}" for cell in cells)
+
+
+def _pooled(rounds: Rounds, name: str, field: str) -> list[float]:
+    return [value for round_ in rounds for value in getattr(round_[name], field)]

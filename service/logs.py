@@ -1,0 +1,59 @@
+"""The log: one JSON object a line on stderr, whoever wrote the record. Knows nothing of what is logged."""
+
+import logging
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from gunicorn.glogging import Logger
+from pythonjsonlogger.json import JsonFormatter
+
+log = logging.getLogger(__name__)
+
+
+class JsonLines(JsonFormatter):
+    """A record as JSON: time (RFC 3339, UTC), level, logger, message, then whatever `extra` added."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            json_ensure_ascii=False,
+        )
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """The record's time; the standard library's own has neither zone nor fraction in RFC 3339's form."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines, in the same form."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called at the start and at each reload of gunicorn's settings."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonLines())
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """A failure with its trace; a client that stood still too long (see `service.worker`) is none."""
+        if isinstance(sys.exception(), BlockingIOError):
+            self.info("A client that neither sent nor read for too long was cut off.")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+def configure() -> None:
+    """Send the records of every logger, warnings and the last words of threads through `JsonLines` to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread_failure
+
+
+def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    name = failure.thread.name if failure.thread else "?"
+    log.error("Thread %s ended.", name, exc_info=failure.exc_value)

@@ -1,0 +1,89 @@
+import itertools
+import threading
+import weakref
+
+import numpy as np
+
+from service.generation.prefix_cache import ENTRY_BYTES, PrefixCache
+from tests.service.conftest import FakeModel
+
+STATE = np.zeros((2, 3), np.float32)
+
+
+def ids(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+
+def known(cache: PrefixCache, model: FakeModel, text: str) -> int:
+    prefix = cache.longest(model, ids(text))
+    return prefix.symbols if prefix else 0
+
+
+def test_the_longest_beginning_is_found_with_its_state_and_last_symbol(model: FakeModel) -> None:
+    cache = PrefixCache(100_000)
+    for text in ("ab", "abcd", "abcx", "b"):
+        cache.keep(model, ids(text), STATE + len(text))
+    found = cache.longest(model, ids("abcde"))
+    assert (found.symbols, found.previous) == (4, ord("d"))
+    np.testing.assert_array_equal(found.state, STATE + 4)
+    assert [known(cache, model, text) for text in ("abcd", "abc", "a", "", "bcd", "xab")] == [4, 2, 0, 0, 1, 0]
+
+
+def test_what_is_kept_is_a_copy(model: FakeModel) -> None:
+    cache, state = PrefixCache(100_000), STATE.copy()
+    cache.keep(model, ids("a"), state)
+    state += 1
+    np.testing.assert_array_equal(cache.longest(model, ids("a")).state, STATE)
+
+
+def test_every_model_has_its_own_even_under_the_same_number(model: FakeModel) -> None:
+    cache, other = PrefixCache(100_000), FakeModel()
+    cache.keep(model, ids("abc"), STATE)
+    assert known(cache, other, "abc") == 0
+
+
+def test_the_least_recently_used_go_when_memory_is_full(model: FakeModel) -> None:
+    cache = PrefixCache(3 * (STATE.nbytes + ENTRY_BYTES))
+    for text in ("a", "b", "c"):
+        cache.keep(model, ids(text), STATE)
+    assert known(cache, model, "a") == 1  # used: now "b" is the oldest
+    cache.keep(model, ids("dd"), STATE)
+    assert [known(cache, model, text) for text in ("a", "b", "c", "dd")] == [1, 0, 1, 2]
+
+
+def test_without_memory_nothing_is_kept(model: FakeModel) -> None:
+    cache = PrefixCache(0)
+    cache.keep(model, ids("abc"), STATE)
+    assert not cache.is_on
+    assert cache.longest(model, ids("abc")) is None
+
+
+def test_it_does_not_keep_models_alive() -> None:
+    cache, model = PrefixCache(100_000), FakeModel()
+    cache.keep(model, ids("abc"), STATE)
+    reference = weakref.ref(model)
+    del model
+    assert reference() is None
+
+
+def test_engines_may_use_it_at_once(model: FakeModel) -> None:
+    cache, wrong = PrefixCache(5 * (STATE.nbytes + ENTRY_BYTES)), list[str]()
+
+    def work(seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        for _ in range(400):
+            text = "".join(generator.choice(list("ab"), generator.integers(1, 8)))
+            found = cache.longest(model, ids(text))
+            if found and (found.state != sum(map(ord, text[: found.symbols]))).any():
+                wrong.append(text)
+            cache.keep(model, ids(text), STATE + sum(map(ord, text)))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    texts = ["".join(letters) for size in range(1, 8) for letters in itertools.product("ab", repeat=size)]
+    whole = [text for text in texts if known(cache, model, text) == len(text)]
+    assert len(whole) == 5  # as many as there is memory for, however they came and went
