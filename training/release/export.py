@@ -42,15 +42,15 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         self._units, self._symbols = weights.output_kernel.shape
         # Every trained number, so that a later run can start from them (`trained_weights`).
         self.embedding = [] if weights.embedding is None else [tf.Variable(weights.embedding, name="embedding")]
-        self.layers = [_layer_variables(weights.cell, layer, number) for number, layer in enumerate(weights.layers)]
+        self.gates = [_layer_variables(weights.cell, layer, number) for number, layer in enumerate(weights.layers)]
         self.output = [tf.Variable(weights.output_kernel, name="kernel"), tf.Variable(weights.output_bias, name="bias")]
         # What each symbol adds to the bottom layer's gates [V, gates x H]: a gather takes the place of a product.
         bottom = weights.layers[0]
         rows = bottom.kernel if weights.embedding is None else weights.embedding @ bottom.kernel
-        self._input = tf.Variable(rows + bottom.bias, name="input")
+        self._inputs = _by_gate(weights.cell, rows + bottom.bias, "input")
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
-        state = tf.TensorSpec((self._states * len(self.layers), None, self._units), tf.float32, "state")
+        state = tf.TensorSpec((self._states * len(self.gates), None, self._units), tf.float32, "state")
         self.advance = tf.function(
             self._advance,
             input_signature=[
@@ -160,22 +160,24 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
 
     def _step(self, previous: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, Layers]:
         """Read one symbol a row: the top layer's h [N, H], and the states of each layer."""
-        x = tf.gather(self._input, previous)
         new: list[tf.Tensor] = []
-        for number in range(len(self.layers)):
-            state = self._layer_step(number, x, layers[number * self._states : (number + 1) * self._states])
-            x = state[0]
-            new += state
-        return x, tuple(new)
+        for number in range(len(self.gates)):
+            state = layers[number * self._states : (number + 1) * self._states]
+            new += self._layer_step(number, new[-self._states] if number else previous, state)
+        return new[-self._states], tuple(new)
 
-    def _layer_step(self, number: int, x: tf.Tensor, state: Layers) -> Layers:
-        """One layer's new state; `x` is what the gates of the bottom layer get, and the h below for the others."""
+    def _layer_step(self, number: int, below: tf.Tensor, state: Layers) -> Layers:
+        """One layer's new state; `below` is the h of the layer below, or for the bottom one the symbols."""
         step = STEPS[self._cell]
         if number and self._cell != "gru":
-            joint, bias = self.layers[number]
-            return step(bias, (tf.concat([x, state[0]], axis=1), *state[1:]), joint)
-        input_kernel, kernel, bias, *candidate_bias = self.layers[number]
-        return step(x @ input_kernel + bias if number else x, state, kernel, *candidate_bias)
+            joint, biases = self.gates[number]
+            return step(biases, (tf.concat([below, state[0]], axis=1), *state[1:]), joint)
+        input_kernels, kernels, biases, *candidate_bias = self.gates[number]
+        if number:
+            inputs = [below @ kernel + bias for kernel, bias in zip(input_kernels, biases, strict=True)]
+        else:
+            inputs = [tf.gather(rows, below) for rows in self._inputs]
+        return step(inputs, state, kernels, *(bias for (bias,) in candidate_bias))
 
     def _activations(self, layers: Layers) -> tf.Tensor:
         """[N, L, H] in (-1, 1): tanh(c) of an LSTM, h of the others."""
@@ -188,22 +190,29 @@ class Artifact(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         return h @ kernel + bias
 
 
-def _layer_variables(cell: str, layer: LayerWeights, number: int) -> list[tf.Variable]:
-    """As trained; above the bottom, where the cell lets them be one, both kernels as the matrix of [input, h]."""
-    arrays = layer.arrays
+def _layer_variables(cell: str, layer: LayerWeights, number: int) -> list[list[tf.Variable]]:
+    """As trained, gate by gate; above the bottom, where the cell lets them be one, both kernels of a gate joined."""
+    *kernels, bias = (layer.kernel, layer.recurrent_kernel, layer.bias)
     if number and cell != "gru":
-        arrays = [np.concatenate([layer.kernel, layer.recurrent_kernel]), layer.bias]
-    return [tf.Variable(array, name=f"layer_{number}") for array in arrays]
+        kernels = [np.concatenate(kernels)]  # of [input, h]
+    variables = [_by_gate(cell, array, f"layer_{number}") for array in (*kernels, bias)]
+    if layer.candidate_bias is not None:
+        variables.append([tf.Variable(layer.candidate_bias, name=f"layer_{number}")])
+    return variables
+
+
+def _by_gate(cell: str, columns: Any, name: str) -> list[tf.Variable]:
+    """A variable for each gate's columns of an array [..., gates x H]."""
+    return [tf.Variable(gate, name=name) for gate in np.split(columns, CELLS[cell].gates, axis=-1)]
 
 
 def trained_weights(loaded: Any, cell: str) -> NetworkWeights:
     """The trained numbers of an artifact that `tf.saved_model.load` gave back."""
     layers = []
-    for number, variables in enumerate(loaded.layers):
-        arrays = [variable.numpy() for variable in variables]
+    for number, variables in enumerate(loaded.gates):
+        arrays = [np.concatenate([gate.numpy() for gate in gates], axis=-1) for gates in variables]
         if number and cell != "gru":
-            units = len(arrays[0]) // 2
-            arrays = [arrays[0][:units], arrays[0][units:], arrays[1]]
+            arrays[:1] = np.split(arrays[0], 2)
         layers.append(LayerWeights(*arrays))
     embedding = loaded.embedding[0].numpy() if len(loaded.embedding) else None
     return NetworkWeights(cell, embedding, tuple(layers), *(variable.numpy() for variable in loaded.output))

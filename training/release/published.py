@@ -43,7 +43,7 @@ class PublishedModel:
         Raises:
             InputError: this version was published before they were kept.
         """
-        if not hasattr(self._loaded, "layers"):
+        if not hasattr(self._loaded, "gates"):
             name, version = self.manifest["name"], self.manifest["version"]
             raise InputError(f"{name} {version} does not hold its trained weights: train it anew to start from it.")
         return trained_weights(self._loaded, self.manifest["cell"])
