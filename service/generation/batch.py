@@ -1,21 +1,23 @@
-"""The rows of one engine's batch: join, step, leave. Arrays and ids only; knows nothing of text, queues or threads.
+"""The rows of one engine's batch: join, read the prompt, write, leave. Arrays and ids; no text, queues or threads.
 
-A row occupies one index of every array from the call after it joined until it leaves; then the last row moves into its
-place, so that the rows in use are always the first ones.
+Prompts are read in calls of their own. There are few such rows, and a step of few rows is quick: a prompt of 20 symbols
+costs those that write some milliseconds once, and its own stream less than if it kept step with them.
 """
 
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.artifact.model import Model, Steps
+from service.artifact.model import Model, Stepped, Steps
 from service.artifact.text import RESERVED
-from service.generation.prefix_cache import PrefixCache
+from service.generation.prefix_cache import Prefix, PrefixCache
 
 FIRST_CHARS = 2  # steps of a call while a row waits for its first: soon there, and not one call for each
+FEW_ROWS = 6  # whose steps are so quick that a call may have many
 
 
 class Listener(Protocol):
@@ -53,19 +55,14 @@ class Row:
         self.cancelled = False  # set from any thread; seen before the next call
         self.cached = 0  # symbols of the prompt that need not be followed: their state was known
         self.has_sampled = False
+        self.to_sample = length
         self._followed = 0
-        self._length = length
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     @property
     def is_finished(self) -> bool:
         """No step left to take, or nobody left to take it for."""
-        return self.cancelled or self._length == 0
-
-    @property
-    def steps_left(self) -> int:
-        """Symbols to follow and to sample."""
-        return self.to_follow + self._length
+        return self.cancelled or self.to_sample == 0
 
     @property
     def to_follow(self) -> int:
@@ -76,14 +73,18 @@ class Row:
         """Begin after the first symbols of the prompt."""
         self._followed = self.cached = symbols
 
-    def next_steps(self, steps: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """What to follow and the uniforms to sample with in the next call, together at most `steps`."""
+    def follow(self, steps: int) -> NDArray[np.int32]:
+        """The next symbols of the prompt, at most `steps`."""
         given = self.prompt[self._followed : self._followed + steps]
         self._followed += len(given)
-        sampled = min(steps - len(given), self._length)
-        self._length -= sampled
-        self.has_sampled = self.has_sampled or sampled > 0
-        return given, self._generator.random(sampled, dtype=np.float32)
+        return given
+
+    def sample(self, steps: int) -> NDArray[np.float32]:
+        """The uniforms of the next symbols to sample, at most `steps`."""
+        sampled = min(steps, self.to_sample)
+        self.to_sample -= sampled
+        self.has_sampled = True
+        return self._generator.random(sampled, dtype=np.float32)
 
 
 class Batch:
@@ -91,17 +92,100 @@ class Batch:
 
     def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache) -> None:
         """Room for `slots` rows that take up to `chunk` steps a call."""
+        self._model, self._cache = model, cache
+        self._slots, self._chunk = slots, chunk
+        self._reading = _Rows(model, slots, chunk)
+        self._writing = _Rows(model, slots, chunk)
+        labels = (model.manifest.name, str(model.manifest.version))
+        self._hits, self._misses = metrics.CACHE_HITS.labels(*labels), metrics.CACHE_MISSES.labels(*labels)
+
+    def __len__(self) -> int:
+        return len(self._reading) + len(self._writing)
+
+    def join(self, row: Row) -> None:
+        """Take a row in: cold, or where the cache knows the beginning of its prompt."""
+        known = None
+        if self._cache.is_on and len(row.prompt):
+            known = self._cache.longest(self._model, row.prompt)
+            (self._hits if known else self._misses).inc()
+        if known:
+            row.skip(known.symbols)
+        (self._reading if row.to_follow else self._writing).add(row, known)
+        row.listener.started()
+
+    def step(self) -> None:
+        """One call for the rows that read, one for those that write; finished ones leave."""
+        self._read()
+        self._write()
+
+    def fail(self, error: Exception) -> None:
+        """Tell every row that there is nothing more to come."""
+        for row in (*self._reading, *self._writing):
+            row.listener.failed(error)
+
+    def _read(self) -> None:
+        """Each row reads on in its prompt; one that is through goes over to those that write."""
+        rows = self._reading
+        rows.drop_finished()
+        if not len(rows):
+            return
+        steps = min(self._steps(len(rows)), max(row.to_follow for row in rows))
+        for index, row in enumerate(rows):
+            given = row.follow(steps)
+            rows.inputs.given[index, : len(given)] = given
+            rows.inputs.given_length[index] = rows.inputs.length[index] = len(given)
+        rows.call(steps)
+        for index in reversed(range(len(rows))):
+            if not (row := rows[index]).to_follow:
+                state = rows.inputs.state[:, index]
+                self._cache.keep(self._model, row.prompt, state)
+                self._writing.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+                rows.drop(index)
+
+    def _write(self) -> None:
+        """Each row samples, and its listener hears what.
+
+        All take all steps of the call: what a row that ends inside it has too much goes nowhere.
+        """
+        rows = self._writing
+        rows.drop_finished()
+        if not len(rows):
+            return
+        steps = min(self._steps(len(rows)), max(row.to_sample for row in rows))
+        if not all(row.has_sampled for row in rows):
+            steps = min(steps, FIRST_CHARS)
+        wanted = []
+        for index, row in enumerate(rows):
+            uniforms = row.sample(steps)
+            rows.inputs.uniforms[index, : len(uniforms)] = uniforms
+            wanted.append(len(uniforms))
+        rows.inputs.length[:] = steps
+        outputs = rows.call(steps)
+        for index, (row, sampled) in enumerate(zip(rows, wanted, strict=True)):
+            row.listener.sampled(outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled])
+        rows.drop_finished()
+
+    def _steps(self, rows: int) -> int:
+        """Steps of a call, so that it takes about as long for any few rows; more where throughput counts."""
+        if rows > self._slots // 2:
+            return self._chunk
+        return max(1, self._chunk * 3 // 8, self._chunk * FEW_ROWS // max(FEW_ROWS, rows))
+
+
+class _Rows:
+    """Rows and the inputs of their next call. A row has one index of every array from when it comes until it goes.
+
+    Then the last row moves into its place, so that the rows in use are always the first ones.
+    """
+
+    def __init__(self, model: Model, slots: int, chunk: int) -> None:
         self._model = model
-        self._slots = slots
-        self._chunk = chunk
-        self._cache = cache
         self._rows: list[Row] = []
         labels = (model.manifest.name, str(model.manifest.version))
         self._rows_of_call = metrics.BATCH_ROWS.labels(*labels)
         self._seconds_of_call = metrics.CALL_SECONDS.labels(*labels)
-        self._hits, self._misses = metrics.CACHE_HITS.labels(*labels), metrics.CACHE_MISSES.labels(*labels)
-        capacity = _round_up(slots, model.row_multiple)
-        self._inputs = Steps(
+        capacity = self._padded(slots)
+        self.inputs = Steps(
             previous=np.zeros(capacity, np.int32),
             given=np.zeros((capacity, chunk), np.int32),
             given_length=np.zeros(capacity, np.int32),
@@ -117,113 +201,61 @@ class Batch:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def join(self, row: Row) -> None:
-        """Take a row in: cold, or where the cache knows the beginning of its prompt."""
-        index, inputs = len(self._rows), self._inputs
+    def __getitem__(self, index: int) -> Row:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def add(self, row: Row, start: Prefix | None) -> None:
+        """Take a row in, cold or after a prefix of its prompt."""
+        index, inputs = len(self._rows), self.inputs
         self._rows.append(row)
-        inputs.previous[index] = RESERVED
-        inputs.state[:, index] = 0
-        inputs.temperature[index] = row.temperature
-        inputs.top_k[index] = row.top_k
-        inputs.top_p[index] = row.top_p
-        if self._cache.is_on and len(row.prompt):
-            self._skip_known(row, index)
-        row.listener.started()
+        inputs.previous[index] = start.previous if start else RESERVED
+        inputs.state[:, index] = start.state if start else 0
+        if not row.to_follow:  # while it reads it does not sample, and a filter costs all rows time
+            inputs.temperature[index], inputs.top_k[index], inputs.top_p[index] = row.temperature, row.top_k, row.top_p
 
-    def step(self) -> None:
-        """Advance every row by its next steps, deliver what was sampled, let the finished ones leave."""
-        self._leave_finished()
-        if not self._rows:
-            return
-        steps = self._steps_of_call()
-        followed = self._write_inputs(steps)
-        start = time.perf_counter()
-        padded = _round_up(len(self._rows), self._model.row_multiple)
-        outputs = self._model.advance(_first(self._inputs, padded, steps))
-        self._seconds_of_call.observe(time.perf_counter() - start)
-        self._rows_of_call.observe(len(self._rows))
-        self._inputs.previous[:padded] = outputs.previous
-        self._inputs.state[:, :padded] = outputs.state
-        for index, (row, (follow, sampled)) in enumerate(zip(self._rows, followed, strict=True)):
-            if follow == steps and not row.to_follow:
-                self._cache.keep(self._model, row.prompt, outputs.state[:, index])
-            new = slice(follow, follow + sampled)
-            row.listener.sampled(outputs.symbols[index, new], outputs.logprobs[index, new])
-        self._leave_finished()
+    def call(self, steps: int) -> Stepped:
+        """Advance the rows by their next steps."""
+        start_s = time.perf_counter()
+        padded = self._padded(len(self))
+        inputs = self.inputs
+        outputs = self._model.advance(
+            Steps(
+                previous=inputs.previous[:padded],
+                given=inputs.given[:padded, :steps],
+                given_length=inputs.given_length[:padded],
+                length=inputs.length[:padded],
+                uniforms=inputs.uniforms[:padded, :steps],
+                temperature=inputs.temperature[:padded],
+                top_k=inputs.top_k[:padded],
+                top_p=inputs.top_p[:padded],
+                bias=inputs.bias[:padded],
+                state=inputs.state[:, :padded],
+            )
+        )
+        inputs.previous[:padded] = outputs.previous
+        inputs.state[:, :padded] = outputs.state
+        self._seconds_of_call.observe(time.perf_counter() - start_s)
+        self._rows_of_call.observe(len(self))
+        return outputs
 
-    def _steps_of_call(self) -> int:
-        """How many steps the rows take together: few while one waits for its first characters, more when many run.
-
-        A call ends where a prompt does, so that the state there can be kept. Rows that end inside a call are computed
-        to its end; what is too much goes nowhere.
-        """
-        steps = self._chunk if len(self._rows) > self._slots // 2 else -(-self._chunk // 2)
-        for row in self._rows:
-            if row.to_follow and self._cache.is_on:
-                steps = min(steps, row.to_follow)
-            elif not row.has_sampled:
-                steps = min(steps, row.to_follow + FIRST_CHARS)
-        return max(1, min(steps, max(row.steps_left for row in self._rows)))
-
-    def _write_inputs(self, steps: int) -> list[tuple[int, int]]:
-        """Fill in a call's steps; of each row, how many follow and how many sample."""
-        inputs, counts = self._inputs, list[tuple[int, int]]()
-        for index, row in enumerate(self._rows):
-            given, uniforms = row.next_steps(steps)
-            follow = len(given)
-            inputs.given[index, :follow] = given
-            inputs.uniforms[index, follow : follow + len(uniforms)] = uniforms
-            inputs.given_length[index] = follow
-            counts.append((follow, len(uniforms)))
-        inputs.length[:] = steps
-        return counts
-
-    def _skip_known(self, row: Row, index: int) -> None:
-        known = self._cache.longest(self._model, row.prompt)
-        (self._hits if known else self._misses).inc()
-        if known:
-            row.skip(known.symbols)
-            self._inputs.previous[index] = known.previous
-            self._inputs.state[:, index] = known.state
-
-    def fail(self, error: Exception) -> None:
-        """Tell every row that there is nothing more to come."""
-        for row in self._rows:
-            row.listener.failed(error)
-
-    def _leave_finished(self) -> None:
+    def drop_finished(self) -> None:
+        """Let go of the rows that are finished."""
         for index in reversed(range(len(self._rows))):
             if self._rows[index].is_finished:
-                last = len(self._rows) - 1
-                self._rows[index] = self._rows[last]
-                self._rows.pop()
-                for array in (
-                    self._inputs.previous,
-                    self._inputs.temperature,
-                    self._inputs.top_k,
-                    self._inputs.top_p,
-                ):
-                    array[index] = array[last]
-                self._inputs.state[:, index] = self._inputs.state[:, last]
-                # What is left there is padding, and a filter in the padding would cost all rows time.
-                self._inputs.top_k[last], self._inputs.top_p[last] = 0, 1
+                self.drop(index)
 
+    def drop(self, index: int) -> None:
+        """Let go of a row."""
+        inputs, last = self.inputs, len(self._rows) - 1
+        self._rows[index] = self._rows[last]
+        self._rows.pop()
+        for array in (inputs.previous, inputs.temperature, inputs.top_k, inputs.top_p):
+            array[index] = array[last]
+        inputs.state[:, index] = inputs.state[:, last]
+        inputs.top_k[last], inputs.top_p[last] = 0, 1  # what is left there is padding
 
-def _first(inputs: Steps, rows: int, steps: int) -> Steps:
-    """The inputs of the first rows and steps."""
-    return Steps(
-        previous=inputs.previous[:rows],
-        given=inputs.given[:rows, :steps],
-        given_length=inputs.given_length[:rows],
-        length=inputs.length[:rows],
-        uniforms=inputs.uniforms[:rows, :steps],
-        temperature=inputs.temperature[:rows],
-        top_k=inputs.top_k[:rows],
-        top_p=inputs.top_p[:rows],
-        bias=inputs.bias[:rows],
-        state=inputs.state[:, :rows],
-    )
-
-
-def _round_up(rows: int, multiple: int) -> int:
-    return -(-rows // multiple) * multiple
+    def _padded(self, rows: int) -> int:
+        return -(-rows // self._model.row_multiple) * self._model.row_multiple

@@ -1,6 +1,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 from service.generation.batch import FIRST_CHARS, Batch, Row
 from service.generation.prefix_cache import PrefixCache
@@ -124,16 +125,15 @@ def steps_of(model: FakeModel) -> list[int]:
     return [call.given.shape[1] for call in model.calls]
 
 
-def test_first_characters_come_soon_and_more_are_computed_at_once_when_many_run(model: FakeModel) -> None:
-    batch = batch_of(model, slots=4, chunk=16)
-    batch.join(row(model, length=40)[0])
+@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (6, 32), (12, 16), (32, 12), (33, 32)])
+def test_first_characters_come_soon_and_calls_are_long_for_few_rows_and_for_many(
+    model: FakeModel, rows: int, steps: int
+) -> None:
+    batch = batch_of(model, slots=64, chunk=32)
+    for seed in range(rows):
+        batch.join(row(model, length=70, seed=seed)[0])
     run(batch)
-    assert steps_of(model) == [FIRST_CHARS, 8, 8, 8, 8, 6]
-    model.calls.clear()
-    for seed in range(3):
-        batch.join(row(model, length=40, seed=seed)[0])
-    run(batch)
-    assert steps_of(model) == [FIRST_CHARS, 16, 16, 6]
+    assert steps_of(model)[:3] == [FIRST_CHARS, steps, steps]
 
 
 def test_a_long_prompt_advances_beside_the_others(model: FakeModel) -> None:
@@ -168,10 +168,26 @@ def test_a_known_prompt_is_not_read_again_and_an_extended_one_only_where_it_is_n
 
 def test_a_call_takes_no_more_steps_than_any_row_needs(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=16)
-    batch.join(row(model, "abc", length=2)[0])
+    batch.join(row(model, "abc", length=1)[0])
     batch.step()
-    assert model.calls[0].given.shape == (1, 3 + FIRST_CHARS)
+    assert [call.given.shape for call in model.calls] == [(1, 3), (1, 1)]  # it read, then it wrote
     assert not len(batch)
+
+
+def test_prompts_of_any_length_are_read_together_and_each_row_writes_as_soon_as_it_is_through(model: FakeModel) -> None:
+    batch = batch_of(model, slots=4, chunk=8)
+    prompts = ["abc", "abcdefghij" * 2, "j", ""]
+    heard = []
+    for prompt in prompts:
+        joined, listener = row(model, prompt, length=12, seed=3)
+        batch.join(joined)
+        heard.append(listener)
+    batch.step()
+    assert [len(listener.symbols) for listener in heard] == [FIRST_CHARS, 0, FIRST_CHARS, FIRST_CHARS]
+    run(batch)
+    for prompt, listener in zip(prompts, heard, strict=True):
+        assert model.text.decode(listener.symbols) == expected_text(prompt, 12, 3)
+        assert listener.logprobs == [-float(len(prompt) + step) for step in range(12)]
 
 
 def test_a_row_that_joins_where_another_was_begins_cold(model: FakeModel) -> None:
