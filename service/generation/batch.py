@@ -57,6 +57,8 @@ class Row:
         self.has_sampled = False
         self.to_sample = length
         self._followed = 0
+        self._was_heard = False
+        self._untold: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
     @property
@@ -85,6 +87,19 @@ class Row:
         self.to_sample -= sampled
         self.has_sampled = True
         return self._generator.random(sampled, dtype=np.float32)
+
+    def deliver(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], *, hold: bool) -> None:
+        """Tell the listener what was sampled; with `hold` only when more comes, unless it is the first or last.
+
+        To tell one costs a stream more than to compute some characters.
+        """
+        self._untold.append((symbols, logprobs))
+        if hold and self._was_heard and not self.is_finished:
+            return
+        if len(self._untold) > 1:
+            symbols, logprobs = map(np.concatenate, zip(*self._untold, strict=True))
+        self._untold, self._was_heard = [], True
+        self.listener.sampled(symbols, logprobs)
 
 
 class Batch:
@@ -152,7 +167,8 @@ class Batch:
         if not len(rows):
             return
         steps = min(self._steps(len(rows)), max(row.to_sample for row in rows))
-        if not all(row.has_sampled for row in rows):
+        is_short = not all(row.has_sampled for row in rows)
+        if is_short:
             steps = min(steps, FIRST_CHARS)
         wanted = []
         for index, row in enumerate(rows):
@@ -162,7 +178,8 @@ class Batch:
         rows.inputs.length[:] = steps
         outputs = rows.call(steps)
         for index, (row, sampled) in enumerate(zip(rows, wanted, strict=True)):
-            row.listener.sampled(outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled])
+            symbols, logprobs = outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled]
+            row.deliver(symbols, logprobs, hold=is_short)
         rows.drop_finished()
 
     def _steps(self, rows: int) -> int:

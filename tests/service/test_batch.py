@@ -136,6 +136,22 @@ def test_first_characters_come_soon_and_calls_are_long_for_few_rows_and_for_many
     assert steps_of(model)[:3] == [FIRST_CHARS, steps, steps]
 
 
+def test_a_newcomers_short_call_is_told_to_the_others_with_the_next_one(model: FakeModel) -> None:
+    batch = batch_of(model, slots=4, chunk=8)
+    (old, old_heard), (new, new_heard) = row(model, length=40, seed=1), row(model, length=40, seed=2)
+    batch.join(old)
+    batch.step()
+    batch.join(new)
+    told = []
+    for _ in range(3):
+        batch.step()
+        told.append((len(old_heard.symbols), len(new_heard.symbols)))
+    assert told == [(2, 2), (12, 10), (20, 18)]
+    run(batch)
+    assert model.text.decode(old_heard.symbols) == expected_text("", 40, 1)
+    assert model.text.decode(new_heard.symbols) == expected_text("", 40, 2)
+
+
 def test_a_long_prompt_advances_beside_the_others(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=16)
     talks, talks_heard = row(model, length=60)
