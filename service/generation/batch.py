@@ -17,7 +17,7 @@ from service.artifact.text import RESERVED
 from service.generation.prefix_cache import Prefix, PrefixCache
 
 FIRST_CHARS = 2  # steps of a call while a row waits for its first: soon there, and not one call for each
-FEW_ROWS = 6  # whose steps are so quick that a call may have many
+FEW_ROWS = 4  # whose steps are so quick that a call may have many
 
 
 class Listener(Protocol):
@@ -179,14 +179,14 @@ class Batch:
         outputs = rows.call(steps)
         for index, (row, sampled) in enumerate(zip(rows, wanted, strict=True)):
             symbols, logprobs = outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled]
-            row.deliver(symbols, logprobs, hold=is_short)
+            row.deliver(symbols, logprobs, hold=is_short and len(rows) > self._slots // 2)
         rows.drop_finished()
 
     def _steps(self, rows: int) -> int:
-        """Steps of a call, so that it takes about as long for any few rows; more where throughput counts."""
+        """Steps of a call: until half of the slots are taken few, so that nobody waits long; then for throughput."""
         if rows > self._slots // 2:
             return self._chunk
-        return max(1, self._chunk * 3 // 8, self._chunk * FEW_ROWS // max(FEW_ROWS, rows))
+        return max(1, self._chunk // 4, self._chunk * FEW_ROWS // max(FEW_ROWS, rows))
 
 
 class _Rows:

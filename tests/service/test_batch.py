@@ -125,7 +125,7 @@ def steps_of(model: FakeModel) -> list[int]:
     return [call.given.shape[1] for call in model.calls]
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (6, 32), (12, 16), (32, 12), (33, 32)])
+@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (4, 32), (8, 16), (32, 8), (33, 32)])
 def test_first_characters_come_soon_and_calls_are_long_for_few_rows_and_for_many(
     model: FakeModel, rows: int, steps: int
 ) -> None:
@@ -136,8 +136,8 @@ def test_first_characters_come_soon_and_calls_are_long_for_few_rows_and_for_many
     assert steps_of(model)[:3] == [FIRST_CHARS, steps, steps]
 
 
-def test_a_newcomers_short_call_is_told_to_the_others_with_the_next_one(model: FakeModel) -> None:
-    batch = batch_of(model, slots=4, chunk=8)
+def test_where_many_run_a_newcomers_short_call_is_told_to_them_with_the_next_one(model: FakeModel) -> None:
+    batch = batch_of(model, slots=2, chunk=8)
     (old, old_heard), (new, new_heard) = row(model, length=40, seed=1), row(model, length=40, seed=2)
     batch.join(old)
     batch.step()
