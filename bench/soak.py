@@ -10,6 +10,7 @@ later gives the same text. At the end nothing runs or waits, what was removed is
 import argparse
 import http.client
 import json
+import os
 import random
 import sys
 import tempfile
@@ -74,7 +75,9 @@ class Soak:
         elif answer.is_whole:
             self.count(repeated=1)
             if answer.text != expected:
-                self.report(f"the text differs when repeated: {json.dumps(request)[:500]}")
+                at = len(os.path.commonprefix([expected or "", answer.text]))
+                pieces = repr((expected or "")[at : at + 20]), repr(answer.text[at : at + 20])
+                self.report(f"from {at} on {pieces[1]} is not {pieces[0]}, when repeated: {json.dumps(request)[:500]}")
         elif answer.status == 429:
             if expected is not None:
                 self.kept.give_back(request, expected)

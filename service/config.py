@@ -1,7 +1,9 @@
 """Every setting of the service. `Config.from_env` is the only reader of the environment."""
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,21 @@ class ConfigError(Exception):
     """A setting that the service cannot start with. The message is one sentence for the person who set it."""
 
 
-def _cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may run on: as its affinity mask says, and as far as its container's quota pays for them."""
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(mask, int(_quota(cgroup))))
+
+
+def _quota(cgroup: Path) -> float:
+    """The cores that a Linux control group may use (version 2, else 1); without a limit, more than there are."""
+    files = ["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]
+    for names in files:
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
+            if quota not in ("max", "-1"):
+                return int(quota) / int(period)
+    return sys.maxsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +38,7 @@ class Config:
 
     models: Path = Path("models")
     default_model: str | None = None
-    engines: int = field(default_factory=_cores)
+    engines: int = field(default_factory=cores)
     slots: int = 64
     queue: int = 256
     chunk: int = 32

@@ -59,8 +59,9 @@ class Server:
             )
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._is_up():
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
+            if self.process.poll() is not None or time.monotonic() >= deadline:
+                self.process.kill()
+                raise AssertionError(self.log())
             time.sleep(0.05)  # between two looks, not for luck
 
     @staticmethod

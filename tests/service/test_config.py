@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Config, ConfigError
+from service.config import Config, ConfigError, cores
 
 
 def test_unset_and_empty_variables_keep_their_defaults(tmp_path: Path) -> None:
@@ -59,3 +59,26 @@ def test_a_key_file_without_keys_is_refused(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("\n")
     with pytest.raises(ConfigError, match="holds no key"):
         Config(models=tmp_path, api_keys_file=tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 4),
+        ({"cpu.max": "max 100000\n"}, 4),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "900000 100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "350000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu.max": "nonsense\n"}, 4),
+    ],
+)
+def test_engines_are_as_many_as_the_containers_quota_pays_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(4)))
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cores(tmp_path) == expected
