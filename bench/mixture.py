@@ -1,11 +1,12 @@
 """Requests as many different clients make them, and what an answer must be. Knows no server but by its HTTP.
 
-All versions that the soak serves have the same weights, so a request that is repeated has to give the same text.
+All versions that the soak serves have the same weights, so a request that is repeated has to give the same bits.
 """
 
 import http.client
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,32 +27,33 @@ class Answer:
 
     status: int
     text: str = ""
+    logprobs: tuple[float, ...] = ()  # of each character; none in a form that has none
     is_whole: bool = False  # False: we hung up, or were refused
     retry_after_s: float = 0.0
 
 
 @dataclass
 class Kept:
-    """Finished requests with their texts, to be asked again."""
+    """Finished requests with their answers, to be asked again."""
 
     generator: random.Random
-    _texts: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    _answers: list[tuple[dict[str, Any], Answer]] = field(default_factory=list)
 
-    def offer(self, request: dict[str, Any], text: str) -> None:
+    def offer(self, request: dict[str, Any], answer: Answer) -> None:
         """Keep a tenth of what is offered."""
-        if self.generator.random() < REPEATS and len(self._texts) < MOST_KEPT:
-            self._texts.append((request, text))
+        if self.generator.random() < REPEATS and len(self._answers) < MOST_KEPT:
+            self._answers.append((request, answer))
 
-    def give_back(self, request: dict[str, Any], text: str) -> None:
+    def give_back(self, request: dict[str, Any], answer: Answer) -> None:
         """Keep what was taken and could not be asked."""
-        self._texts.append((request, text))
+        self._answers.append((request, answer))
 
-    def take(self) -> tuple[dict[str, Any], str] | None:
+    def take(self) -> tuple[dict[str, Any], Answer] | None:
         """Now and then one of them, any."""
         if self.generator.random() >= 2 * REPEATS:  # often enough for each to be asked in the end
             return None
         try:
-            return self._texts.pop(self.generator.randrange(len(self._texts) or 1))
+            return self._answers.pop(self.generator.randrange(len(self._answers) or 1))
         except IndexError:
             return None
 
@@ -74,6 +76,21 @@ def random_request(generator: random.Random, alphabet: str) -> dict[str, Any]:
     return request
 
 
+def difference(one: Answer, other: Answer) -> str | None:
+    """Where two answers to one request part, if they do; logprobs are compared where both have them."""
+    texts, logprobs = (one.text, other.text), (one.logprobs, other.logprobs)
+    if texts[0] != texts[1]:
+        both = f" and logprobs from {_first_difference(*logprobs)} on" if all(logprobs) else ""
+        return f"the text differs from {_first_difference(*texts)} on{both}"
+    if all(logprobs) and logprobs[0] != logprobs[1]:
+        return f"the logprobs differ from {_first_difference(*logprobs)} on"
+    return None
+
+
+def _first_difference(one: Sequence[Any], other: Sequence[Any]) -> int:
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
+
+
 def ask(port: int, request: dict[str, Any], form: str | None, *, hang_up: int | None = None) -> Answer:
     """Ask and read it all, or hang up after so many bytes.
 
@@ -91,7 +108,7 @@ def ask(port: int, request: dict[str, Any], form: str | None, *, hang_up: int | 
         if hang_up is not None:
             response.read(hang_up)
             return Answer(200)
-        return Answer(200, _text(response.read().decode(), request, form), is_whole=True)
+        return Answer(200, *_whole(response.read().decode(), request, form), is_whole=True)
     finally:
         connection.close()
 
@@ -106,24 +123,24 @@ def _refused(response: http.client.HTTPResponse) -> Answer:
     return Answer(429, retry_after_s=float(after))
 
 
-def _text(content: str, request: dict[str, Any], form: str | None) -> str:
-    """The text of an answer that must be whole in every respect."""
+def _whole(content: str, request: dict[str, Any], form: str | None) -> tuple[str, tuple[float, ...]]:
+    """The text and logprobs of an answer that must be whole in every respect."""
     if form == "text/plain":
-        return _plain(content, request)
+        return _plain(content, request), ()
     if form is None:
         last = json.loads(content)
-        characters = list(last["text"])
-        if len(last["logprobs"]) != len(characters):
-            raise Wrong(f"{len(last['logprobs'])} logprobs for {len(characters)} characters")
+        characters, logprobs = list(last["text"]), last["logprobs"]
+        if len(logprobs) != len(characters):
+            raise Wrong(f"{len(logprobs)} logprobs for {len(characters)} characters")
     else:
         *events, last = _events(content, form)
         if [event["index"] for event in events] != list(range(len(events))):
             raise Wrong("the events are not numbered one after the other")
-        characters = [event["text"] for event in events]
+        characters, logprobs = [event["text"] for event in events], [event["logprob"] for event in events]
     if "finish_reason" not in last:
         raise Wrong(f"the last event is {json.dumps(last)[:300]}")
     _require_whole("".join(characters), last, request)
-    return "".join(characters)
+    return "".join(characters), tuple(logprobs)
 
 
 def _events(content: str, form: str) -> list[dict[str, Any]]:

@@ -4,13 +4,13 @@
 
 Random requests in every form, clients that hang up, a new version every 20 seconds, a broken one every minute, old ones
 removed. Every status is 200 or 429, every finished text is whole, and a request that is repeated minutes and versions
-later gives the same text. At the end nothing runs or waits, what was removed is out of memory, and memory is flat.
+later gives the same text and logprobs. At the end nothing runs or waits, what was removed is out of memory, and memory
+is flat.
 """
 
 import argparse
 import http.client
 import json
-import os
 import random
 import sys
 import tempfile
@@ -67,17 +67,15 @@ class Soak:
             else:
                 self._note(answer, request, expected)
 
-    def _note(self, answer: mixture.Answer, request: dict[str, Any], expected: str | None) -> None:
+    def _note(self, answer: mixture.Answer, request: dict[str, Any], expected: mixture.Answer | None) -> None:
         self.count(requests=1, refused=answer.status == 429, characters=len(answer.text))
         if answer.is_whole and expected is None:
             self.count(whole=1)
-            self.kept.offer(request, answer.text)
-        elif answer.is_whole:
+            self.kept.offer(request, answer)
+        elif answer.is_whole and expected is not None:
             self.count(repeated=1)
-            if answer.text != expected:
-                at = len(os.path.commonprefix([expected or "", answer.text]))
-                pieces = repr((expected or "")[at : at + 20]), repr(answer.text[at : at + 20])
-                self.report(f"from {at} on {pieces[1]} is not {pieces[0]}, when repeated: {json.dumps(request)[:500]}")
+            if (difference := mixture.difference(expected, answer)) is not None:
+                self.report(f"when repeated, {difference}: {json.dumps(request)[:500]}")
         elif answer.status == 429:
             if expected is not None:
                 self.kept.give_back(request, expected)

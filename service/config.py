@@ -16,7 +16,7 @@ class ConfigError(Exception):
 
 
 def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores that this process may run on: as its affinity mask says, and as far as its container's quota pays for them."""
+    """Cores that this process may run on: those of its affinity mask that its container's quota pays for."""
     mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(mask, int(_quota(cgroup))))
 
