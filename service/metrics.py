@@ -3,8 +3,6 @@
 Names and meanings follow vLLM's where it has the same thing; a token is a character here. Times are seconds.
 """
 
-from collections.abc import Callable
-
 from prometheus_client import Counter, Gauge, Histogram
 
 MODEL = ("model", "version")
@@ -44,6 +42,13 @@ SERVED = Gauge("charloom_model_served", "1 for the version that answers where no
 DRAINING = Gauge("charloom_draining", "1 once the service was asked to stop.")
 
 
-def observe(gauge: Gauge, value: Callable[[], float]) -> None:
-    """Let a gauge ask for its value whenever somebody scrapes it."""
-    gauge.set_function(value)
+_OF_VERSIONS = (
+    *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, QUEUE_SECONDS, FIRST_CHAR_SECONDS),
+    *(GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS, REFUSALS, LOADED, SERVED),
+)
+
+
+def forget(model: str, version: str) -> None:
+    """Tell nothing more of a version, which takes a hundred lines of every scrape."""
+    for metric in _OF_VERSIONS:
+        metric.remove_by_labels({"model": model, "version": version})

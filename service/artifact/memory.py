@@ -6,6 +6,7 @@ A load holds no lock but that version's own, so whoever asks for anything else d
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from weakref import WeakValueDictionary
 from service import metrics
 from service.artifact.folder import Folder, Identity, Key
 from service.artifact.model import Model, ModelError
+
+TOLD_AFTER_RELEASE = 4  # versions: their last streams end, and the last scrape has seen them
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Memory:
         self._load = load
         self._lock = threading.Lock()  # for the tables, never during a load
         self._loaded: dict[Key, Loaded] = {}
+        self._released: deque[Key] = deque()  # whose metrics are still told, the latest last
         self._refused: dict[Key, Refusal] = {}
         self._loading: WeakValueDictionary[Key, threading.Lock] = WeakValueDictionary()
 
@@ -86,6 +90,9 @@ class Memory:
             if self._loaded.pop(key, None) is None:
                 return
             metrics.LOADED.remove(*labels(key))
+            self._released.append(key)
+            if len(self._released) > TOLD_AFTER_RELEASE:
+                metrics.forget(*labels(self._released.popleft()))
         log.info("Version %d of model %r is released.", key[1], key[0])
 
     def refused(self) -> list[Key]:
@@ -116,6 +123,8 @@ class Memory:
         with self._lock:
             self._loaded[loaded.key] = loaded
             self._refused.pop(loaded.key, None)
+            if loaded.key in self._released:
+                self._released.remove(loaded.key)
             metrics.LOADS.labels(*labels(loaded.key)).inc()
             metrics.LOADED.labels(*labels(loaded.key)).set(1)
         return loaded

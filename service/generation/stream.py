@@ -83,9 +83,8 @@ class Stream:
         self._sampled: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
         self._codec, self._labels = model.text, (model.manifest.name, str(model.manifest.version))
         self._prompt = self._codec.normalize(request.prompt)
-        self._unsampled = self._unread = (
-            request.length
-        )  # what the engine's thread has yet to put in, and ours to take out
+        self._unsampled = request.length  # what the engine's thread has yet to put in
+        self._unread = request.length  # and ours to take out
         self._decoder = self._codec.decoder()
         self._held = Held(request.stop)
         self._released: list[Characters] = []
@@ -165,7 +164,6 @@ class Stream:
 
     def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
         """The engine sampled these (see `batch.Listener`)."""
-        # The batch writes over its arrays; these outputs are the call's own.
         text, logprobs = self._decoder.read(symbols, logprobs)
         if text:
             self._sampled.put((text, logprobs))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from service import metrics
 from service.artifact.model import ModelError
@@ -554,6 +555,27 @@ def test_metrics_follow_loads_refusals_swaps_and_releases(tmp_path: Path, loader
     shutil.rmtree(tmp_path / name)
     store.poll()
     assert samples(metrics.LOADED, name) == samples(metrics.SERVED, name) == {}
+
+
+def test_metrics_forget_the_versions_of_long_ago(tmp_path: Path, loader: Loader) -> None:
+    name = "remembered"
+    every = [found for found in vars(metrics).values() if isinstance(found, MetricWrapperBase)]
+    versioned = [metric for metric in every if "version" in metric._labelnames]
+    store = Store(tmp_path, name, loader, idle_seconds=0)
+    for version in range(1, 20):
+        publish(tmp_path, f"{name}/{version}")
+        store.poll()
+        for metric in versioned:  # as if each had been asked for everything
+            labels = {"model": name, "version": str(version), "reason": "stop"}
+            metric.labels(*(labels[label] for label in metric._labelnames))
+    told = {
+        int(sample.labels["version"])
+        for metric in versioned
+        for family in metric.collect()
+        for sample in family.samples
+        if sample.labels.get("model") == name
+    }
+    assert told == {15, 16, 17, 18, 19}
 
 
 def test_the_log_says_each_step_in_a_sentence(tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
