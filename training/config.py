@@ -10,7 +10,7 @@ from training.errors import InputError
 CHOICES = {
     "unit": ("char", "byte"),
     "normalization": ("NFC", "none"),
-    "split_by": ("char", "line", "file"),
+    "split_by": ("char", "each-file", "line", "file"),
     "cell": ("lstm", "gru", "rnn"),
     "optimizer": ("adam", "adamw", "rmsprop", "adagrad", "sgd"),
     "schedule": ("cosine", "constant", "step", "plateau"),
@@ -49,6 +49,7 @@ class TrainConfig:
     batch_size: int = 32
     window: int = 100
     epochs: int = 60
+    steps: int = 0
     optimizer: str = "adam"
     learning_rate: float = 4e-3
     schedule: str = "cosine"
@@ -74,7 +75,7 @@ class TrainConfig:
             _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
         for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("embedding", "warmup_steps", "decay_after", "grad_clip", "weight_decay", "patience"):
+        for name in ("embedding", "steps", "warmup_steps", "decay_after", "grad_clip", "weight_decay", "patience"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("input_dropout", "dropout", "output_dropout", "weight_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
@@ -89,6 +90,10 @@ class TrainConfig:
     def has_dropout(self) -> bool:
         """Any of the four."""
         return max(self.input_dropout, self.dropout, self.output_dropout, self.weight_dropout) > 0
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimisation steps of the whole run, if nothing stops it early."""
+        return self.steps or self.epochs * steps_per_epoch
 
     def held_out(self, characters: int) -> int:
         """How many at the beginning of a training part of so many characters no gradient sees.

@@ -81,3 +81,26 @@ def test_whole_files_go_to_each_part_until_its_share_is_reached(tmp_path: Path, 
         goal = sum(wanted[: number + 1]) * total
         assert taken >= goal or found[number + 1].count("<") == 1
         assert before < goal or text.count("<") == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_file_is_cut_by_the_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    generator = random.Random(seed)
+    set_small_blocks(monkeypatch, generator)
+    contents = ["".join(generator.choices("abcdé", k=generator.choice([0, 1, 19, 400]))) for _ in range(5)]
+    settings = config(split_by="each-file", split=(0.7, 0.2, 0.1))
+    corpus = prepare([write(tmp_path / "texts", *contents, "abcdé" * 30)], settings, tmp_path / "corpus")
+    expected = ["", "", ""]
+    for text in (*contents, "abcdé" * 30):
+        cuts = Split.contiguous(len(text), settings.split)
+        for number, part in enumerate((cuts.train, cuts.validation, cuts.test)):
+            expected[number] += text[slice(*part)]
+    assert parts_of(corpus) == expected
+
+
+def test_a_file_that_comes_later_moves_no_text_from_one_part_of_another_to_the_other(tmp_path: Path) -> None:
+    settings, texts = config(split_by="each-file", split=(0.7, 0.2, 0.1)), ["b" * 100 + "B" * 100, "c" * 50]
+    before = prepare([write(tmp_path / "1", *texts)], settings, tmp_path / "corpus-1")
+    after = prepare([write(tmp_path / "2", "a" * 77, *texts)], settings, tmp_path / "corpus-2")
+    for one, other in zip(parts_of(before), parts_of(after), strict=True):
+        assert other.lstrip("a") == one

@@ -56,6 +56,13 @@ def set_all_weights(run: TrainingRun, change: Any) -> None:
         variable.assign(change(variable.numpy()))
 
 
+def test_so_many_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
+    run = run_in(tmp_path, steps=3, epochs=9)
+    assert train(run)
+    assert run.total_steps == run.step == run.history[-1]["step"] == 3
+    assert run.history[-1]["learning_rate"] < run.config.learning_rate / 2
+
+
 def test_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     run = run_in(tmp_path, epochs=4, learning_rate=0.01)
     assert train(run)

@@ -31,6 +31,11 @@ def test_cosine_falls_by_half_a_cosine_over_the_whole_run() -> None:
     assert found[10] == pytest.approx(0.25 + 0.25 * math.sqrt(0.5))
 
 
+def test_cosine_falls_over_the_steps_that_were_asked_for_instead_of_the_epochs() -> None:
+    in_epochs = rates(config(schedule="cosine", epochs=2), steps=20, steps_per_epoch=10)
+    assert rates(config(schedule="cosine", steps=20), steps=20, steps_per_epoch=7) == in_epochs
+
+
 def test_warm_up_is_a_line_and_multiplies_the_schedule() -> None:
     assert rates(config(warmup_steps=4), steps=7, steps_per_epoch=3) == pytest.approx(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5]

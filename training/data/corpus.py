@@ -154,7 +154,7 @@ def _options(config: TrainConfig, vocabulary: Vocabulary | None, extend: bool) -
     names = ["unit", "min_count", "split", "split_by"]
     if config.unit == "char":
         names += ["normalization", "encoding"]
-    if config.split_by != "char":
+    if config.split_by in ("line", "file"):
         names += ["seed"]
     symbols = None if vocabulary is None else vocabulary.to_json()
     given = {"vocabulary": symbols, "extend": extend, "version": _ENCODING_VERSION}

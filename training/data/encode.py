@@ -91,7 +91,7 @@ def _points_of(tally: Tally, text: "_Text", config: TrainConfig, *, last: bool) 
             yield np.frombuffer(block, np.uint8)
         return
     # Files that will be shuffled are texts of their own; else an accent may join the last letter of the file before.
-    for piece in text.of(tally, whole=last or config.split_by == "file"):
+    for piece in text.of(tally, whole=last or config.split_by in ("file", "each-file")):
         try:
             yield code_points(piece, "strict")
         except UnicodeEncodeError:

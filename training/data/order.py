@@ -1,10 +1,11 @@
-"""In which order a text is learned from, and where it is cut: by characters, by shuffled lines, by shuffled files.
+"""In which order a text is learned from, and where it is cut: as it stands, file by file, by shuffled lines or files.
 
 Whatever the order, the parts are contiguous ranges of the ids on disk. Knows nothing of how they came to be.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -44,6 +45,21 @@ def _by_char(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     return split
 
 
+def _by_each_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
+    """Every file is cut: what a file ends with is never learned from, whatever files come or go beside it."""
+    order: list[list[tuple[int, int]]] = [[], [], []]
+    for start, stop in zip((0, *reading.ends), reading.ends, strict=False):
+        cut = Split.contiguous(stop - start, config.split)
+        for ranges, part in zip(order, (cut.train, cut.validation, cut.test), strict=True):
+            ranges.append((start + part[0], start + part[1]))
+    train, validation, _ = (sum(stop - start for start, stop in ranges) for ranges in order)
+    split = Split.at(train, train + validation, reading.symbols)
+    kind = "characters" if config.unit == "char" else "bytes"
+    split = _with_validation(split, reading.symbols, kind)
+    rewrite(reading, final, list(chain(*order)), file)
+    return split
+
+
 def _by_line(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
     terminated, rest = reading.lines
     order = np.arange(terminated + rest, dtype=np.uint32)
@@ -70,7 +86,7 @@ def _by_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     return Split.at(cuts[0], cuts[1], reading.symbols)
 
 
-ARRANGEMENTS = {"char": _by_char, "line": _by_line, "file": _by_file}
+ARRANGEMENTS = {"char": _by_char, "each-file": _by_each_file, "line": _by_line, "file": _by_file}
 
 
 def _file_cuts(sizes: Sequence[int], parts: Sequence[float]) -> list[int]:

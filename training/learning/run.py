@@ -89,7 +89,7 @@ class TrainingRun:
     @property
     def total_steps(self) -> int:
         """Optimisation steps of the whole run, if nothing stops it early."""
-        return self._windows.per_epoch * self.config.epochs
+        return self.config.total_steps(self._windows.per_epoch)
 
     @property
     def is_finished(self) -> bool:

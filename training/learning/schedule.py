@@ -21,7 +21,7 @@ def learning_rate(
 
 def _factor(config: TrainConfig, step: int, steps_per_epoch: int, validation_losses: Sequence[float]) -> float:
     if config.schedule == "cosine":
-        return 0.5 + 0.5 * math.cos(math.pi * step / (steps_per_epoch * config.epochs))
+        return 0.5 + 0.5 * math.cos(math.pi * step / config.total_steps(steps_per_epoch))
     after = max(1, config.decay_after)
     if config.schedule == "step":
         return config.decay_rate ** max(0, step // steps_per_epoch - after + 1)

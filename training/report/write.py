@@ -47,10 +47,11 @@ def _facts(run: RunRecord) -> str:
     config, best, last = run.plan["config"], run.best, run.evaluations[-1]
     parameters = f" ({run.parameters:,} parameters)" if run.parameters else ""
     published = f", published as {shown(run.plan['published'])}" if run.plan.get("published") else ""
+    asked = "" if config.get("steps") else f" of {config['epochs']}"
     layers = f"{config['layers']} layer{'s' if config['layers'] > 1 else ''} of {config['units']} units"
     return (
         f'<p class="facts">{CELLS.get(config.get("cell", "lstm"), "A network")} of {layers}{parameters}, trained for '
-        f"{last.epoch_text} of {config['epochs']} epochs on {run.text.training:,} of {run.text.symbols:,} "
+        f"{last.epoch_text}{asked} epochs on {run.text.training:,} of {run.text.symbols:,} "
         f"{run.unit}s: its best validation loss is <b>{best.validation:.4f}</b> nats (<b>{best.bits:.4f}</b> bits) "
         f"per {run.unit}, at epoch {best.epoch_text}{published}.</p>"
     )
