@@ -54,7 +54,9 @@ def _run(
     sys.argv = ["training", *arguments]
     if before:
         before[0](before[1])
-    from training.commands import main, tqdm
+    from tqdm import tqdm
+
+    from training.commands import main
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
     main()

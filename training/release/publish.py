@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,11 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.vocabulary import REPLACEMENT, RESERVED
 from training.errors import ReportedError
-from training.files import flush_folder, flush_tree
 from training.learning.evaluate import evaluate
 from training.learning.run import Trained
 from training.release.export import write_saved_model
-from training.release.published import MANIFEST, PublishedModel, versions
+from training.release.published import PublishedModel
+from training.release.store import MANIFEST, PARTIAL, changing, place, write_manifest
 
 FORMAT = 1
 PROBE_SEED = 2015
@@ -46,34 +47,44 @@ class Release:
     parent: int | None = None  # the version that training started from
 
 
-def publish(release: Release, models: Path) -> Path:
+def publish(release: Release, models: Path, judge: Callable[[PublishedModel], None] | None = None) -> Path:
     """Write the next version of the model and return its folder `models/<name>/<version>`.
+
+    `judge` is shown the export before anybody else can see it, and raises what it has against it.
 
     Raises:
         ReportedError, OSError: the store cannot be written to, for a full disk for example.
         ExportDiffers: the export, loaded again, loses other nats than the network did, or does not repeat itself.
     """
     store = models / release.name
-    store.mkdir(parents=True, exist_ok=True)
-    aside = store / f".partial-{uuid.uuid4().hex}"
-    try:
+    with changing(store):
+        aside = store / f"{PARTIAL}{uuid.uuid4().hex}"
         try:
-            write_saved_model(release.trained.weights, aside)
-        except tf.errors.OpError as error:  # TensorFlow's word for a full disk, among others
-            raise ReportedError(f"The model cannot be written to {store}: {error.message}") from error
-        (aside / MANIFEST.parent).mkdir()
-        history = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in release.trained.history)
-        (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
-        manifest = _facts(release)
-        _write_manifest(aside, manifest)
-        model = PublishedModel(aside)
-        manifest["metrics"] = _metrics(model, release)
-        manifest["probe"] = _probe(model, release)
-        if _probe(PublishedModel(aside), release) != manifest["probe"]:
-            raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
-        return _move_into_place(aside, store, manifest)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            manifest = _write(release, aside)
+            if judge:
+                judge(PublishedModel(aside))
+            return place(aside, store, manifest)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(release: Release, aside: Path) -> dict[str, Any]:
+    """The whole version but for its number, and proof that it does what the network did; returns its manifest."""
+    try:
+        write_saved_model(release.trained.weights, aside)
+    except tf.errors.OpError as error:  # TensorFlow's word for a full disk, among others
+        raise ReportedError(f"The model cannot be written to {aside.parent}: {error.message}") from error
+    (aside / MANIFEST.parent).mkdir()
+    history = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in release.trained.history)
+    (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
+    manifest = _facts(release)
+    write_manifest(aside, manifest)
+    model = PublishedModel(aside)
+    manifest["metrics"] = _metrics(model, release)
+    manifest["probe"] = _probe(model, release)
+    if _probe(PublishedModel(aside), release) != manifest["probe"]:
+        raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
+    return manifest
 
 
 def _facts(release: Release) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def _facts(release: Release) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": release.name,
-        "version": 0,  # known when the folder is moved into place
+        "version": 0,  # known when it is placed
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unit": config.unit,
         "normalization": config.normalization if config.unit == "char" else "none",
@@ -138,28 +149,6 @@ def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
         "symbols": outputs["symbols"].numpy()[0].tolist(),
         "logprobs": outputs["logprobs"].numpy()[0].tolist(),
     }
-
-
-def _move_into_place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
-    """Take the next free version number; another publisher may take one at the same time."""
-    while True:
-        manifest["version"] = (versions(store.parent, store.name) or [0])[-1] + 1
-        _write_manifest(aside, manifest)
-        flush_tree(aside)
-        place = store / str(manifest["version"])
-        try:
-            aside.rename(place)
-        except OSError:
-            if not place.exists():
-                raise
-        else:
-            flush_folder(store)
-            return place
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    text = json.dumps(manifest, ensure_ascii=False, indent=1)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def _git_commit() -> str | None:

@@ -1,7 +1,6 @@
 """A published version as a person or a job uses it: load, read a text, write a text. From the artifact alone."""
 
 import codecs
-import json
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,10 @@ from training.errors import InputError
 from training.learning.network import NetworkWeights
 from training.learning.recurrence.layer import CELLS
 from training.release.export import trained_weights
+from training.release.store import manifest_of, versions
 
-MANIFEST = Path("assets.extra") / "manifest.json"
+# The same weights on another processor round otherwise; damaged ones are off by far more.
+PROBE_TOLERANCE_NATS = 1e-3
 STEPS_PER_CALL = 16
 
 
@@ -25,7 +26,7 @@ class PublishedModel:
     """The SavedModel and the manifest of one version folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        self.manifest = manifest_of(folder)
         self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
         self._loaded = tf.saved_model.load(str(folder))  # its signatures live as long as it does
         self._advance = self._loaded.signatures["advance"]
@@ -73,6 +74,17 @@ class PublishedModel:
         )
         return outputs
 
+    def repeats_probe(self) -> bool:
+        """Whether the text of the manifest's probe comes out once more."""
+        probe = self.manifest["probe"]
+        given = self.vocabulary.encode(probe["prompt"])
+        generator = np.random.Generator(np.random.PCG64(probe["seed"]))
+        uniforms = generator.random(len(probe["symbols"]) - len(given), dtype=np.float32)
+        outputs = self.advance(RESERVED, given, uniforms, self.cold_state)
+        symbols, logprobs = outputs["symbols"].numpy()[0], outputs["logprobs"].numpy()[0]
+        is_close = np.allclose(logprobs, probe["logprobs"], rtol=0, atol=PROBE_TOLERANCE_NATS)
+        return symbols.tolist() == probe["symbols"] and bool(is_close)
+
     def read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
         """A `training.learning.evaluate.Reader`."""
         outputs = self.advance(int(previous[0]), targets, np.zeros(0, np.float32), state)
@@ -100,30 +112,18 @@ class PublishedModel:
         return bool(self.manifest["normalization"] == "NFC")
 
 
-def version_folder(models: Path, name: str, version: str | None = None) -> Path:
-    """The folder of a model's version, of its highest where none is named.
-
-    Raises:
-        InputError: there is no such model or version.
-    """
-    found = [str(number) for number in versions(models, name)]
-    if not found:
-        raise InputError(f"There is no model {name!r} in {models}: train one with --name {name}.")
-    if version not in (None, *found):
-        raise InputError(f"There is no version {version} of {name} in {models}: there is {', '.join(found)}.")
-    return models / name / (version or found[-1])
+def newest_whole(models: Path, name: str) -> int | None:
+    """The version that the service answers with: the highest that loads and repeats its probe."""
+    found = (number for number in reversed(versions(models, name)) if is_whole(models / name / str(number)))
+    return next(found, None)
 
 
-def versions(models: Path, name: str) -> list[int]:
-    """The published versions of a model, oldest first; every other name in its folder is ignored."""
-    folder = models / name
-    if not folder.is_dir():
-        return []
-    return sorted(int(child.name) for child in folder.iterdir() if _is_version(child.name))
-
-
-def _is_version(name: str) -> bool:
-    return name.isascii() and name.isdigit() and not name.startswith("0")
+def is_whole(folder: Path) -> bool:
+    """Whether the service would take this version."""
+    try:
+        return PublishedModel(folder).repeats_probe()
+    except Exception:  # noqa: BLE001  # TensorFlow raises whatever the broken file makes it raise
+        return False
 
 
 def _row(value: float, dtype: tf.DType) -> tf.Tensor:

@@ -1,0 +1,73 @@
+"""`list`, `publish --from`, `rollback` and `prune` on versions that the service would take."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service.artifact.model import Model
+from service.artifact.store import Store
+from tests.contract.published import manifest_of
+from tests.processes import training
+
+
+@pytest.fixture
+def folder(tiny: Path, tmp_path: Path) -> Path:
+    """The tiny model with its run, to be changed."""
+    for name in ("models", "runs"):
+        shutil.copytree(tiny / name, tmp_path / name)
+    return tmp_path
+
+
+def served(folder: Path) -> int:
+    store = Store(folder / "models", "tiny", Model)
+    store.poll()
+    return store.ready().manifest.version
+
+
+def test_a_run_is_published_again_rolled_back_and_pruned(folder: Path) -> None:
+    published = training("publish", "tiny", "--from", "runs/tiny", cwd=folder).stdout
+    assert "Published models/tiny/2." in published
+    first, second = (manifest_of(folder / f"models/tiny/{version}") for version in (1, 2))
+    assert second["probe"] == first["probe"]
+    assert served(folder) == 2
+    listed = training("list", cwd=folder).stdout.splitlines()
+    assert [line.split()[:2] for line in listed] == [["model", "version"], ["tiny", "1"], ["tiny", "2"]]
+
+    assert "Version 1 of tiny serves again" in training("rollback", "tiny", cwd=folder).stdout
+    assert served(folder) == 1
+    assert "only version 1" in training("rollback", "tiny", cwd=folder, check=False).stderr
+    training("publish", "tiny", "--from", "runs/tiny", cwd=folder)
+    assert served(folder) == 3
+
+    damaged = folder / "models/tiny/3/saved_model.pb"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert "There was nothing to delete" in training("prune", "tiny", "--keep", "1", cwd=folder).stdout
+    assert served(folder) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rollback", "tiny", "--to", "1"], "is the newest"),
+        (["rollback", "tiny", "--to", "7"], "no version 7 of tiny"),
+        (["rollback", "other"], "no model 'other'"),
+        (["prune", "other"], "no model 'other'"),
+        (["list", "other"], "no model 'other'"),
+        (["publish", "tiny", "--from", "models"], "models is not the folder of a run"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
+    result = training(*arguments, cwd=folder, check=False)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert words in line
+
+
+def test_nothing_goes_back_to_a_broken_version(folder: Path) -> None:
+    training("publish", "tiny", "--from", "runs/tiny", cwd=folder)
+    weights = next((folder / "models/tiny/1/variables").glob("*.data-*"))
+    weights.write_bytes(weights.read_bytes()[::-1])
+    result = training("rollback", "tiny", cwd=folder, check=False)
+    assert "Version 1 of tiny is broken" in result.stderr
+    assert served(folder) == 2

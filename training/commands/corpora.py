@@ -1,0 +1,40 @@
+"""`corpus`: the blog post's texts."""
+
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from training.data.catalogue import CATALOGUE
+
+
+@click.group("corpus")
+def corpus_group() -> None:
+    """The blog post's corpora: what they are and where they come from."""
+
+
+@corpus_group.command("list")
+def list_corpora() -> None:
+    """Name every corpus with its size and licence."""
+    for entry in CATALOGUE.values():
+        size = f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "size unknown"
+        click.echo(f"{entry.name:12} {size:>12}  {entry.licence}")
+
+
+@corpus_group.command("fetch")
+@click.argument("name", type=click.Choice(list(CATALOGUE)))
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into."
+)
+def fetch_corpus(name: str, to: Path) -> None:
+    """Download the corpus of a preset; a download that was interrupted goes on."""
+    from training.data.fetch import fetch
+
+    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        path = fetch(CATALOGUE[name], to, say=lambda sentence: bar.write(sentence), progress=progress)
+    click.echo(f"Train on it: python -m training train --name {name} --preset {name} --corpus {path}")

@@ -1,0 +1,117 @@
+"""The store `models/`: which versions there are, how one comes, is withdrawn and goes. Loads none; knows no framework.
+
+A reader sees a version whole or not at all, and no number ever means a second version: one that was withdrawn keeps
+its number in a hidden folder.
+"""
+
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from training.errors import InputError
+from training.files import flush_folder, flush_tree
+
+MANIFEST = Path("assets.extra", "manifest.json")
+PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
+VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def names(models: Path) -> list[str]:
+    """Every model that has a version, in alphabetical order."""
+    folders = [child.name for child in models.iterdir() if child.is_dir()] if models.is_dir() else []
+    return sorted(name for name in folders if not name.startswith(".") and versions(models, name))
+
+
+def versions(models: Path, name: str) -> list[int]:
+    """The published versions of a model, oldest first; every other name in its folder is ignored."""
+    return _numbers(models / name, "")
+
+
+def version_folder(models: Path, name: str, version: str | None = None) -> Path:
+    """The folder of a model's version, of its highest where none is named.
+
+    Raises:
+        InputError: there is no such model or version.
+    """
+    found = [str(number) for number in versions(models, name)]
+    if not found:
+        raise InputError(f"There is no model {name!r} in {models}: train one with --name {name}.")
+    if version not in (None, *found):
+        raise InputError(f"There is no version {version} of {name} in {models}: there is {', '.join(found)}.")
+    return models / name / (version or found[-1])
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """What a version says of itself."""
+    fields: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return fields
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write it into a version that nobody sees yet."""
+    text = json.dumps(manifest, ensure_ascii=False, indent=1)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def changing(store: Path) -> Iterator[None]:
+    """Hold a model's folder `models/<name>` for this process; waits for whoever changes it now."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
+    """Make what lies in `aside` the next version, with its number in the manifest; for who holds the folder."""
+    manifest["version"] = max([*_numbers(store, ""), *_numbers(store, WITHDRAWN)], default=0) + 1
+    write_manifest(aside, manifest)
+    flush_tree(aside)
+    folder = store / str(manifest["version"])
+    aside.rename(folder)
+    flush_folder(store)
+    return folder
+
+
+def withdraw(models: Path, name: str, to: int) -> list[int]:
+    """Take every version above `to` away from the readers, the highest first; returns them.
+
+    They stay in hidden folders until `prune`.
+    """
+    store = models / name
+    with changing(store):
+        above = [number for number in reversed(versions(models, name)) if number > to]
+        for number in above:
+            (store / str(number)).rename(store / f"{WITHDRAWN}{number}")
+        flush_folder(store)
+    return above
+
+
+def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]:
+    """Delete all but the `keep` highest versions and the one to `spare`; returns those that went.
+
+    What was withdrawn goes too, and what a killed process left behind.
+    """
+    store = models / name
+    with changing(store):
+        doomed = [number for number in versions(models, name)[:-keep] if number != spare]
+        for number in doomed:
+            (store / str(number)).rename(store / f"{REMOVED}{number}")
+        for leftover in [*store.glob(f"{PARTIAL}*"), *store.glob(f"{REMOVED}*")]:
+            shutil.rmtree(leftover)
+        for withdrawn in store.glob(f"{WITHDRAWN}*/*"):
+            shutil.rmtree(withdrawn) if withdrawn.is_dir() else withdrawn.unlink()
+        flush_folder(store)
+    return doomed
+
+
+def _numbers(store: Path, prefix: str) -> list[int]:
+    if not store.is_dir():
+        return []
+    found = [child.name.removeprefix(prefix) for child in store.iterdir() if child.name.startswith(prefix)]
+    return sorted(int(number) for number in found if VERSION.fullmatch(number))
