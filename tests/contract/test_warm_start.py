@@ -1,14 +1,16 @@
 """Training that starts from a published model."""
 
 import json
+import os
 import random
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.contract.published import history_of, manifest_of, says_loss
-from tests.processes import training
+from tests.processes import started, training
 
 LEARNING = ["--epochs", "1", "--batch-size", "4", "--window", "20", "--learning-rate", "0.001", "--warmup-steps", "0"]
 
@@ -58,6 +60,25 @@ def test_it_begins_where_the_parent_ended(next_version: Path) -> None:
     parent = [line["validation_nats_per_char"] for line in history_of(next_version.parent / "1")]
     (warm,) = [line["validation_nats_per_char"] for line in history_of(next_version)]
     assert warm < (parent[0] + parent[-1]) / 2
+
+
+def die_at_the_first_step(_: None) -> None:
+    """In the process that trains."""
+    from training.learning import run
+
+    run.TrainingRun.take_step = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+
+
+def test_killed_before_its_first_step_it_begins_with_the_parents_weights_all_the_same(
+    folder: Path, next_version: Path
+) -> None:
+    flags = ["--name", "killed", "--init-from", "tiny/1", "--corpus", "texts", *LEARNING]
+    log = folder / "killed.log"
+    process = started("train", *flags, cwd=folder, out=log, err=log, before=(die_at_the_first_step, None))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, log.read_text()
+    training("train", "--name", "killed", "--resume", cwd=folder)
+    assert manifest_of(folder / "models/killed/1")["probe"] == manifest_of(next_version)["probe"]
 
 
 def test_another_model_may_start_from_the_newest_version_and_split_by_file(folder: Path, next_version: Path) -> None:

@@ -112,6 +112,7 @@ def _train(
         run.restore()
     else:
         discard(folder)
+        run.save()  # before the plan: whatever is resumed begins with these weights
         plan.save(folder)
         for note in corpus.notes:
             click.echo(note)
