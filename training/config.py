@@ -18,6 +18,8 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16"),
 }
 
+# What a model to start from decides, or the weights would not fit.
+OF_THE_PARENT = ("unit", "normalization", "cell", "layers", "units", "embedding")
 MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from training.config import CHOICES, TrainConfig
+from training.config import CHOICES, OF_THE_PARENT, TrainConfig
 from training.errors import InputError
 from training.presets import PRESETS
 
@@ -49,8 +49,6 @@ HELP = {
     "patience": "Evaluations without a new best that end the run early; 0: never.",
     "seed": "Decides every random number of the run.",
 }
-# What a model to start from decides, or the weights would not fit.
-OF_THE_PARENT = ("unit", "normalization", "cell", "layers", "units", "embedding")
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:

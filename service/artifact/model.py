@@ -111,24 +111,25 @@ class Model:
         texts = generator.integers(1, self.manifest.symbols, TEXTS_MEASURED)
         whole = (TEXTS_MEASURED[1],)
         for multiple in ROW_MULTIPLES:
-            alone = np.concatenate([self._logprobs(np.repeat([text], multiple, axis=0), whole)[:1] for text in texts])
+            alone = np.concatenate([self._read(np.repeat([text], multiple, axis=0), whole)[:1] for text in texts])
             for rows in range(multiple, ROWS_MEASURED + 1, multiple):
                 places = np.arange(rows) % len(texts)
-                if (self._logprobs(texts[places], CHUNKS_MEASURED) != alone[places]).any():
+                if (self._read(texts[places], CHUNKS_MEASURED) != alone[places]).any():
                     break
             else:
                 return multiple
         return ROWS_MEASURED
 
-    def _logprobs(self, symbols: NDArray[np.int64], chunks: tuple[int, ...]) -> NDArray[np.float32]:
-        """Logprobs [N, K] of cold rows that follow `symbols`, so many at a time."""
+    def _read(self, symbols: NDArray[np.int64], chunks: tuple[int, ...]) -> NDArray[np.float32]:
+        """Logprobs and at the end the state [N, K + S x H] of cold rows that follow `symbols`, so many at a time."""
         found: list[Stepped] = []
         for given in np.split(symbols, np.cumsum(chunks)[:-1], axis=1):
             steps = self._cold_steps(given, np.full(len(given), given.shape[1]), np.zeros(given.shape))
             if found:
                 steps = dataclasses.replace(steps, previous=found[-1].previous, state=found[-1].state)
             found.append(self.advance(steps))
-        return np.concatenate([stepped.logprobs for stepped in found], axis=1)
+        state = np.concatenate(list(found[-1].state), axis=1)
+        return np.concatenate([*(stepped.logprobs for stepped in found), state], axis=1)
 
     def _cold_steps(self, given: Any, given_length: Any, uniforms: Any) -> Steps:
         """Inputs for rows that begin cold, follow `given` [N, K] as far as it goes, and sample without any filter."""

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from training import commands
 from training.commands import cli
-from training.config import CHOICES, TrainConfig
-from training.flags import HELP, OF_THE_PARENT, config_of, config_options
+from training.config import CHOICES, OF_THE_PARENT, TrainConfig
+from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
 
 FIELDS = [field.name for field in fields(TrainConfig)]

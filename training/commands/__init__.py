@@ -8,12 +8,12 @@ import sys
 
 import click
 
-from training.commands import corpora, store, train, use
+from training.commands import corpora, nights, store, train, use
 from training.errors import ReportedError
 
 
 def main() -> None:
-    """Run one command. Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage."""
+    """Run one command. Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     try:
         cli(prog_name="python -m training")
@@ -28,7 +28,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    *(train.train, use.sample, use.evaluate, use.report),
+    *(train.train, use.sample, use.evaluate, use.report, nights.retrain),
     *(store.list_models, store.publish, store.rollback, store.prune, corpora.corpus_group),
 )
 for command in COMMANDS:

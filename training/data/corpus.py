@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from training.files import replacing
 IDS = "ids.bin"
 RECORD = "corpus.json"
 
-_ENCODING_VERSION = 1  # to be raised when the same files and options begin to give other ids
+_ENCODING_VERSION = 2  # to be raised when the same files and options begin to give other ids, or another record
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SourceFile:
     path: str
     bytes: int
     sha256: str
+    symbols: int = 0  # that it became
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,16 @@ class Corpus:
     def test(self) -> NDArray[Any]:
         """Ids of the test part, not copied; it may be empty."""
         return self.ids[slice(*self.split.test)]
+
+    def validation_of(self, digests: Container[str], config: TrainConfig) -> NDArray[Any]:
+        """Ids of what is held out of the files with these checksums, where every file is cut."""
+        start, ranges = self.split.validation[0], []
+        for file in self.files:
+            first, last = Split.contiguous(file.symbols, config.split).validation
+            if file.sha256 in digests:
+                ranges.append(self.ids[start : start + last - first])
+            start += last - first
+        return np.concatenate([self.ids[:0], *ranges])
 
     def __len__(self) -> int:
         """Symbols of the whole text."""
@@ -176,6 +187,12 @@ def _kept(folder: Path, found: Sequence[Source], options: dict[str, Any]) -> Cor
     return None
 
 
+def _source_files(reading: Reading) -> list[SourceFile]:
+    sizes = np.diff(reading.ends, prepend=0).tolist()
+    files = zip(reading.files, sizes, strict=True)
+    return [SourceFile(file.source.name, file.bytes, file.sha256, symbols) for file, symbols in files]
+
+
 def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Vocabulary, options: Any) -> None:
     learns = options["vocabulary"] is None or options["extend"]
     final = vocabulary.encode_points(reading.points).astype(vocabulary.dtype)
@@ -193,7 +210,7 @@ def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Voca
         "unit": vocabulary.unit,
         "vocabulary": vocabulary.to_json(),
         "symbols": reading.symbols,
-        "files": [dataclasses.asdict(SourceFile(file.source.name, file.bytes, file.sha256)) for file in reading.files],
+        "files": [dataclasses.asdict(file) for file in _source_files(reading)],
         "split": dataclasses.asdict(split),
         "notes": notes,
         "unknown": int(lost.sum()),

@@ -87,6 +87,11 @@ class TrainingRun:
         self.history: list[dict[str, Any]] = []
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Windows of each stream."""
+        return self._windows.per_epoch
+
+    @property
     def total_steps(self) -> int:
         """Optimisation steps of the whole run, if nothing stops it early."""
         return self.config.total_steps(self._windows.per_epoch)

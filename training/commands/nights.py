@@ -1,0 +1,49 @@
+"""`retrain` and `schedule`: what happens at night."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from training.commands.options import models_option, runs_option, use_devices
+from training.nightly import Nightly
+from training.release.nights import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED
+from training.terminal import quietly, stop_on_signal
+
+# The gravest decides: a refusal is nobody's mistake, a failure somebody has to look at.
+EXIT_CODES = {PUBLISHED: 0, UNCHANGED: 0, REFUSED: 3, INTERRUPTED: 1, FAILED: 1}
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="nightly.toml",
+    help="Which models, from what text, for how long.",
+)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@config_option
+@runs_option
+@models_option
+def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> None:
+    """Spend one night on the models of --config, or on those named: train on what is new, publish what is not worse.
+
+    Exit code 0: published, or nothing was new; 3: the gate refused; 1: a night failed or was interrupted.
+    """
+    jobs = Nightly.read(path).chosen(names)
+    use_devices()
+    with quietly():
+        from training.release.retrain import retrain as spend_a_night
+
+    codes = []
+    with stop_on_signal() as should_stop:
+        for job in jobs:
+            night = spend_a_night(job, runs=runs, models=models, should_stop=should_stop)
+            version = f" as version {night.version}" if night.version else ""
+            click.echo(f"{job.name}: {night.decision}{version} after {night.seconds:,.0f} s. {night.reason}")
+            codes.append(EXIT_CODES[night.decision])
+            if should_stop():
+                break
+    sys.exit(1 if 1 in codes else max(codes))

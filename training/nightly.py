@@ -1,0 +1,127 @@
+"""nightly.toml: which models are retrained at night, from what text, for how long, and how much worse one may become.
+
+at = "03:00"
+time_zone = "Europe/Berlin"
+
+[[model]]
+name = "mine"
+corpus = "corpora/mine"
+minutes = 60
+settings = { units = 512, dropout = 0.4 }
+"""
+
+import dataclasses
+import tomllib
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from training.config import TrainConfig
+from training.errors import InputError
+from training.presets import PRESETS
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Job(_Table):
+    """One `[[model]]`: what a night does for it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    corpus: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_list)]
+    minutes: Positive = 60.0
+    """Of the whole night's work for this model."""
+    gate: float = Field(default=0.01, ge=0, lt=1)
+    """Share by which the new version's loss may be above the served one's."""
+    keep: int = Field(default=5, ge=1)
+    """Versions."""
+    learning_rate: Positive = 1e-3
+    """The highest, of a night that starts from a version."""
+    epochs: int = Field(default=5, ge=1)
+    """At most, of a night that starts from a version."""
+    preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
+    settings: dict[str, Any] = {}
+    """Flags of `train`, for the first version."""
+
+    @field_validator("settings")
+    @classmethod
+    def _must_be_flags(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        settings = {name.replace("-", "_"): value for name, value in settings.items()}
+        for name in settings:
+            if name not in known:
+                raise ValueError(f"train has no flag --{name}")
+        try:
+            TypeAdapter(TrainConfig).validate_python(settings)
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from None
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return settings
+
+    def first_config(self) -> TrainConfig:
+        """How the first version is trained. Every file is cut, so that later nights learn nothing it is judged by."""
+        preset = PRESETS[self.preset] if self.preset else {}
+        return TypeAdapter(TrainConfig).validate_python({"split_by": "each-file"} | preset | self.settings)
+
+
+class Nightly(_Table):
+    """The whole file."""
+
+    at: time = time(3)
+    time_zone: ZoneInfo = ZoneInfo("UTC")
+    model: tuple[Job, ...] = Field(min_length=1)
+
+    @field_validator("model")
+    @classmethod
+    def _must_differ(cls, model: tuple[Job, ...]) -> tuple[Job, ...]:
+        names = [job.name for job in model]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"there are {names.count(name)} of the name {name!r}")
+        return model
+
+    @classmethod
+    def read(cls, path: Path) -> "Nightly":
+        """Read and check the file; what it does not mention has its default.
+
+        Raises:
+            InputError: it is not there, no TOML, or says something that cannot be done; names the field and the value.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"There is no {path}: it names the models that are retrained.") from None
+        except ValidationError as error:
+            raise InputError(f"{path}: {_sentence(error)}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not TOML: {error}.") from None
+
+    def chosen(self, names: tuple[str, ...]) -> tuple[Job, ...]:
+        """The jobs of these names, or all where none is named.
+
+        Raises:
+            InputError: there is none of a name.
+        """
+        known = {job.name: job for job in self.model}
+        for name in names:
+            if name not in known:
+                raise InputError(f"No model {name!r} is configured: there is {', '.join(known)}.")
+        return tuple(known[name] for name in names) or self.model
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message.rstrip('.')}; it is {first['input']!r}."

@@ -1,0 +1,295 @@
+"""One night for one model: warm start, train within the budget, judge old and new on the same text, publish or refuse.
+
+    runs/<name>/night/      the run under way; a night that was interrupted is gone on with by the next
+    runs/<name>/served/     the run that became the version that serves; what it was judged by is judged by again
+    runs/<name>/refused/    the last run that the gate refused, for inspection
+
+Killed at any moment, the store holds what it held or one version more, and the next night goes on.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.config import OF_THE_PARENT, TrainConfig
+from training.data.corpus import Corpus, prepare
+from training.data.vocabulary import RESERVED
+from training.errors import InputError, ReportedError
+from training.learning.evaluate import evaluate
+from training.learning.folder import CORPUS, PLAN, Plan, discard, is_unfinished, locked
+from training.learning.network import NetworkWeights
+from training.learning.run import TrainingRun, train
+from training.nightly import Job
+from training.release import nights, store
+from training.release.nights import Night
+from training.release.publish import Release, publish
+from training.release.published import PublishedModel, newest_whole
+
+TRAINING_SHARE = 0.8  # of the budget that is left when training begins: the rest is for judging and publishing
+EVALUATIONS = 6
+MIN_STEPS = 25
+SECONDS_MEASURED, STEPS_MEASURED, STEPS_COMPILED = 10, 50, 3
+JUDGED_CHARS, PIECE_CHARS = 100_000, 2_000
+MIN_JUDGED_CHARS = 500
+
+
+class Refused(ReportedError):
+    """The gate: the new version is worse than the one that serves."""
+
+
+class Interrupted(ReportedError):
+    """Somebody asked for a stop; the run is saved."""
+
+
+class Unchanged(ReportedError):
+    """There is nothing to learn that was not learned."""
+
+
+def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], bool] = lambda: False) -> Night:
+    """Spend a night on one model and record it; returns the record, whose decision says how it ended."""
+    night = Night(job.name, datetime.now(UTC).isoformat(timespec="seconds"))
+    began_s = time.monotonic()
+    try:
+        with locked(runs / job.name):
+            _Work(job, night, runs / job.name, models, began_s, should_stop).do()
+        night.decision = nights.PUBLISHED
+    except Unchanged as unchanged:
+        night.decision, night.reason = nights.UNCHANGED, str(unchanged)
+    except Refused as refused:
+        night.decision, night.reason = nights.REFUSED, str(refused)
+    except Interrupted as interrupted:
+        night.decision, night.reason = nights.INTERRUPTED, str(interrupted)
+    except (ReportedError, OSError) as error:
+        night.decision, night.reason = nights.FAILED, str(error)
+    night.seconds = round(time.monotonic() - began_s, 1)
+    night.append(models)
+    return night
+
+
+@dataclass
+class _Work:
+    """A night under way."""
+
+    job: Job
+    night: Night
+    folder: Path
+    models: Path
+    began_s: float
+    should_stop: Callable[[], bool]
+
+    def do(self) -> None:
+        parent = newest_whole(self.models, self.job.name)
+        self.night.parent = parent
+        old = PublishedModel(self.models / self.job.name / str(parent)) if parent else None
+        self._settle(parent)
+        plan, corpus, weights = self._resumed(parent) or self._begun(old)
+        run = self._trained(plan, corpus, weights)
+        release = Release(self.job.name, run.result(), plan.config, corpus, parent=parent)
+        try:
+            place = publish(release, self.models, lambda new: self._judge(old, new, plan.config, corpus))
+        except Refused:
+            self._keep_as("refused")
+            raise
+        replace(plan, published=str(place)).save(self.work)
+        self._keep_as("served")
+        self.night.version = int(place.name)
+        self.night.reason = self.night.reason or "It is not worse than the gate allows."
+        store.prune(self.models, self.job.name, keep=self.job.keep, spare=self.night.version)
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "night"
+
+    @property
+    def seconds_left(self) -> float:
+        return self.began_s + 60 * self.job.minutes - time.monotonic()
+
+    def _start(self, parent: int | None) -> str | None:
+        return f"{self.job.name}/{parent}" if parent else None
+
+    def _settle(self, parent: int | None) -> None:
+        """What a killed night left: its run may have become a version already, or start from one that is no more."""
+        if not (self.work / PLAN).exists():
+            return
+        plan = Plan.load(self.work)
+        if plan.published is None and plan.init_from == self._start(parent):
+            return
+        manifest = store.manifest_of(self.models / self.job.name / str(parent)) if parent else {}
+        is_served = manifest and _fingerprints(manifest) == plan.open_corpus(self.work).fingerprints
+        if is_served and manifest["parent"] == plan.parent_of(self.job.name):
+            self._keep_as("served")
+        else:
+            discard(self.work)
+
+    def _resumed(self, parent: int | None) -> tuple[Plan, Corpus, None] | None:
+        if not is_unfinished(self.work):
+            return None
+        self.night.resumed = True
+        plan = Plan.load(self.work)
+        corpus = plan.open_corpus(self.work)
+        self._note(corpus, None)
+        return plan, corpus, None
+
+    def _begun(self, old: PublishedModel | None) -> tuple[Plan, Corpus, NetworkWeights | None]:
+        config = self._config(old)
+        corpus = prepare(
+            self.job.corpus,
+            config,
+            self.work / CORPUS,
+            vocabulary=old.vocabulary if old else None,
+            extend=old is not None,
+        )
+        self._note(corpus, old)
+        if old and corpus.fingerprints == _fingerprints(old.manifest):
+            raise Unchanged(f"The text is what version {self.night.parent} learned from.")
+        start = self._start(self.night.parent)
+        if (refused := self._plan_of("refused")) and (refused.corpus_key, refused.init_from) == (corpus.key, start):
+            raise Unchanged("The text is what the last night's run was refused for.")
+        weights = old.weights() if old else None
+        config = self._within_budget(config, corpus, weights)
+        return Plan(config, self.job.corpus, corpus.key, start), corpus, weights
+
+    def _config(self, old: PublishedModel | None) -> TrainConfig:
+        """The network of the version that serves, and how that was trained; what the job says goes before it."""
+        first = self.job.first_config()
+        if old is None:
+            return first
+        parent = TrainConfig.from_json(old.manifest["config"])
+        for name in sorted(set(self.job.settings) & set(OF_THE_PARENT)):
+            if (wanted := self.job.settings[name]) != (found := getattr(parent, name)):
+                raise InputError(
+                    f"The settings say {name} {wanted}, and version {self.night.parent} has {found}: "
+                    "another network needs another name."
+                )
+        config = replace(parent, **self.job.settings)
+        return replace(
+            config,
+            learning_rate=self.job.learning_rate,
+            warmup_steps=first.warmup_steps,
+            epochs=self.job.epochs,
+            steps=0,
+            split_by="each-file" if config.split_by == "char" else config.split_by,
+            eval_chars=min(config.eval_chars, JUDGED_CHARS),
+            patience=0,
+        )
+
+    def _within_budget(self, config: TrainConfig, corpus: Corpus, weights: NetworkWeights | None) -> TrainConfig:
+        """As many of the epochs as the budget has time for, by the speed of some steps."""
+        run = TrainingRun(config, corpus, self.work, start_from=weights)
+        for _ in range(STEPS_COMPILED):
+            run.take_step()
+        begun_s, taken = time.monotonic(), 0
+        while taken < STEPS_MEASURED and time.monotonic() - begun_s < SECONDS_MEASURED:
+            run.take_step()
+            taken += 1
+        affordable = int(taken / (time.monotonic() - begun_s) * TRAINING_SHARE * self.seconds_left)
+        steps = max(MIN_STEPS, min(run.total_steps, affordable))
+        return replace(
+            config,
+            steps=steps,
+            warmup_steps=min(config.warmup_steps, steps // 10),
+            eval_every=steps / run.steps_per_epoch / EVALUATIONS,
+        )
+
+    def _trained(self, plan: Plan, corpus: Corpus, weights: NetworkWeights | None) -> TrainingRun:
+        """The run at its end, or where the budget ends it.
+
+        Raises:
+            Interrupted: it was asked to stop; the run is saved.
+        """
+        run = TrainingRun(plan.config, corpus, self.work, start_from=weights)
+        if self.night.resumed:
+            run.restore()
+        else:
+            discard(self.work)
+            run.save()
+            plan.save(self.work)
+        try:
+            finished = train(run, lambda: self.should_stop() or self.seconds_left < 0)
+        finally:
+            self.night.steps = run.step
+        if not finished and self.should_stop():
+            raise Interrupted(f"Stopped at step {run.step:,} of {run.total_steps:,}: the next night goes on.")
+        if not finished and (not run.history or run.history[-1]["step"] != run.step):
+            run.evaluate()
+        return run
+
+    def _judge(self, old: PublishedModel | None, new: PublishedModel, config: TrainConfig, corpus: Corpus) -> None:
+        """The gate.
+
+        Raises:
+            Refused: on some text the new version loses more than the old one, and more than may be.
+        """
+        if old is None:
+            self.night.reason = "It is the first version."
+            return
+        texts = {"fresh": self._fresh(old, config, corpus), "reference": self._reference(config)}
+        for name, ids in texts.items():
+            if len(ids) < MIN_JUDGED_CHARS:
+                continue
+            losses = {
+                "old": evaluate(old.read, old.cold_state, _known_to(old, ids)).nats_per_char,
+                "new": evaluate(new.read, new.cold_state, ids).nats_per_char,
+            }
+            self.night.losses[name] = losses | {"characters": len(ids)}
+        for name, losses in self.night.losses.items():
+            worse = losses["new"] / losses["old"] - 1
+            if not worse <= self.job.gate:
+                raise Refused(
+                    f"On the {name} text it loses {losses['new']:.4f} nats/char and version {self.night.parent} "
+                    f"{losses['old']:.4f}: {worse:.1%} more, and the gate allows {self.job.gate:.1%}."
+                )
+
+    def _fresh(self, old: PublishedModel, config: TrainConfig, corpus: Corpus) -> NDArray[Any]:
+        """Held out of both: of the files that came since, or of all where they are too short to tell anything."""
+        if config.split_by == "each-file":
+            ids = corpus.validation_of({*corpus.fingerprints} - {*_fingerprints(old.manifest)}, config)
+            if len(ids) >= MIN_JUDGED_CHARS:
+                return _spread(ids)
+        return _spread(corpus.validation)
+
+    def _reference(self, config: TrainConfig) -> NDArray[Any]:
+        """What the version that serves was judged by, where its run is still here: what it knew must not be lost."""
+        plan = self._plan_of("served")
+        if plan is None or plan.published != str(self.models / self.job.name / str(self.night.parent)):
+            return np.zeros(0, np.int32)
+        return _spread(plan.open_corpus(self.folder / "served").validation)
+
+    def _plan_of(self, name: str) -> Plan | None:
+        return Plan.load(self.folder / name) if (self.folder / name / PLAN).exists() else None
+
+    def _keep_as(self, name: str) -> None:
+        if (self.folder / name).exists():
+            shutil.rmtree(self.folder / name)
+        self.work.rename(self.folder / name)
+
+    def _note(self, corpus: Corpus, old: PublishedModel | None) -> None:
+        self.night.characters = len(corpus)
+        if old:
+            before, now = {*_fingerprints(old.manifest)}, {*corpus.fingerprints}
+            self.night.new_files, self.night.gone_files = len(now - before), len(before - now)
+            self.night.new_symbols = len(corpus.vocabulary) - len(old.vocabulary)
+
+
+def _fingerprints(manifest: dict[str, Any]) -> list[str]:
+    return [file["sha256"] for file in manifest["corpus"]["files"]]
+
+
+def _known_to(model: PublishedModel, ids: NDArray[Any]) -> NDArray[Any]:
+    """Symbols that came since are unknown to it."""
+    return np.where(ids < len(model.vocabulary), ids, RESERVED)
+
+
+def _spread(ids: NDArray[Any]) -> NDArray[Any]:
+    """At most `JUDGED_CHARS` of a text, in pieces from all over it."""
+    if len(ids) <= JUDGED_CHARS:
+        return np.asarray(ids)
+    starts = np.linspace(0, len(ids) - PIECE_CHARS, JUDGED_CHARS // PIECE_CHARS).astype(int)
+    return np.concatenate([ids[start : start + PIECE_CHARS] for start in starts])
