@@ -49,6 +49,8 @@ class Job(_Table):
     """The highest, of a night that starts from a version."""
     epochs: int = Field(default=5, ge=1)
     """At most, of a night that starts from a version."""
+    noise: bool = False
+    """Whether to learn from files that look like noise: DNA, the digits of pi."""
     preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
     settings: dict[str, Any] = {}
     """Flags of `train`, for the first version."""

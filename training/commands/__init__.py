@@ -28,7 +28,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    *(train.train, use.sample, use.evaluate, use.report, nights.retrain),
+    *(train.train, use.sample, use.evaluate, use.report, nights.retrain, nights.schedule),
     *(store.list_models, store.publish, store.rollback, store.prune, corpora.corpus_group),
 )
 for command in COMMANDS:

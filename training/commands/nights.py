@@ -1,13 +1,14 @@
 """`retrain` and `schedule`: what happens at night."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from training.commands.options import models_option, runs_option, use_devices
 from training.nightly import Nightly
-from training.release.nights import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED
+from training.release.nights import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, last_night
 from training.terminal import quietly, stop_on_signal
 
 # The gravest decides: a refusal is nobody's mistake, a failure somebody has to look at.
@@ -47,3 +48,32 @@ def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> Non
             if should_stop():
                 break
     sys.exit(1 if 1 in codes else max(codes))
+
+
+@click.command()
+@config_option
+@runs_option
+@models_option
+@click.option("--metrics-port", type=click.IntRange(0, 65535), default=9101, help="For Prometheus; 0: none.")
+def schedule(path: Path, runs: Path, models: Path, metrics_port: int) -> None:
+    """Spend every night as `retrain` does, at the time that --config says; at once, if the last one was missed.
+
+    SIGTERM ends it: a night under way is saved, and gone on with by the next.
+    """
+    from prometheus_client import REGISTRY, start_http_server
+
+    from training.release.night_metrics import Nights
+    from training.release.schedule import Schedule, is_due
+
+    nightly = Nightly.read(path)
+    names = [job.name for job in nightly.model]
+    if metrics_port:
+        REGISTRY.register(Nights(models, names))
+        start_http_server(metrics_port)
+    folders = ["--config", str(path), "--runs", str(runs), "--models", str(models)]
+    every_night = Schedule([sys.executable, "-m", "training", "retrain", *folders], nightly.at, nightly.time_zone)
+    last = [last_night(models, name) for name in names]
+    at_once = is_due(last, nightly.at, nightly.time_zone, datetime.now(UTC))
+    when = f"at {nightly.at:%H:%M} {nightly.time_zone}{', and now' if at_once else ''}"
+    click.echo(f"Nights for {', '.join(names)} {when}.")
+    every_night.run(at_once=at_once)

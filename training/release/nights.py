@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,9 @@ def nights(models: Path, name: str) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def last_night(models: Path, name: str) -> datetime | None:
+    """When the last night of a model began that came to its end; None: there was none."""
+    ended = [night["started"] for night in nights(models, name) if night["decision"] != INTERRUPTED]
+    return datetime.fromisoformat(ended[-1]) if ended else None

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from training.config import OF_THE_PARENT, TrainConfig
 from training.data.corpus import Corpus, prepare
-from training.data.vocabulary import RESERVED
 from training.errors import InputError, ReportedError
-from training.learning.evaluate import evaluate
 from training.learning.folder import CORPUS, PLAN, Plan, discard, is_unfinished, locked
 from training.learning.network import NetworkWeights
-from training.learning.run import TrainingRun, train
+from training.learning.run import Diverged, TrainingRun, train
 from training.nightly import Job
-from training.release import nights, store
+from training.release import gate, nights, store
+from training.release.gate import JUDGED_CHARS, Refused, fingerprints
 from training.release.nights import Night
 from training.release.publish import Release, publish
 from training.release.published import PublishedModel, newest_whole
@@ -36,12 +35,6 @@ TRAINING_SHARE = 0.8  # of the budget that is left when training begins: the res
 EVALUATIONS = 6
 MIN_STEPS = 25
 SECONDS_MEASURED, STEPS_MEASURED, STEPS_COMPILED = 10, 50, 3
-JUDGED_CHARS, PIECE_CHARS = 100_000, 2_000
-MIN_JUDGED_CHARS = 500
-
-
-class Refused(ReportedError):
-    """The gate: the new version is worse than the one that serves."""
 
 
 class Interrupted(ReportedError):
@@ -89,18 +82,17 @@ class _Work:
         self.night.parent = parent
         old = PublishedModel(self.models / self.job.name / str(parent)) if parent else None
         self._settle(parent)
-        plan, corpus, weights = self._resumed(parent) or self._begun(old)
+        plan, corpus, weights = self._resumed(old) or self._begun(old)
         run = self._trained(plan, corpus, weights)
         release = Release(self.job.name, run.result(), plan.config, corpus, parent=parent)
         try:
-            place = publish(release, self.models, lambda new: self._judge(old, new, plan.config, corpus))
+            place = publish(release, self.models, lambda new: self._judge(old, new, plan, corpus))
         except Refused:
             self._keep_as("refused")
             raise
         replace(plan, published=str(place)).save(self.work)
         self._keep_as("served")
         self.night.version = int(place.name)
-        self.night.reason = self.night.reason or "It is not worse than the gate allows."
         store.prune(self.models, self.job.name, keep=self.job.keep, spare=self.night.version)
 
     @property
@@ -122,23 +114,26 @@ class _Work:
         if plan.published is None and plan.init_from == self._start(parent):
             return
         manifest = store.manifest_of(self.models / self.job.name / str(parent)) if parent else {}
-        is_served = manifest and _fingerprints(manifest) == plan.open_corpus(self.work).fingerprints
+        is_served = manifest and fingerprints(manifest) == plan.open_corpus(self.work).fingerprints
         if is_served and manifest["parent"] == plan.parent_of(self.job.name):
             self._keep_as("served")
         else:
             discard(self.work)
 
-    def _resumed(self, parent: int | None) -> tuple[Plan, Corpus, None] | None:
+    def _resumed(self, old: PublishedModel | None) -> tuple[Plan, Corpus, None] | None:
         if not is_unfinished(self.work):
             return None
         self.night.resumed = True
         plan = Plan.load(self.work)
         corpus = plan.open_corpus(self.work)
-        self._note(corpus, None)
+        self._note(corpus, old)
         return plan, corpus, None
 
     def _begun(self, old: PublishedModel | None) -> tuple[Plan, Corpus, NetworkWeights | None]:
         config = self._config(old)
+        folders = [Path(path) for path in self.job.corpus]
+        if all(folder.is_dir() and not any(folder.iterdir()) for folder in folders):
+            raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
         corpus = prepare(
             self.job.corpus,
             config,
@@ -147,11 +142,13 @@ class _Work:
             extend=old is not None,
         )
         self._note(corpus, old)
-        if old and corpus.fingerprints == _fingerprints(old.manifest):
+        if old and corpus.fingerprints == fingerprints(old.manifest):
             raise Unchanged(f"The text is what version {self.night.parent} learned from.")
         start = self._start(self.night.parent)
         if (refused := self._plan_of("refused")) and (refused.corpus_key, refused.init_from) == (corpus.key, start):
             raise Unchanged("The text is what the last night's run was refused for.")
+        if not self.job.noise:
+            gate.refuse_noise(self.job.corpus, corpus, fingerprints(old.manifest) if old else [])
         weights = old.weights() if old else None
         config = self._within_budget(config, corpus, weights)
         return Plan(config, self.job.corpus, corpus.key, start), corpus, weights
@@ -213,6 +210,9 @@ class _Work:
             plan.save(self.work)
         try:
             finished = train(run, lambda: self.should_stop() or self.seconds_left < 0)
+        except Diverged:
+            discard(self.work)  # it would do so again
+            raise
         finally:
             self.night.steps = run.step
         if not finished and self.should_stop():
@@ -221,46 +221,21 @@ class _Work:
             run.evaluate()
         return run
 
-    def _judge(self, old: PublishedModel | None, new: PublishedModel, config: TrainConfig, corpus: Corpus) -> None:
-        """The gate.
-
-        Raises:
-            Refused: on some text the new version loses more than the old one, and more than may be.
-        """
+    def _judge(self, old: PublishedModel | None, new: PublishedModel, plan: Plan, corpus: Corpus) -> None:
         if old is None:
             self.night.reason = "It is the first version."
             return
-        texts = {"fresh": self._fresh(old, config, corpus), "reference": self._reference(config)}
-        for name, ids in texts.items():
-            if len(ids) < MIN_JUDGED_CHARS:
-                continue
-            losses = {
-                "old": evaluate(old.read, old.cold_state, _known_to(old, ids)).nats_per_char,
-                "new": evaluate(new.read, new.cold_state, ids).nats_per_char,
-            }
-            self.night.losses[name] = losses | {"characters": len(ids)}
-        for name, losses in self.night.losses.items():
-            worse = losses["new"] / losses["old"] - 1
-            if not worse <= self.job.gate:
-                raise Refused(
-                    f"On the {name} text it loses {losses['new']:.4f} nats/char and version {self.night.parent} "
-                    f"{losses['old']:.4f}: {worse:.1%} more, and the gate allows {self.job.gate:.1%}."
-                )
+        texts = {"fresh": gate.fresh(old, corpus, plan.config), "reference": self._reference()}
+        self.night.losses = gate.losses(old, new, texts)
+        self.night.reason = gate.verdict(self.night.losses, old.manifest["version"], allowed=self.job.gate)
 
-    def _fresh(self, old: PublishedModel, config: TrainConfig, corpus: Corpus) -> NDArray[Any]:
-        """Held out of both: of the files that came since, or of all where they are too short to tell anything."""
-        if config.split_by == "each-file":
-            ids = corpus.validation_of({*corpus.fingerprints} - {*_fingerprints(old.manifest)}, config)
-            if len(ids) >= MIN_JUDGED_CHARS:
-                return _spread(ids)
-        return _spread(corpus.validation)
-
-    def _reference(self, config: TrainConfig) -> NDArray[Any]:
+    def _reference(self) -> NDArray[Any]:
         """What the version that serves was judged by, where its run is still here: what it knew must not be lost."""
         plan = self._plan_of("served")
-        if plan is None or plan.published != str(self.models / self.job.name / str(self.night.parent)):
+        place = (self.job.name, str(self.night.parent))
+        if plan is None or Path(plan.published or "").parts[-2:] != place:
             return np.zeros(0, np.int32)
-        return _spread(plan.open_corpus(self.folder / "served").validation)
+        return plan.open_corpus(self.folder / "served").validation
 
     def _plan_of(self, name: str) -> Plan | None:
         return Plan.load(self.folder / name) if (self.folder / name / PLAN).exists() else None
@@ -273,23 +248,6 @@ class _Work:
     def _note(self, corpus: Corpus, old: PublishedModel | None) -> None:
         self.night.characters = len(corpus)
         if old:
-            before, now = {*_fingerprints(old.manifest)}, {*corpus.fingerprints}
+            before, now = {*fingerprints(old.manifest)}, {*corpus.fingerprints}
             self.night.new_files, self.night.gone_files = len(now - before), len(before - now)
             self.night.new_symbols = len(corpus.vocabulary) - len(old.vocabulary)
-
-
-def _fingerprints(manifest: dict[str, Any]) -> list[str]:
-    return [file["sha256"] for file in manifest["corpus"]["files"]]
-
-
-def _known_to(model: PublishedModel, ids: NDArray[Any]) -> NDArray[Any]:
-    """Symbols that came since are unknown to it."""
-    return np.where(ids < len(model.vocabulary), ids, RESERVED)
-
-
-def _spread(ids: NDArray[Any]) -> NDArray[Any]:
-    """At most `JUDGED_CHARS` of a text, in pieces from all over it."""
-    if len(ids) <= JUDGED_CHARS:
-        return np.asarray(ids)
-    starts = np.linspace(0, len(ids) - PIECE_CHARS, JUDGED_CHARS // PIECE_CHARS).astype(int)
-    return np.concatenate([ids[start : start + PIECE_CHARS] for start in starts])

@@ -1,0 +1,242 @@
+"""Nights: what is new is learned, what is worse is refused, and whatever is interrupted is gone on with."""
+
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import started, training
+from tests.training.full_disk import disk_takes
+from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
+from training.learning.run import TrainingRun
+from training.nightly import Job
+from training.release import nights, store
+from training.release.nights import Night
+from training.release.retrain import retrain
+
+NETWORK = {"layers": 1, "units": 16, "embedding": 8, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
+LEARNING: dict[str, Any] = {
+    "batch_size": 4,
+    "window": 20,
+    "epochs": 4,
+    "learning_rate": 0.02,
+    "warmup_steps": 5,
+    "split": [0.8, 0.2, 0],
+}
+SETTINGS = NETWORK | LEARNING | {"split": (0.8, 0.2, 0.0)}  # of a Job that no file was read for
+ENGLISH = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
+FINNISH = ["kissa ", "istui ", "matolla.\n", "koira ", "juoksi ", "ja ", "söi "]
+RUSSIAN = ["кот ", "сидел ", "на ", "ковре.\n", "пёс ", "бежал "]
+
+
+def words(choices: list[str], seed: int, count: int = 1500) -> str:
+    generator = random.Random(seed)
+    return "".join(generator.choice(choices) for _ in range(count))
+
+
+class Nightly:
+    """A folder with a store, runs and texts, and one model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.models, self.runs = folder, folder / "models", folder / "runs"
+        self.texts = folder / "texts"
+        self.texts.mkdir(parents=True, exist_ok=True)
+        self.job = Job(name="mine", corpus=("texts",), minutes=5, learning_rate=0.01, settings=SETTINGS)
+
+    def write(self, name: str, text: str | bytes) -> None:
+        (self.texts / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def night(self, should_stop: Callable[[], bool] = lambda: False, **changes: Any) -> Night:
+        job = self.job.model_copy(update=changes | {"corpus": (str(self.texts),)})
+        return retrain(job, runs=self.runs, models=self.models, should_stop=should_stop)
+
+    @property
+    def versions(self) -> list[int]:
+        return store.versions(self.models, "mine")
+
+    def run(self, name: str) -> Path:
+        return self.runs / "mine" / name
+
+    def command(self, **changes: Any) -> list[str]:
+        """The same as a command, in `folder`."""
+        settings = ", ".join(f"{name} = {value}" for name, value in (NETWORK | LEARNING).items())
+        lines = [f"{name} = {value}" for name, value in ({"minutes": 5, "learning_rate": 0.01} | changes).items()]
+        text = "\n".join(['[[model]]\nname = "mine"\ncorpus = "texts"', *lines, f"settings = {{ {settings} }}\n"])
+        (self.folder / "nightly.toml").write_text(text)
+        return ["retrain"]
+
+
+@pytest.fixture(scope="module")
+def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first night leaves. Not to be changed."""
+    nightly = Nightly(tmp_path_factory.mktemp("nightly"))
+    nightly.write("1.txt", words(ENGLISH, 1))
+    night = nightly.night()
+    assert (night.decision, night.version, night.parent) == (nights.PUBLISHED, 1, None)
+    assert night.reason == "It is the first version."
+    return nightly.folder
+
+
+@pytest.fixture
+def served(after_one: Path, tmp_path: Path) -> Nightly:
+    """After its first night."""
+    return Nightly(shutil.copytree(after_one, tmp_path / "nightly"))
+
+
+def stop_after(checks: int) -> Callable[[], bool]:
+    """Asks for a stop when it has been asked so many times: once a step."""
+    left: Iterator[int] = iter(range(checks))
+    return lambda: next(left, None) is None
+
+
+def test_nights_learn_what_is_new_and_nothing_twice(served: Nightly) -> None:
+    assert served.night().decision == nights.UNCHANGED
+    served.write("2.txt", words(RUSSIAN, 2))
+    second = served.night(keep=1)
+    assert (second.decision, second.version, second.parent) == (nights.PUBLISHED, 2, 1)
+    assert (second.new_files, second.gone_files, second.new_symbols) == (1, 0, len(set("".join(RUSSIAN)) - set(" .\n")))
+    for text in ("fresh", "reference"):
+        assert second.losses[text]["new"] <= second.losses[text]["old"] * 1.01
+    assert second.losses["fresh"]["new"] < second.losses["fresh"]["old"] / 2  # which knew none of its letters
+    assert served.versions == [2]
+    manifest = store.manifest_of(served.models / "mine/2")
+    assert manifest["parent"] == 1
+    assert [record["decision"] for record in nights.nights(served.models, "mine")] == [
+        nights.PUBLISHED,
+        nights.UNCHANGED,
+        nights.PUBLISHED,
+    ]
+    # What the second version was judged by is what it did not learn from: the end of each file.
+    judged = Plan.load(served.run("served")).open_corpus(served.run("served"))
+    texts = [words(ENGLISH, 1), words(RUSSIAN, 2)]
+    assert judged.text(*judged.split.validation) == "".join(text[int(len(text) * 0.8) :] for text in texts)
+
+
+def test_forgetting_what_it_knew_is_refused_and_the_run_is_kept(served: Nightly) -> None:
+    (served.texts / "1.txt").unlink()
+    served.write("2.txt", words(FINNISH, 2))
+    night = served.night()
+    assert night.decision == nights.REFUSED
+    assert "On the reference text" in night.reason
+    assert night.losses["fresh"]["new"] < night.losses["fresh"]["old"]
+    assert served.versions == [1]
+    assert (served.run("refused") / CHECKPOINT).exists()
+    assert served.night().decision == nights.UNCHANGED  # the same again would be refused again
+    result = training("publish", "mine", "--from", "runs/mine/refused", cwd=served.folder)
+    assert "Published models/mine/2" in result.stdout
+
+
+def test_noise_is_refused_with_exit_code_3_before_anything_is_trained(served: Nightly) -> None:
+    served.write("2.txt", random.Random(1).randbytes(30_000).hex())
+    result = training(*served.command(), cwd=served.folder, check=False)
+    assert result.returncode == 3, result.stderr
+    assert "mine: refused after" in result.stdout
+    assert "2.txt looks like noise" in result.stdout
+    assert served.versions == [1]
+    assert served.night(noise=True).decision in (nights.PUBLISHED, nights.REFUSED)
+
+
+def test_a_stopped_night_is_gone_on_with(served: Nightly) -> None:
+    served.write("2.txt", words(RUSSIAN, 2))
+    stopped = served.night(should_stop=stop_after(40))
+    assert stopped.decision == nights.INTERRUPTED
+    assert 0 < stopped.steps < 60
+    served.write("3.txt", words(FINNISH, 3))  # of the next night's business
+    resumed = served.night()
+    assert (resumed.decision, resumed.resumed, resumed.version) == (nights.PUBLISHED, True, 2)
+    assert resumed.steps > stopped.steps
+    last = served.night()
+    assert (last.decision, last.resumed, last.new_files) == (nights.PUBLISHED, False, 1)
+
+
+def die_at_step_30(_: None) -> None:
+    """In the process that trains."""
+    import os
+
+    from training.learning import run
+
+    take_step = run.TrainingRun.take_step
+
+    def step(self: Any) -> float:
+        if self.step == 30 and (self.folder / PLAN).exists():
+            self.save()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take_step(self)
+
+    run.TrainingRun.take_step = step  # type: ignore[method-assign]
+
+
+def test_a_killed_night_is_gone_on_with(served: Nightly) -> None:
+    served.write("2.txt", words(RUSSIAN, 2))
+    log = served.folder / "log"
+    process = started(*served.command(), cwd=served.folder, out=log, err=log, before=(die_at_step_30, None))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, log.read_text()
+    assert served.versions == [1]
+    night = served.night()
+    assert (night.decision, night.resumed, night.version) == (nights.PUBLISHED, True, 2)
+
+
+def test_killed_after_its_version_was_placed_a_night_does_not_publish_it_twice(served: Nightly) -> None:
+    served.write("2.txt", words(RUSSIAN, 2))
+    assert served.night().version == 2
+    # As it lies there in that moment: the run does not know of its version yet.
+    served.run("served").rename(served.run("night"))
+    replace(Plan.load(served.run("night")), published=None).save(served.run("night"))
+    assert served.night().decision == nights.UNCHANGED
+    assert served.versions == [1, 2]
+    assert (served.run("served") / PLAN).exists()
+
+
+def test_a_full_disk_while_publishing_leaves_the_old_version_and_the_next_night_publishes(served: Nightly) -> None:
+    served.write("2.txt", words(RUSSIAN, 2))
+    real = TrainingRun.result
+    with pytest.MonkeyPatch.context() as patch:
+        full = disk_takes(2000)
+
+        def result(self: TrainingRun) -> Any:
+            full.__enter__()
+            return real(self)
+
+        patch.setattr(TrainingRun, "result", result)
+        try:
+            night = served.night()
+        finally:
+            full.__exit__(None, None, None)
+    assert night.decision == nights.FAILED
+    assert served.versions == [1]
+    assert not [*(served.models / "mine").glob(".partial-*")]
+    after = served.night()
+    assert (after.decision, after.resumed, after.version) == (nights.PUBLISHED, True, 2)
+
+
+def test_the_budget_ends_a_night_which_publishes_what_it_has(served: Nightly) -> None:
+    served.write("2.txt", words(RUSSIAN, 2, 30_000))
+    night = served.night(minutes=0.05, epochs=1000)
+    assert night.decision == nights.PUBLISHED
+    assert night.steps < 1000
+    assert store.manifest_of(served.models / "mine/2")["config"]["epochs"] == 1000
+
+
+def test_what_cannot_be_done_is_recorded_in_a_sentence(served: Nightly) -> None:
+    served.write("2.txt", "\xff".encode("latin-1"))
+    night = served.night()
+    assert (night.decision, served.versions) == (nights.FAILED, [1])
+    assert "2.txt is not UTF-8" in night.reason
+    (served.texts / "2.txt").unlink()
+    served.write("3.txt", words(RUSSIAN, 2))
+    assert "units 32, and version 1 has 16" in served.night(settings=NETWORK | {"units": 32}).reason
+    with locked(served.runs / "mine"):
+        assert "Another process is training" in served.night().reason
+
+
+def test_without_any_text_yet_there_is_nothing_to_do(tmp_path: Path) -> None:
+    nightly = Nightly(tmp_path)
+    night = nightly.night()
+    assert (night.decision, nightly.versions) == (nights.UNCHANGED, [])
+    assert "There is no text in" in night.reason
