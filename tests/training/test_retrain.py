@@ -235,8 +235,16 @@ def test_what_cannot_be_done_is_recorded_in_a_sentence(served: Nightly) -> None:
         assert "Another process is training" in served.night().reason
 
 
-def test_without_any_text_yet_there_is_nothing_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_before_there_is_any_text_there_is_nothing_to_do(tmp_path: Path, is_there: bool) -> None:
     nightly = Nightly(tmp_path)
+    if not is_there:
+        nightly.texts.rmdir()
     night = nightly.night()
     assert (night.decision, nightly.versions) == (nights.UNCHANGED, [])
     assert "There is no text in" in night.reason
+
+
+def test_once_there_is_a_version_text_that_went_is_a_failure(served: Nightly) -> None:
+    (served.texts / "1.txt").unlink()
+    assert served.night().decision == nights.FAILED

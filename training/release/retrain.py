@@ -7,6 +7,7 @@
 Killed at any moment, the store holds what it held or one version more, and the next night goes on.
 """
 
+import glob
 import shutil
 import time
 from collections.abc import Callable
@@ -131,8 +132,7 @@ class _Work:
 
     def _begun(self, old: PublishedModel | None) -> tuple[Plan, Corpus, NetworkWeights | None]:
         config = self._config(old)
-        folders = [Path(path) for path in self.job.corpus]
-        if all(folder.is_dir() and not any(folder.iterdir()) for folder in folders):
+        if old is None and not any(map(_holds_text, self.job.corpus)):
             raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
         corpus = prepare(
             self.job.corpus,
@@ -251,3 +251,9 @@ class _Work:
             before, now = {*fingerprints(old.manifest)}, {*corpus.fingerprints}
             self.night.new_files, self.night.gone_files = len(now - before), len(before - now)
             self.night.new_symbols = len(corpus.vocabulary) - len(old.vocabulary)
+
+
+def _holds_text(pattern: str) -> bool:
+    """Whether there is a file, or a folder with something in it."""
+    found = map(Path, glob.glob(pattern))
+    return any(not path.is_dir() or any(path.iterdir()) for path in found)
