@@ -145,6 +145,7 @@ class Batch:
         if not len(rows):
             return
         steps = min(self._steps(len(rows)), max(row.to_follow for row in rows))
+        rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # the padding's too: never more than there are
         for index, row in enumerate(rows):
             given = row.follow(steps)
             rows.inputs.given[index, : len(given)] = given

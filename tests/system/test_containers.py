@@ -46,8 +46,6 @@ class Compose:
         self._environment = os.environ | {
             "PORT": str(self.port),
             "CHARLOOM_CORPORA": str(self.corpora),
-            "DOCKER_BUILDKIT": "1",
-            "COMPOSE_DOCKER_CLI_BUILD": "1",
         }
         self._override = folder / "override.yml"
         self.configure("mine")

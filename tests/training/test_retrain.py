@@ -217,7 +217,7 @@ def test_a_full_disk_while_publishing_leaves_the_old_version_and_the_next_night_
 
 def test_the_budget_ends_a_night_which_publishes_what_it_has(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2, 30_000))
-    night = served.night(minutes=0.05, epochs=1000)
+    night = served.night(minutes=0.05, epochs=1000, gate=0.9)
     assert night.decision == nights.PUBLISHED
     assert night.steps < 1000
     assert store.manifest_of(served.models / "mine/2")["config"]["epochs"] == 1000

@@ -6,6 +6,7 @@ its number in a hidden folder.
 
 import fcntl
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -62,9 +63,12 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def changing(store: Path) -> Iterator[None]:
     """Hold a model's folder `models/<name>` for this process; waits for whoever changes it now."""
     store.mkdir(parents=True, exist_ok=True)
-    with (store / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = os.open(store, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
