@@ -32,6 +32,9 @@ class FakeModel:
             raise RuntimeError("the model broke")
         self.calls.append(Steps(**{name: array.copy() for name, array in vars(steps).items()}))
         rows, columns = steps.given.shape
+        # The contract's, also for rows that nobody hears: no row takes, or is given, more steps than there are.
+        assert 0 <= steps.given_length.min() <= steps.length.max() <= columns
+        assert steps.given_length.max() <= columns
         symbols, logprobs = np.zeros((rows, columns), np.int32), np.zeros((rows, columns), np.float32)
         previous, state = steps.previous.copy(), steps.state.copy()
         for row in range(rows):

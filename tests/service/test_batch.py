@@ -73,6 +73,16 @@ def test_neighbours_that_come_and_go_change_nothing(model: FakeModel) -> None:
         assert listener.logprobs == [-float(len(prompt) + step) for step in range(length)]
 
 
+def test_what_a_row_leaves_behind_asks_for_no_more_steps_than_a_later_call_has() -> None:
+    model = FakeModel(row_multiple=4)  # which checks what it is asked for
+    batch = batch_of(model, slots=8, chunk=5)
+    for prompts in (["abcde", "abcde"], ["a"]):
+        for prompt in prompts:
+            batch.join(row(model, prompt, length=1)[0])
+        run(batch)
+    assert [call.given.shape for call in model.calls] == [(4, 5), (4, 1), (4, 1), (4, 1)]
+
+
 def test_a_cancelled_row_is_gone_before_the_next_call(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=4)
     (stays, stays_heard), (goes, goes_heard) = row(model, seed=1, length=6), row(model, seed=2, length=6)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +78,21 @@ class Compose:
         (found,) = json.loads(docker("inspect", self.container(service)))
         return dict(found)
 
-    def request(self, method: str, path: str, body: Any = None) -> http.client.HTTPResponse:
+    @contextmanager
+    def request(self, method: str, path: str, body: Any = None) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-        connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
-        return connection.getresponse()
+        with closing(connection):
+            connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+            yield connection.getresponse()
 
     def generate(self, **fields: Any) -> dict[str, Any]:
-        response = self.request("POST", "/generate", fields | {"stream": False})
-        return dict(json.loads(response.read())) | {"status": response.status}
+        with self.request("POST", "/generate", fields | {"stream": False}) as response:
+            return dict(json.loads(response.read())) | {"status": response.status}
 
     def is_ready(self) -> bool:
         try:
-            return self.request("GET", "/readyz").status == 200
+            with self.request("GET", "/readyz") as response:
+                return response.status == 200
         except (OSError, http.client.HTTPException):
             return False
 
@@ -186,8 +190,7 @@ def test_a_night_is_served_without_losing_a_stream_noise_is_refused_and_a_killed
 
 
 def test_a_stop_lets_running_streams_finish(compose: Compose) -> None:
-    with ThreadPoolExecutor() as pool:
-        response = compose.request("POST", "/generate", {"length": 30_000, "seed": 1})
+    with ThreadPoolExecutor() as pool, compose.request("POST", "/generate", {"length": 30_000, "seed": 1}) as response:
         first = response.read(100)
         stop = pool.submit(compose, "stop", "service")
         rest = response.read()
