@@ -14,10 +14,10 @@ from tests.processes import started, training
 from tests.training.full_disk import disk_takes
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.learning.run import TrainingRun
-from training.nightly import Job
-from training.release import nights, store
-from training.release.nights import Night
-from training.release.retrain import retrain
+from training.nights.config import Job
+from training.nights.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Night, nights
+from training.nights.retrain import retrain
+from training.release import store
 
 NETWORK = {"layers": 1, "units": 16, "embedding": 8, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
 LEARNING: dict[str, Any] = {
@@ -77,7 +77,7 @@ def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nightly = Nightly(tmp_path_factory.mktemp("nightly"))
     nightly.write("1.txt", words(ENGLISH, 1))
     night = nightly.night()
-    assert (night.decision, night.version, night.parent) == (nights.PUBLISHED, 1, None)
+    assert (night.decision, night.version, night.parent) == (PUBLISHED, 1, None)
     assert night.reason == "It is the first version."
     return nightly.folder
 
@@ -95,10 +95,10 @@ def stop_after(checks: int) -> Callable[[], bool]:
 
 
 def test_nights_learn_what_is_new_and_nothing_twice(served: Nightly) -> None:
-    assert served.night().decision == nights.UNCHANGED
+    assert served.night().decision == UNCHANGED
     served.write("2.txt", words(RUSSIAN, 2))
     second = served.night(keep=1)
-    assert (second.decision, second.version, second.parent) == (nights.PUBLISHED, 2, 1)
+    assert (second.decision, second.version, second.parent) == (PUBLISHED, 2, 1)
     assert (second.new_files, second.gone_files, second.new_symbols) == (1, 0, len(set("".join(RUSSIAN)) - set(" .\n")))
     for text in ("fresh", "reference"):
         assert second.losses[text]["new"] <= second.losses[text]["old"] * 1.01
@@ -106,10 +106,10 @@ def test_nights_learn_what_is_new_and_nothing_twice(served: Nightly) -> None:
     assert served.versions == [2]
     manifest = store.manifest_of(served.models / "mine/2")
     assert manifest["parent"] == 1
-    assert [record["decision"] for record in nights.nights(served.models, "mine")] == [
-        nights.PUBLISHED,
-        nights.UNCHANGED,
-        nights.PUBLISHED,
+    assert [record["decision"] for record in nights(served.models, "mine")] == [
+        PUBLISHED,
+        UNCHANGED,
+        PUBLISHED,
     ]
     # What the second version was judged by is what it did not learn from: the end of each file.
     judged = Plan.load(served.run("served")).open_corpus(served.run("served"))
@@ -121,12 +121,12 @@ def test_forgetting_what_it_knew_is_refused_and_the_run_is_kept(served: Nightly)
     (served.texts / "1.txt").unlink()
     served.write("2.txt", words(FINNISH, 2))
     night = served.night()
-    assert night.decision == nights.REFUSED
+    assert night.decision == REFUSED
     assert "On the reference text" in night.reason
     assert night.losses["fresh"]["new"] < night.losses["fresh"]["old"]
     assert served.versions == [1]
     assert (served.run("refused") / CHECKPOINT).exists()
-    assert served.night().decision == nights.UNCHANGED  # the same again would be refused again
+    assert served.night().decision == UNCHANGED  # the same again would be refused again
     result = training("publish", "mine", "--from", "runs/mine/refused", cwd=served.folder)
     assert "Published models/mine/2" in result.stdout
 
@@ -138,20 +138,20 @@ def test_noise_is_refused_with_exit_code_3_before_anything_is_trained(served: Ni
     assert "mine: refused after" in result.stdout
     assert "2.txt looks like noise" in result.stdout
     assert served.versions == [1]
-    assert served.night(noise=True).decision in (nights.PUBLISHED, nights.REFUSED)
+    assert served.night(noise=True).decision in (PUBLISHED, REFUSED)
 
 
 def test_a_stopped_night_is_gone_on_with(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2))
     stopped = served.night(should_stop=stop_after(40))
-    assert stopped.decision == nights.INTERRUPTED
+    assert stopped.decision == INTERRUPTED
     assert 0 < stopped.steps < 60
     served.write("3.txt", words(FINNISH, 3))  # of the next night's business
     resumed = served.night()
-    assert (resumed.decision, resumed.resumed, resumed.version) == (nights.PUBLISHED, True, 2)
+    assert (resumed.decision, resumed.resumed, resumed.version) == (PUBLISHED, True, 2)
     assert resumed.steps > stopped.steps
     last = served.night()
-    assert (last.decision, last.resumed, last.new_files) == (nights.PUBLISHED, False, 1)
+    assert (last.decision, last.resumed, last.new_files) == (PUBLISHED, False, 1)
 
 
 def die_at_step_30(_: None) -> None:
@@ -179,7 +179,7 @@ def test_a_killed_night_is_gone_on_with(served: Nightly) -> None:
     assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert served.versions == [1]
     night = served.night()
-    assert (night.decision, night.resumed, night.version) == (nights.PUBLISHED, True, 2)
+    assert (night.decision, night.resumed, night.version) == (PUBLISHED, True, 2)
 
 
 def test_killed_after_its_version_was_placed_a_night_does_not_publish_it_twice(served: Nightly) -> None:
@@ -188,7 +188,7 @@ def test_killed_after_its_version_was_placed_a_night_does_not_publish_it_twice(s
     # As it lies there in that moment: the run does not know of its version yet.
     served.run("served").rename(served.run("night"))
     replace(Plan.load(served.run("night")), published=None).save(served.run("night"))
-    assert served.night().decision == nights.UNCHANGED
+    assert served.night().decision == UNCHANGED
     assert served.versions == [1, 2]
     assert (served.run("served") / PLAN).exists()
 
@@ -208,17 +208,17 @@ def test_a_full_disk_while_publishing_leaves_the_old_version_and_the_next_night_
             night = served.night()
         finally:
             full.__exit__(None, None, None)
-    assert night.decision == nights.FAILED
+    assert night.decision == FAILED
     assert served.versions == [1]
     assert not [*(served.models / "mine").glob(".partial-*")]
     after = served.night()
-    assert (after.decision, after.resumed, after.version) == (nights.PUBLISHED, True, 2)
+    assert (after.decision, after.resumed, after.version) == (PUBLISHED, True, 2)
 
 
 def test_the_budget_ends_a_night_which_publishes_what_it_has(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2, 30_000))
     night = served.night(minutes=0.05, epochs=1000, gate=0.9)
-    assert night.decision == nights.PUBLISHED
+    assert night.decision == PUBLISHED
     assert night.steps < 1000
     assert store.manifest_of(served.models / "mine/2")["config"]["epochs"] == 1000
 
@@ -226,7 +226,7 @@ def test_the_budget_ends_a_night_which_publishes_what_it_has(served: Nightly) ->
 def test_what_cannot_be_done_is_recorded_in_a_sentence(served: Nightly) -> None:
     served.write("2.txt", "\xff".encode("latin-1"))
     night = served.night()
-    assert (night.decision, served.versions) == (nights.FAILED, [1])
+    assert (night.decision, served.versions) == (FAILED, [1])
     assert "2.txt is not UTF-8" in night.reason
     (served.texts / "2.txt").unlink()
     served.write("3.txt", words(RUSSIAN, 2))
@@ -241,10 +241,10 @@ def test_before_there_is_any_text_there_is_nothing_to_do(tmp_path: Path, is_ther
     if not is_there:
         nightly.texts.rmdir()
     night = nightly.night()
-    assert (night.decision, nightly.versions) == (nights.UNCHANGED, [])
+    assert (night.decision, nightly.versions) == (UNCHANGED, [])
     assert "There is no text in" in night.reason
 
 
 def test_once_there_is_a_version_text_that_went_is_a_failure(served: Nightly) -> None:
     (served.texts / "1.txt").unlink()
-    assert served.night().decision == nights.FAILED
+    assert served.night().decision == FAILED

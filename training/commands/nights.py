@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from training.commands.options import models_option, runs_option, use_devices
-from training.nightly import Nightly
-from training.release.nights import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, last_night
+from training.nights.config import Nightly
+from training.nights.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, last_night
 from training.terminal import quietly, stop_on_signal
 
 # The gravest decides: a refusal is nobody's mistake, a failure somebody has to look at.
@@ -36,7 +36,7 @@ def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> Non
     jobs = Nightly.read(path).chosen(names)
     use_devices()
     with quietly():
-        from training.release.retrain import retrain as spend_a_night
+        from training.nights.retrain import retrain as spend_a_night
 
     codes = []
     with stop_on_signal() as should_stop:
@@ -62,8 +62,8 @@ def schedule(path: Path, runs: Path, models: Path, metrics_port: int) -> None:
     """
     from prometheus_client import REGISTRY, start_http_server
 
-    from training.release.night_metrics import Nights
-    from training.release.schedule import Schedule, is_due
+    from training.nights.metrics import Nights
+    from training.nights.schedule import Schedule, is_due
 
     nightly = Nightly.read(path)
     names = [job.name for job in nightly.model]

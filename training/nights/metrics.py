@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from training.release.nights import nights
+from training.nights.record import nights
 
 
 class Nights(Collector):

@@ -25,10 +25,11 @@ from training.errors import InputError, ReportedError
 from training.learning.folder import CORPUS, PLAN, Plan, discard, is_unfinished, locked
 from training.learning.network import NetworkWeights
 from training.learning.run import Diverged, TrainingRun, train
-from training.nightly import Job
-from training.release import gate, nights, store
-from training.release.gate import JUDGED_CHARS, Refused, fingerprints
-from training.release.nights import Night
+from training.nights import gate, record
+from training.nights.config import Job
+from training.nights.gate import JUDGED_CHARS, Refused, fingerprints
+from training.nights.record import Night
+from training.release import store
 from training.release.publish import Release, publish
 from training.release.published import PublishedModel, newest_whole
 
@@ -53,15 +54,15 @@ def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], boo
     try:
         with locked(runs / job.name):
             _Work(job, night, runs / job.name, models, began_s, should_stop).do()
-        night.decision = nights.PUBLISHED
+        night.decision = record.PUBLISHED
     except Unchanged as unchanged:
-        night.decision, night.reason = nights.UNCHANGED, str(unchanged)
+        night.decision, night.reason = record.UNCHANGED, str(unchanged)
     except Refused as refused:
-        night.decision, night.reason = nights.REFUSED, str(refused)
+        night.decision, night.reason = record.REFUSED, str(refused)
     except Interrupted as interrupted:
-        night.decision, night.reason = nights.INTERRUPTED, str(interrupted)
+        night.decision, night.reason = record.INTERRUPTED, str(interrupted)
     except (ReportedError, OSError) as error:
-        night.decision, night.reason = nights.FAILED, str(error)
+        night.decision, night.reason = record.FAILED, str(error)
     night.seconds = round(time.monotonic() - began_s, 1)
     night.append(models)
     return night

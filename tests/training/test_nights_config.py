@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from training.errors import InputError
-from training.nightly import Nightly
+from training.nights.config import Nightly
 
 MODEL = '[[model]]\nname = "a"\ncorpus = "texts"\n'
 
