@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from training.nights.record import nights
+from training.nights.record import DECISIONS, nights
 
 
 class Nights(Collector):
@@ -27,8 +27,9 @@ class Nights(Collector):
         loss = GaugeMetricFamily("charloom_night_loss_nats", "Nats a character: served and new.", labels=labels)
         for name in self._names:
             records = nights(self._models, name)
-            for decision, count in Counter(record["decision"] for record in records).items():
-                spent.add_metric((name, decision), count)
+            counts = Counter(record["decision"] for record in records)
+            for decision in DECISIONS:  # of a series that begins with 1 Prometheus sees no increase
+                spent.add_metric((name, decision), counts[decision])
             if not records:
                 continue
             last = records[-1]

@@ -11,7 +11,8 @@ from training.files import write_atomically
 
 NIGHTS = "nights.jsonl"
 
-PUBLISHED, REFUSED, UNCHANGED, INTERRUPTED, FAILED = "published", "refused", "unchanged", "interrupted", "failed"
+DECISIONS = ("published", "refused", "unchanged", "interrupted", "failed")
+PUBLISHED, REFUSED, UNCHANGED, INTERRUPTED, FAILED = DECISIONS
 
 
 @dataclass
