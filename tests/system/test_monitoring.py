@@ -69,11 +69,15 @@ class Prometheus:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
-            answer = json.loads(connection.getresponse().read())
+            response = connection.getresponse()
+            content = response.read()
         except OSError:  # it has not begun to listen
             return []
         finally:
             connection.close()
+        if response.status == 503:  # it listens, and is not ready yet
+            return []
+        answer = json.loads(content)
         assert answer["status"] == "success", answer
         return [float(sample["value"][1]) for sample in answer["data"]["result"]]
 
