@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_versio
         publish(release, models)
     assert list((models / "tale").iterdir()) == []
     assert publish(release, models) == models / "tale" / "1"
+
+
+@pytest.mark.parametrize("damage", [lambda good: good[:-1000], lambda good: b"", lambda good: b"x" * len(good)])
+def test_a_damaged_checkpoint_is_said_to_be_one(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    run_in(tmp_path).save()
+    checkpoint = tmp_path / "checkpoint.npz"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(InputError, match=r"checkpoint\.npz is damaged.*--restart"):
+        run_restored(tmp_path)
 
 
 def run_restored(folder: Path):

@@ -182,6 +182,29 @@ def test_a_killed_night_is_gone_on_with(served: Nightly) -> None:
     assert (night.decision, night.resumed, night.version) == (PUBLISHED, True, 2)
 
 
+def test_a_run_that_cannot_be_read_is_given_up_and_begun_anew(served: Nightly) -> None:
+    served.run("night").mkdir()
+    (served.run("night") / PLAN).write_text("{")
+    assert served.night().decision == UNCHANGED
+    served.write("2.txt", words(RUSSIAN, 2))
+    assert served.night(should_stop=stop_after(10)).decision == INTERRUPTED
+    checkpoint = served.run("night") / CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    night = served.night()
+    assert (night.decision, night.resumed, night.version) == (PUBLISHED, False, 2)
+
+
+def test_what_nobody_foresaw_is_recorded_too(served: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: TrainingRun) -> float:
+        raise MemoryError("OOM when allocating\nmore of it")
+
+    served.write("2.txt", words(RUSSIAN, 2))
+    monkeypatch.setattr(TrainingRun, "take_step", fail)
+    night = served.night()
+    assert (night.decision, night.reason) == (FAILED, "MemoryError: OOM when allocating")
+    assert nights(served.models, "mine")[-1]["decision"] == FAILED
+
+
 def test_killed_after_its_version_was_placed_a_night_does_not_publish_it_twice(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2))
     assert served.night().version == 2

@@ -31,7 +31,7 @@ class Checkpoint:
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read what `save` wrote."""
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             arrays: dict[str, list[NDArray[Any]]] = {}
             for key in file.files:  # in the order in which they were saved
                 if key != "json":

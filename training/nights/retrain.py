@@ -8,6 +8,7 @@ Killed at any moment, the store holds what it held or one version more, and the 
 """
 
 import glob
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -33,10 +34,14 @@ from training.release import store
 from training.release.publish import Release, publish
 from training.release.published import PublishedModel, newest_whole
 
+LOG = logging.getLogger(__name__)
+
 TRAINING_SHARE = 0.8  # of the budget that is left when training begins: the rest is for judging and publishing
 EVALUATIONS = 6
 MIN_STEPS = 25
 SECONDS_MEASURED, STEPS_MEASURED, STEPS_COMPILED = 10, 50, 3
+
+Begun = tuple[Plan, Corpus, TrainingRun]
 
 
 class Interrupted(ReportedError):
@@ -63,6 +68,9 @@ def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], boo
         night.decision, night.reason = record.INTERRUPTED, str(interrupted)
     except (ReportedError, OSError) as error:
         night.decision, night.reason = record.FAILED, str(error)
+    except Exception as error:  # nobody foresaw it: the other models have their nights all the same
+        LOG.exception("%s: the night failed.", job.name)
+        night.decision, night.reason = record.FAILED, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     night.seconds = round(time.monotonic() - began_s, 1)
     night.append(models)
     return night
@@ -83,9 +91,8 @@ class _Work:
         parent = newest_whole(self.models, self.job.name)
         self.night.parent = parent
         old = PublishedModel(self.models / self.job.name / str(parent)) if parent else None
-        self._settle(parent)
-        plan, corpus, weights = self._resumed(old) or self._begun(old)
-        run = self._trained(plan, corpus, weights)
+        plan, corpus, run = self._left_by_another(parent, old) or self._begun(old)
+        self._train(run)
         release = Release(self.job.name, run.result(), plan.config, corpus, parent=parent)
         try:
             place = publish(release, self.models, lambda new: self._judge(old, new, plan, corpus))
@@ -108,6 +115,16 @@ class _Work:
     def _start(self, parent: int | None) -> str | None:
         return f"{self.job.name}/{parent}" if parent else None
 
+    def _left_by_another(self, parent: int | None, old: PublishedModel | None) -> Begun | None:
+        """The run that a night before this one began and did not end; one that cannot be read is begun anew."""
+        try:
+            self._settle(parent)
+            return self._resumed(old)
+        except InputError as damaged:
+            LOG.warning("%s: the run that was under way is given up. %s", self.job.name, damaged)
+            shutil.rmtree(self.work)
+            return None
+
     def _settle(self, parent: int | None) -> None:
         """What a killed night left: its run may have become a version already, or start from one that is no more."""
         if not (self.work / PLAN).exists():
@@ -122,16 +139,18 @@ class _Work:
         else:
             discard(self.work)
 
-    def _resumed(self, old: PublishedModel | None) -> tuple[Plan, Corpus, None] | None:
+    def _resumed(self, old: PublishedModel | None) -> Begun | None:
         if not is_unfinished(self.work):
             return None
-        self.night.resumed = True
         plan = Plan.load(self.work)
         corpus = plan.open_corpus(self.work)
+        run = TrainingRun(plan.config, corpus, self.work)
+        run.restore()
+        self.night.resumed = True
         self._note(corpus, old)
-        return plan, corpus, None
+        return plan, corpus, run
 
-    def _begun(self, old: PublishedModel | None) -> tuple[Plan, Corpus, NetworkWeights | None]:
+    def _begun(self, old: PublishedModel | None) -> Begun:
         config = self._config(old)
         if old is None and not any(map(_holds_text, self.job.corpus)):
             raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
@@ -152,7 +171,12 @@ class _Work:
             gate.refuse_noise(self.job.corpus, corpus, fingerprints(old.manifest) if old else [])
         weights = old.weights() if old else None
         config = self._within_budget(config, corpus, weights)
-        return Plan(config, self.job.corpus, corpus.key, start), corpus, weights
+        plan = Plan(config, self.job.corpus, corpus.key, start)
+        run = TrainingRun(config, corpus, self.work, start_from=weights)
+        discard(self.work)
+        run.save()  # before the plan: whatever is resumed begins with these weights
+        plan.save(self.work)
+        return plan, corpus, run
 
     def _config(self, old: PublishedModel | None) -> TrainConfig:
         """The network of the version that serves, and how that was trained; what the job says goes before it."""
@@ -196,19 +220,12 @@ class _Work:
             eval_every=steps / run.steps_per_epoch / EVALUATIONS,
         )
 
-    def _trained(self, plan: Plan, corpus: Corpus, weights: NetworkWeights | None) -> TrainingRun:
-        """The run at its end, or where the budget ends it.
+    def _train(self, run: TrainingRun) -> None:
+        """To its end, or to where the budget ends it.
 
         Raises:
             Interrupted: it was asked to stop; the run is saved.
         """
-        run = TrainingRun(plan.config, corpus, self.work, start_from=weights)
-        if self.night.resumed:
-            run.restore()
-        else:
-            discard(self.work)
-            run.save()
-            plan.save(self.work)
         try:
             finished = train(run, lambda: self.should_stop() or self.seconds_left < 0)
         except Diverged:
@@ -220,7 +237,6 @@ class _Work:
             raise Interrupted(f"Stopped at step {run.step:,} of {run.total_steps:,}: the next night goes on.")
         if not finished and (not run.history or run.history[-1]["step"] != run.step):
             run.evaluate()
-        return run
 
     def _judge(self, old: PublishedModel | None, new: PublishedModel, plan: Plan, corpus: Corpus) -> None:
         if old is None:
