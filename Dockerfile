@@ -11,13 +11,21 @@ WORKDIR /app
 ENTRYPOINT ["tini", "--"]
 
 
-FROM base AS service-packages
+FROM base AS packages
+# Set to anything: TensorFlow with CUDA in the place of the one for CPUs, four gigabytes more.
+ARG GPU=
 COPY requirements.txt .
-# To serve needs neither Keras nor what TensorFlow brings for those who compile against it: half a gigabyte.
-RUN python -m venv --without-pip /venv \
+RUN if [ -n "$GPU" ]; then \
+        sed -i -e 's/^tensorflow-cpu==\([^;]*\);.*/tensorflow[and-cuda]==\1/' -e '/^tensorflow==/d' requirements.txt; \
+    fi \
+ && python -m venv --without-pip /venv \
  && pip --python /venv/bin/python install --no-cache-dir --requirement requirements.txt \
- && pip --python /venv/bin/python uninstall --yes keras h5py libclang namex optree rich markdown-it-py mdurl pygments \
  && rm -rf /venv/lib/python3.12/site-packages/tensorflow/include
+
+
+FROM packages AS service-packages
+# To serve takes neither Keras nor what TensorFlow brings for those who compile against it: half a gigabyte.
+RUN pip --python /venv/bin/python uninstall --yes keras h5py libclang namex optree rich markdown-it-py mdurl pygments
 
 
 FROM base AS service
@@ -33,16 +41,9 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
 CMD ["python", "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
 
 
-FROM base AS training-packages
-# Set to anything: TensorFlow with CUDA in the place of the one for CPUs, four gigabytes more.
-ARG GPU=
-COPY requirements.txt requirements-training.txt ./
-RUN if [ -n "$GPU" ]; then \
-        sed -i -e 's/^tensorflow-cpu==\([^;]*\);.*/tensorflow[and-cuda]==\1/' -e '/^tensorflow==/d' requirements.txt; \
-    fi \
- && python -m venv --without-pip /venv \
- && pip --python /venv/bin/python install --no-cache-dir --requirement requirements-training.txt \
- && rm -rf /venv/lib/python3.12/site-packages/tensorflow/include
+FROM packages AS training-packages
+COPY requirements-training.txt .
+RUN pip --python /venv/bin/python install --no-cache-dir --requirement requirements-training.txt
 
 
 FROM base AS training

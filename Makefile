@@ -16,7 +16,7 @@ train: $(VENV)/training.done  ## make train NAME=mine CORPUS=path [ARGS="--epoch
 	$(BIN)/python -m training train --name "$(NAME)" --corpus "$(CORPUS)" $(ARGS)
 
 test: $(VENV)/dev.done  ## the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.done  ## format, lint, types, walls between the wings
 	$(BIN)/ruff format --check .

@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -36,10 +38,16 @@ settings = {{ layers = 1, units = 16, embedding = 8, batch_size = 4, window = 20
 """
 
 
+NIGHT = ["run", "--rm", "nightly", "python", "-m", "training", "retrain", "--models", "/models", "--runs", "/runs"]
+# A store of its own that is soon full; it is there as long as something runs that has it mounted.
+SMALL_DISK = {"models": {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=16m,uid=10001"}}}
+
+
 class Compose:
     """One `docker-compose` project of the repository's file, with its own volumes and port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, volumes: dict[str, Any] | None = None) -> None:
+        self._volumes = volumes or {}
         self.port = Server.free_port()
         self.corpora = folder / "corpora"
         self.corpora.mkdir()
@@ -55,8 +63,8 @@ class Compose:
         """What the nightly job is to retrain."""
         nightly = self._override.with_name("nightly.toml")
         nightly.write_text(NIGHTLY.format(name=name, epochs=epochs, minutes=minutes))
-        volumes = [f"{nightly}:/app/nightly.toml:ro"]
-        self._override.write_text(json.dumps({"services": {"nightly": {"volumes": volumes}}}))
+        mounted = {"nightly": {"volumes": [f"{nightly}:/app/nightly.toml:ro"]}}
+        self._override.write_text(json.dumps({"services": mounted, "volumes": self._volumes}))
 
     def write(self, name: str, file: str, text: str) -> None:
         (self.corpora / name).mkdir(exist_ok=True)
@@ -67,6 +75,11 @@ class Compose:
         result = subprocess.run(self._command(*arguments), env=self._environment, capture_output=True, text=True)
         assert result.returncode == 0 or not check, result.stdout + result.stderr
         return result
+
+    def shell(self, command: str, folder: Path) -> None:
+        """Run a command for a terminal, as the documents have it."""
+        command = command.replace("docker compose", shlex.join(self._command()))
+        subprocess.run(command, shell=True, check=True, cwd=folder, env=self._environment, capture_output=True)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self._command(*arguments), env=self._environment, stdout=subprocess.DEVNULL)
@@ -118,17 +131,25 @@ def words(seed: int, count: int = 1500) -> str:
     return "".join(generator.choice(WORDS) for _ in range(count))
 
 
-@pytest.fixture(scope="module")
-def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    """The service is up; the images are those of this tree."""
-    compose = Compose(tmp_path_factory.mktemp("compose"))
-    compose("build", "service", "nightly")
+@contextmanager
+def up(compose: Compose, command: str) -> Iterator[Compose]:
+    """Until the end of the block, with the service ready."""
     try:
-        compose("up", "-d", "service")
+        compose(*command.split())
         until(compose.is_ready, lambda: compose("logs", "service").stdout)
         yield compose
     finally:
         compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    """What the README's command brings up, of images of this tree."""
+    compose = Compose(tmp_path_factory.mktemp("compose"))
+    compose("build", "service", "nightly")
+    (command,) = re.findall(r"^docker compose (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    with up(compose, command):
+        yield compose
 
 
 def test_it_serves_the_shipped_model_unprivileged_on_a_read_only_system(compose: Compose) -> None:
@@ -146,7 +167,6 @@ def test_it_serves_the_shipped_model_unprivileged_on_a_read_only_system(compose:
 
 
 def test_the_nightly_job_waits_for_text_and_answers_prometheus(compose: Compose) -> None:
-    compose("up", "-d", "nightly")
     until(lambda: "There is no text in /corpora/mine yet" in compose("logs", "nightly").stdout)
     metrics = docker(
         "exec",
@@ -164,29 +184,61 @@ def test_a_night_is_served_without_losing_a_stream_noise_is_refused_and_a_killed
     compose: Compose,
 ) -> None:
     compose.write("mine", "1.txt", words(1))
-    night = ["run", "--rm", "nightly", "python", "-m", "training", "retrain", "--models", "/models", "--runs", "/runs"]
     with ThreadPoolExecutor() as pool:
         streams = [pool.submit(compose.generate, model="shakespeare", length=20_000, seed=seed) for seed in range(4)]
-        assert "mine: published as version 1" in compose(*night).stdout
+        assert "mine: published as version 1" in compose(*NIGHT).stdout
         until(lambda: compose.generate(model="mine", length=5)["status"] == 200)
         for stream in streams:
             assert (stream.result()["finish_reason"], len(stream.result()["text"])) == ("length", 20_000)
 
     compose.write("mine", "2.txt", random.Random(1).randbytes(20_000).hex())
-    refused = compose(*night, check=False)
+    refused = compose(*NIGHT, check=False)
     assert (refused.returncode, "looks like noise" in refused.stdout) == (3, True)
 
     compose.write("mine", "2.txt", words(2, 100_000))
     compose.configure("mine", epochs=1000, minutes=1)
     name = f"killed-{uuid.uuid4().hex[:8]}"
-    process = compose.start("run", "--rm", "--name", name, *night[2:])
+    process = compose.start("run", "--rm", "--name", name, *NIGHT[2:])
     until(lambda: "run.json" in _ls(name, "/runs/mine/night"))
     docker("kill", name)
     process.wait(timeout=SECONDS)
     assert compose.generate(model="mine", length=5)["version"] == 1
-    resumed = compose(*night, check=False).stdout
+    resumed = compose(*NIGHT, check=False).stdout
     assert "mine: published as version 2" in resumed
     until(lambda: compose.generate(model="mine", length=5)["version"] == 2)
+
+
+def test_a_backup_is_served_again_once_it_is_restored(compose: Compose, tmp_path: Path) -> None:
+    operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    back_up, restore = re.findall(r"`(docker compose run .*models\.tgz)`", operations)
+    compose.shell(back_up, tmp_path)
+    compose("run", "--rm", "nightly", "rm", "-r", "/models/shakespeare")
+    until(lambda: compose.generate(model="shakespeare", length=5)["status"] == 404)
+    compose.shell(restore, tmp_path)
+    until(lambda: compose.generate(model="shakespeare", length=5)["status"] == 200)
+
+
+def test_a_full_disk_leaves_the_old_version_served(compose: Compose, tmp_path: Path) -> None:
+    small = Compose(tmp_path, SMALL_DISK)
+    holder = f"holder-{uuid.uuid4().hex[:8]}"
+    try:
+        small("run", "-d", "--name", holder, "nightly", "sleep", "infinity")
+        with up(small, "up -d service"):
+            small.write("mine", "1.txt", words(1))
+            small(*NIGHT)
+            until(lambda: small.generate(model="mine", length=5)["status"] == 200)
+            small.write("mine", "2.txt", words(2))
+            fill = "cat /dev/zero >/models/filler; truncate -s -40K /models/filler"
+            docker("exec", holder, "sh", "-c", fill)  # room for the night's record
+            failed = small(*NIGHT, check=False)
+            assert failed.returncode == 1
+            assert re.search("mine: failed .*No space left on device", failed.stdout), failed.stdout
+            assert small.generate(model="mine", length=5)["version"] == 1
+            docker("exec", holder, "rm", "/models/filler")
+            assert "mine: published as version 2" in small(*NIGHT).stdout
+            until(lambda: small.generate(model="mine", length=5)["version"] == 2)
+    finally:
+        docker("rm", "--force", holder)
 
 
 def test_a_stop_lets_running_streams_finish(compose: Compose) -> None:

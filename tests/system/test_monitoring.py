@@ -113,6 +113,7 @@ def test_every_query_of_the_dashboard_has_data(
     dashboard = json.loads((DEPLOY / "grafana/dashboards/charloom.json").read_text())
     queries = {target["expr"] for panel in dashboard["panels"] for target in panel["targets"]}
     assert len(queries) > 20
+    assert all(panel["description"] for panel in dashboard["panels"])
     publish(tiny, tmp_path / "models", 9, broken=True)
     deadline_s = time.monotonic() + SECONDS
     empty = queries

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from training.release.store import version_folder
+from training.release.store import NAME, version_folder
 from training.terminal import quietly
 
 if TYPE_CHECKING:
     from training.release.published import PublishedModel
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 corpus_help = "A file (also .gz .bz2 .xz .zip), a folder, a glob pattern or - for stdin; repeat the flag for several."
 
 
 def model_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """A click callback."""
-    if not NAME.fullmatch(value):
+    if not re.fullmatch(NAME, value):
         raise click.BadParameter(
             f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit."
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from training.commands.options import (
-    NAME,
     corpus_help,
     model_name,
     models_option,
@@ -22,12 +21,13 @@ from training.errors import InputError
 from training.flags import config_of, config_options
 from training.learning.folder import CORPUS, Plan, discard, is_unfinished, locked
 from training.presets import PRESETS
+from training.release.store import NAME
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
     from training.learning.network import NetworkWeights
 
-START = re.compile(NAME.pattern + r"(/[1-9][0-9]*)?")
+START = re.compile(NAME + r"(/[1-9][0-9]*)?")
 
 
 def _start(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

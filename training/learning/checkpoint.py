@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import InputError
 from training.files import writing
 
 
@@ -30,13 +31,22 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read what `save` wrote."""
-        with path.open("rb") as opened, np.load(opened) as file:
-            arrays: dict[str, list[NDArray[Any]]] = {}
-            for key in file.files:  # in the order in which they were saved
-                if key != "json":
-                    arrays.setdefault(key.split("/")[0], []).append(file[key])
-            return cls(arrays, json.loads(str(file["json"])))
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        try:
+            with path.open("rb") as opened, np.load(opened) as file:
+                arrays: dict[str, list[NDArray[Any]]] = {}
+                for key in file.files:  # in the order in which they were saved
+                    if key != "json":
+                        arrays.setdefault(key.split("/")[0], []).append(file[key])
+                return cls(arrays, json.loads(str(file["json"])))
+        except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{path} is damaged, or another program wrote it ({error}): --restart discards the run."
+            ) from error
 
 
 def _write(archive: zipfile.ZipFile, key: str, array: NDArray[Any]) -> None:

@@ -12,7 +12,6 @@ Knows nothing of artifacts or versions.
 import json
 import math
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.windows import Windows
-from training.errors import InputError, ReportedError
+from training.errors import ReportedError
 from training.files import write_atomically
 from training.learning.backend import make_learner
 from training.learning.calibrate import logit_scale
@@ -188,22 +187,11 @@ class TrainingRun:
         ).save(self.folder / CHECKPOINT)
 
     def restore(self) -> None:
-        """Go on from the last checkpoint, bit for bit; from step 0 where none was written yet.
-
-        Raises:
-            InputError: it is damaged, or another network's.
-        """
+        """Go on from the last checkpoint, bit for bit; from step 0 where none was written yet."""
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
-        try:
-            self._restore(Checkpoint.load(path))
-        except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path} is damaged, or another program wrote it ({error}): --restart discards the run."
-            ) from error
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
+        checkpoint = Checkpoint.load(path)
         for name, variables in self._learner.variables.items():
             for variable, array in zip(variables, checkpoint.arrays.get(name, []), strict=True):
                 variable.assign(array)

@@ -1,16 +1,14 @@
 """One optimisation step and one evaluation step, compiled. Knows arrays; knows nothing of text, files or epochs."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
 from training.config import TrainConfig
 from training.data.windows import Window
+from training.learning.learned import Learned
 from training.learning.network import Network, state_shape
-from training.learning.optimizer import make_optimizer
 
 # Seeds apart from one another: more dropouts in a network, more replicas in a step, than there will be.
 PLACES, REPLICAS = 2**8, 2**16
@@ -32,8 +30,8 @@ def use_one_core_per_replica() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
-class Learner:
-    """A network, its optimizer and the average of its weights: all that an optimisation step changes.
+class Learner(Learned):
+    """Takes optimisation steps, and reads.
 
     The batch is shared out between `replicas`, one for each core or a GPU. The gradient flows through the window and no
     further (truncated back-propagation through time).
@@ -42,10 +40,7 @@ class Learner:
     def __init__(self, network: Network, config: TrainConfig, *, replicas: int | None = None) -> None:
         # A resumed run is to end with the same bits as one that was never stopped.
         tf.config.experimental.enable_op_determinism()
-        self.network, self._config = network, config
-        self._optimizer = make_optimizer(config)
-        self._optimizer.build(network.trainable_variables)
-        self._averages = [tf.Variable(variable) for variable in network.trainable_variables] if config.ema else []
+        super().__init__(network, config)
         replicas = min(replicas or cores(), config.batch_size)
         self._rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
         self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled)
@@ -57,15 +52,6 @@ class Learner:
                 tf.TensorSpec((state_shape(config, 1)[0], None, config.units), network.compute_dtype),
             ],
         )
-
-    @property
-    def variables(self) -> dict[str, list[Any]]:
-        """Everything to keep for an exact resume, by what it is."""
-        return {
-            "network": self.network.variables,
-            "optimizer": self._optimizer.variables,
-            "averages": self._averages,
-        }
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
         """One optimisation step over `window`: its mean loss in nats, the gradient's norm before clipping, the state.
@@ -81,19 +67,6 @@ class Learner:
         """Logits [N, T, V] and the state after `previous` [N, T], without dropout, for any N and T."""
         logits, state = self._read(previous, state)
         return logits, state
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within: the network has its averaged weights, where the configuration keeps them."""
-        variables = self.network.trainable_variables if self._averages else []
-        trained = [variable.numpy() for variable in variables]
-        for variable, average in zip(variables, self._averages, strict=True):
-            variable.assign(average)
-        try:
-            yield
-        finally:
-            for variable, array in zip(variables, trained, strict=True):
-                variable.assign(array)
 
     def _replica_step(self, previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, seed: Any, total: Any) -> Any:
         with tf.GradientTape() as tape:

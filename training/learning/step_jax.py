@@ -1,41 +1,26 @@
 """The steps of step.py on Keras' JAX backend: for machines whose GPU JAX knows and TensorFlow does not."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 
 from training.config import TrainConfig
 from training.data.windows import Window
+from training.learning.learned import Learned
 from training.learning.network import Network
-from training.learning.optimizer import make_optimizer
 
 PLACES = 2**8  # more dropouts than a network has: keeps the seeds of two steps apart
 
 
-class JaxLearner:
+class JaxLearner(Learned):
     """A `training.learning.step.Learner`: same methods, same meaning, one replica."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
-        self.network, self._config = network, config
-        self._optimizer = make_optimizer(config)
-        self._optimizer.build(network.trainable_variables)
-        self._averages = [keras.Variable(variable) for variable in network.trainable_variables] if config.ema else []
+        super().__init__(network, config)
         self._step = jax.jit(self._training_step)
         self._read = jax.jit(lambda values, previous, state: self._logits(values, previous, state, None))
-
-    @property
-    def variables(self) -> dict[str, list[Any]]:
-        """Everything to keep for an exact resume, by what it is."""
-        return {
-            "network": self.network.variables,
-            "optimizer": self._optimizer.variables,
-            "averages": self._averages,
-        }
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
         """One optimisation step, as `Learner.train`."""
@@ -54,19 +39,6 @@ class JaxLearner:
         values = [variable.value for variable in self.network.trainable_variables]
         logits, state = self._read(values, previous, state)
         return np.asarray(logits), state
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within: the network has its averaged weights, where the configuration keeps them."""
-        variables = self.network.trainable_variables if self._averages else []
-        trained = [variable.value for variable in variables]
-        for variable, average in zip(variables, self._averages, strict=True):
-            variable.assign(average.value)
-        try:
-            yield
-        finally:
-            for variable, value in zip(variables, trained, strict=True):
-                variable.assign(value)
 
     def _logits(self, values: Any, previous: Any, state: Any, seed: Any) -> Any:
         outputs, _ = self.network.stateless_call(values, [], previous, state, seed)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from training.config import TrainConfig
 from training.errors import InputError
 from training.presets import PRESETS
+from training.release.store import NAME
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -37,7 +38,7 @@ class _Table(BaseModel):
 class Job(_Table):
     """One `[[model]]`: what a night does for it."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    name: str = Field(pattern=f"^{NAME}$")
     corpus: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_list)]
     minutes: Positive = 60.0
     """Of the whole night's work for this model."""

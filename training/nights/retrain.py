@@ -20,26 +20,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import OF_THE_PARENT, TrainConfig
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError, ReportedError
 from training.learning.folder import CORPUS, PLAN, Plan, discard, is_unfinished, locked
-from training.learning.network import NetworkWeights
 from training.learning.run import Diverged, TrainingRun, train
 from training.nights import gate, record
+from training.nights.budget import config_of, within_budget
 from training.nights.config import Job
-from training.nights.gate import JUDGED_CHARS, Refused, fingerprints
+from training.nights.gate import Refused, fingerprints
 from training.nights.record import Night
 from training.release import store
 from training.release.publish import Release, publish
 from training.release.published import PublishedModel, newest_whole
 
 LOG = logging.getLogger(__name__)
-
-TRAINING_SHARE = 0.8  # of the budget that is left when training begins: the rest is for judging and publishing
-EVALUATIONS = 6
-MIN_STEPS = 25
-SECONDS_MEASURED, STEPS_MEASURED, STEPS_COMPILED = 10, 50, 3
 
 Begun = tuple[Plan, Corpus, TrainingRun]
 
@@ -52,6 +46,13 @@ class Unchanged(ReportedError):
     """There is nothing to learn that was not learned."""
 
 
+DECISION_OF: dict[type[Exception], str] = {
+    Unchanged: record.UNCHANGED,
+    Refused: record.REFUSED,
+    Interrupted: record.INTERRUPTED,
+}
+
+
 def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], bool] = lambda: False) -> Night:
     """Spend a night on one model and record it; returns the record, whose decision says how it ended."""
     night = Night(job.name, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -60,14 +61,8 @@ def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], boo
         with locked(runs / job.name):
             _Work(job, night, runs / job.name, models, began_s, should_stop).do()
         night.decision = record.PUBLISHED
-    except Unchanged as unchanged:
-        night.decision, night.reason = record.UNCHANGED, str(unchanged)
-    except Refused as refused:
-        night.decision, night.reason = record.REFUSED, str(refused)
-    except Interrupted as interrupted:
-        night.decision, night.reason = record.INTERRUPTED, str(interrupted)
-    except (ReportedError, OSError) as error:
-        night.decision, night.reason = record.FAILED, str(error)
+    except (ReportedError, OSError) as ended:
+        night.decision, night.reason = DECISION_OF.get(type(ended), record.FAILED), str(ended)
     except Exception as error:  # nobody foresaw it: the other models have their nights all the same
         LOG.exception("%s: the night failed.", job.name)
         night.decision, night.reason = record.FAILED, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -151,7 +146,7 @@ class _Work:
         return plan, corpus, run
 
     def _begun(self, old: PublishedModel | None) -> Begun:
-        config = self._config(old)
+        config = config_of(self.job, old.manifest if old else None)
         if old is None and not any(map(_holds_text, self.job.corpus)):
             raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
         corpus = prepare(
@@ -170,55 +165,13 @@ class _Work:
         if not self.job.noise:
             gate.refuse_noise(self.job.corpus, corpus, fingerprints(old.manifest) if old else [])
         weights = old.weights() if old else None
-        config = self._within_budget(config, corpus, weights)
+        config = within_budget(config, corpus, self.work, weights, self.seconds_left)
         plan = Plan(config, self.job.corpus, corpus.key, start)
         run = TrainingRun(config, corpus, self.work, start_from=weights)
         discard(self.work)
         run.save()  # before the plan: whatever is resumed begins with these weights
         plan.save(self.work)
         return plan, corpus, run
-
-    def _config(self, old: PublishedModel | None) -> TrainConfig:
-        """The network of the version that serves, and how that was trained; what the job says goes before it."""
-        first = self.job.first_config()
-        if old is None:
-            return first
-        parent = TrainConfig.from_json(old.manifest["config"])
-        for name in sorted(set(self.job.settings) & set(OF_THE_PARENT)):
-            if (wanted := self.job.settings[name]) != (found := getattr(parent, name)):
-                raise InputError(
-                    f"The settings say {name} {wanted}, and version {self.night.parent} has {found}: "
-                    "another network needs another name."
-                )
-        config = replace(parent, **self.job.settings)
-        return replace(
-            config,
-            learning_rate=self.job.learning_rate,
-            warmup_steps=first.warmup_steps,
-            epochs=self.job.epochs,
-            steps=0,
-            split_by="each-file" if config.split_by == "char" else config.split_by,
-            eval_chars=min(config.eval_chars, JUDGED_CHARS),
-            patience=0,
-        )
-
-    def _within_budget(self, config: TrainConfig, corpus: Corpus, weights: NetworkWeights | None) -> TrainConfig:
-        """As many of the epochs as the budget has time for, by the speed of some steps."""
-        run = TrainingRun(config, corpus, self.work, start_from=weights)
-        for _ in range(STEPS_COMPILED):
-            run.take_step()
-        begun_s, taken = time.monotonic(), 0
-        while taken < STEPS_MEASURED and time.monotonic() - begun_s < SECONDS_MEASURED:
-            run.take_step()
-            taken += 1
-        affordable = int(taken / (time.monotonic() - begun_s) * TRAINING_SHARE * self.seconds_left)
-        steps = max(MIN_STEPS, min(run.total_steps, affordable))
-        return replace(
-            config,
-            steps=steps,
-            warmup_steps=min(config.warmup_steps, steps // 10),
-            eval_every=steps / run.steps_per_epoch / EVALUATIONS,
-        )
 
     def _train(self, run: TrainingRun) -> None:
         """To its end, or to where the budget ends it.

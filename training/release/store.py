@@ -19,6 +19,7 @@ from training.files import flush_folder, flush_tree
 
 MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 VERSION = re.compile(r"[1-9][0-9]*")
 
 
