@@ -20,6 +20,7 @@ CHOICES = {
 
 # What a model to start from decides, or the weights would not fit.
 OF_THE_PARENT = ("unit", "normalization", "cell", "layers", "units", "embedding")
+MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,16 @@ class TrainConfig:
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimisation steps of the whole run, if nothing stops it early."""
         return self.steps or self.epochs * steps_per_epoch
+
+    def held_out(self, characters: int) -> int:
+        """How many at the beginning of a training part of so many characters no gradient sees.
+
+        The factor on the logits is fitted on them (learning/calibrate.py): a text that was learned from would have it
+        too sure. The beginning, because the end is what is most like the validation text. None without dropout, and
+        none of a text so short that a fiftieth says little.
+        """
+        held_out = min(MAX_HELD_OUT, characters // 50)
+        return held_out if self.has_dropout and held_out >= MIN_HELD_OUT else 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; `from_json` gives it back."""

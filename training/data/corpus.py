@@ -199,7 +199,8 @@ def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Voca
     with (aside / IDS).open("wb") as file:
         split = ARRANGEMENTS[config.split_by](reading, final, config, file)
     if learns:
-        require_windows(split.train[1], batch_size=config.batch_size, window=config.window)
+        learned = split.train[1] - config.held_out(split.train[1])
+        require_windows(learned, batch_size=config.batch_size, window=config.window)
     lost = reading.counts[(final == RESERVED) & (reading.counts > 0)]
     notes = list(reading.notes)
     if len(lost):

@@ -26,7 +26,7 @@ from training.data.windows import Windows
 from training.errors import ReportedError
 from training.files import write_atomically
 from training.learning.backend import make_learner
-from training.learning.calibrate import MIN_CHARACTERS, logit_scale
+from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
 from training.learning.folder import CHECKPOINT, HISTORY
@@ -67,8 +67,10 @@ class TrainingRun:
         self.config = config
         self.corpus = corpus
         self.folder = folder
+        held_out = config.held_out(len(corpus.training))
+        self._held_out = corpus.training[:held_out]
         self._windows = Windows(
-            corpus.training,
+            corpus.training[held_out:],
             batch_size=config.batch_size,
             window=config.window,
             cold_start=config.cold_start,
@@ -141,7 +143,8 @@ class TrainingRun:
     def evaluate(self) -> dict[str, Any]:
         """Score the validation text, draw samples, keep the weights if they are the best; returns the history line.
 
-        The network is scored as it would be published: its weights averaged, its logits scaled by what suits that text.
+        The network is scored as it would be published: its weights averaged, its logits scaled by what suits the text
+        that was held out of training for it.
 
         Raises:
             Diverged: the loss is not finite.
@@ -238,10 +241,10 @@ class TrainingRun:
         return learning_rate(self.config, step, steps_per_epoch=per_epoch, validation_losses=losses)
 
     def _fitted_logit_scale(self) -> float:
-        if not self.config.has_dropout or len(self._scored) < MIN_CHARACTERS:
+        if not len(self._held_out):
             return 1.0
         symbols = len(self.corpus.vocabulary)
-        return logit_scale(self._learner.read, self._cold_state, self._scored, symbols=symbols)
+        return logit_scale(self._learner.read, self._cold_state, self._held_out, symbols=symbols)
 
     def _cold_state(self, streams: int) -> NDArray[np.float32]:
         return np.zeros(state_shape(self.config, streams), np.float32)
