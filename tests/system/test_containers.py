@@ -66,9 +66,9 @@ class Compose:
         mounted = {"nightly": {"volumes": [f"{nightly}:/app/nightly.toml:ro"]}}
         self._override.write_text(json.dumps({"services": mounted, "volumes": self._volumes}))
 
-    def write(self, name: str, file: str, text: str) -> None:
+    def write(self, name: str, file: str, content: str | bytes) -> None:
         (self.corpora / name).mkdir(exist_ok=True)
-        (self.corpora / name / file).write_text(text)
+        (self.corpora / name / file).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def __call__(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker-compose` with these arguments."""
@@ -191,7 +191,7 @@ def test_a_night_is_served_without_losing_a_stream_noise_is_refused_and_a_killed
         for stream in streams:
             assert (stream.result()["finish_reason"], len(stream.result()["text"])) == ("length", 20_000)
 
-    compose.write("mine", "2.txt", random.Random(1).randbytes(20_000).hex())
+    compose.write("mine", "2.txt", random.Random(1).randbytes(20_000))
     refused = compose(*NIGHT, check=False)
     assert (refused.returncode, "looks like noise" in refused.stdout) == (3, True)
 

@@ -132,7 +132,10 @@ def test_forgetting_what_it_knew_is_refused_and_the_run_is_kept(served: Nightly)
 
 
 def test_noise_is_refused_with_exit_code_3_before_anything_is_trained(served: Nightly) -> None:
-    served.write("2.txt", random.Random(1).randbytes(30_000).hex())
+    noise = random.Random(1).randbytes(30_000)
+    served.write("2.txt", noise)
+    assert (served.night().decision, served.versions) == (REFUSED, [1])
+    served.write("2.txt", noise.hex())
     result = training(*served.command(), cwd=served.folder, check=False)
     assert result.returncode == 3, result.stderr
     assert "mine: refused after" in result.stdout

@@ -149,6 +149,8 @@ class _Work:
         config = config_of(self.job, old.manifest if old else None)
         if old is None and not any(map(_holds_text, self.job.corpus)):
             raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
+        if not self.job.noise:
+            gate.refuse_noise(self.job.corpus)
         corpus = prepare(
             self.job.corpus,
             config,
@@ -162,8 +164,6 @@ class _Work:
         start = self._start(self.night.parent)
         if (refused := self._plan_of("refused")) and (refused.corpus_key, refused.init_from) == (corpus.key, start):
             raise Unchanged("The text is what the last night's run was refused for.")
-        if not self.job.noise:
-            gate.refuse_noise(self.job.corpus, corpus, fingerprints(old.manifest) if old else [])
         weights = old.weights() if old else None
         config = within_budget(config, corpus, self.work, weights, self.seconds_left)
         plan = Plan(config, self.job.corpus, corpus.key, start)
