@@ -115,7 +115,7 @@ class _Work:
         try:
             self._settle(parent)
             return self._resumed(old)
-        except InputError as damaged:
+        except (InputError, ValueError, KeyError) as damaged:  # or of a Charloom that kept other things
             LOG.warning("%s: the run that was under way is given up. %s", self.job.name, damaged)
             shutil.rmtree(self.work)
             return None
