@@ -52,7 +52,8 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
 def within_budget(
     config: TrainConfig, corpus: Corpus, folder: Path, weights: NetworkWeights | None, seconds: float
 ) -> TrainConfig:
-    """As many of the epochs as there are seconds for, by the speed of some steps; the schedules fit what is left."""
+    """As many of the epochs as there are seconds for from now on, by the speed of some steps."""
+    deadline_s = time.monotonic() + seconds
     run = TrainingRun(config, corpus, folder, start_from=weights)
     for _ in range(STEPS_COMPILED):
         run.take_step()
@@ -60,8 +61,8 @@ def within_budget(
     while taken < STEPS_MEASURED and time.monotonic() - began_s < SECONDS_MEASURED:
         run.take_step()
         taken += 1
-    measured_s = time.monotonic() - began_s
-    affordable = int(taken / measured_s * TRAINING_SHARE * (seconds - measured_s))
+    now_s = time.monotonic()
+    affordable = int(taken / (now_s - began_s) * TRAINING_SHARE * (deadline_s - now_s))
     steps = max(MIN_STEPS, min(run.total_steps, affordable))
     return replace(
         config,
