@@ -29,6 +29,13 @@ class Learned:
             "averages": self._averages,
         }
 
+    def _news(self, step: int) -> float:
+        """The weights' share in their average after a step: large at first, or random ones would be in it for long.
+
+        As in TensorFlow's ExponentialMovingAverage with a number of updates.
+        """
+        return 1 - min(self._config.ema, (1 + step) / (10 + step))
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within: the network has its averaged weights, where the configuration keeps them."""

@@ -60,7 +60,8 @@ class Learner(Learned):
         """
         self._optimizer.learning_rate.assign(rate)
         seed = tf.constant([self._config.seed, step * PLACES * REPLICAS], tf.int64)
-        loss, norm, state = self._step(window.previous, window.targets, window.fresh, state, seed)
+        news = tf.constant(self._news(step), self.network.variable_dtype)
+        loss, norm, state = self._step(window.previous, window.targets, window.fresh, state, seed, news)
         return float(loss), float(norm), state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
@@ -75,7 +76,7 @@ class Learner(Learned):
         gradients = tape.gradient(loss, self.network.trainable_variables)
         return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], new_state
 
-    def _training_step(self, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any) -> Any:
+    def _training_step(self, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any, news: Any) -> Any:
         state = tf.where(fresh[None, :, None], tf.zeros_like(state), state)
         total = tf.cast(tf.size(targets), state.dtype)
         shares = zip(
@@ -92,7 +93,7 @@ class Learner(Learned):
         clipped, norm = self._clipped([tf.add_n(parts) for parts in zip(*gradients, strict=True)])
         self._optimizer.apply(clipped, self.network.trainable_variables)
         for average, variable in zip(self._averages, self.network.trainable_variables, strict=False):
-            average.assign_add((variable - average) * (1 - self._config.ema))
+            average.assign_add((variable - average) * news)
         return tf.add_n(losses), norm, tf.concat(states, axis=1)
 
     def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:

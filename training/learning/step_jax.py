@@ -28,7 +28,8 @@ class JaxLearner(Learned):
         seed = np.array([self._config.seed % 2**32, step * PLACES % 2**32], np.uint32)
         groups = list(self.variables.values())
         before = [[variable.value for variable in group] for group in groups]
-        loss, norm, state, after = self._step(before, window.previous, window.targets, window.fresh, state, seed)
+        read = (window.previous, window.targets, window.fresh)
+        loss, norm, state, after = self._step(before, *read, state, seed, np.float32(self._news(step)))
         for variables, values in zip(groups, after, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -44,7 +45,9 @@ class JaxLearner(Learned):
         outputs, _ = self.network.stateless_call(values, [], previous, state, seed)
         return outputs
 
-    def _training_step(self, groups: Any, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any) -> Any:
+    def _training_step(
+        self, groups: Any, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any, news: Any
+    ) -> Any:
         values, slots, averages = groups
         state = jnp.where(fresh[None, :, None], 0.0, state)
 
@@ -56,8 +59,7 @@ class JaxLearner(Learned):
         (loss, state), gradients = jax.value_and_grad(loss_of, has_aux=True)(values)
         clipped, norm = self._clipped(gradients)
         values, slots = self._optimizer.stateless_apply(slots, clipped, values)
-        rest = 1 - self._config.ema
-        averages = [average + (value - average) * rest for average, value in zip(averages, values, strict=False)]
+        averages = [average + (value - average) * news for average, value in zip(averages, values, strict=False)]
         return loss, norm, state, (values, slots, averages)
 
     def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:
