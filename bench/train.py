@@ -33,7 +33,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     from training.learning.step import Learner, use_one_core_per_replica
 
     use_one_core_per_replica()
-    off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
+    off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0, "optimizer": "adam", "weight_decay": 0.0}
     config = TrainConfig(
         layers=LAYERS, units=units, embedding=EMBEDDING, batch_size=streams, window=window, precision=precision, **off
     )

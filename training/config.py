@@ -12,7 +12,7 @@ CHOICES = {
     "normalization": ("NFC", "none"),
     "split_by": ("char", "each-file", "line", "file"),
     "cell": ("lstm", "gru", "rnn"),
-    "optimizer": ("adam", "adamw", "rmsprop", "adagrad", "sgd"),
+    "optimizer": ("adamw", "adam", "rmsprop", "adagrad", "sgd"),
     "schedule": ("cosine", "constant", "step", "plateau"),
     "clip_by": ("norm", "value"),
     "precision": ("float32", "mixed_bfloat16"),
@@ -52,7 +52,7 @@ class TrainConfig:
     window: int = 100
     epochs: int = 60
     steps: int = 0
-    optimizer: str = "adam"
+    optimizer: str = "adamw"
     learning_rate: float = 4e-3
     schedule: str = "cosine"
     warmup_steps: int = 200
@@ -60,7 +60,7 @@ class TrainConfig:
     decay_after: int = 10
     grad_clip: float = 1.0
     clip_by: str = "norm"
-    weight_decay: float = 0.0
+    weight_decay: float = 0.05
     ema: float = 0.0
     cold_start: float = 0.01
     precision: str = "float32"

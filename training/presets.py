@@ -11,7 +11,7 @@ from typing import Any
 _CHAR_RNN: dict[str, Any] = {
     "layers": 2, "units": 128, "embedding": 0, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0,
     "batch_size": 50, "window": 50, "epochs": 50, "optimizer": "rmsprop", "learning_rate": 2e-3, "schedule": "step",
-    "decay_rate": 0.97, "decay_after": 10, "warmup_steps": 0, "grad_clip": 5.0, "clip_by": "value",
+    "decay_rate": 0.97, "decay_after": 10, "warmup_steps": 0, "grad_clip": 5.0, "clip_by": "value", "weight_decay": 0.0,
     "split": (0.95, 0.05, 0.0),
 }  # fmt: skip
 

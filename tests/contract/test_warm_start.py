@@ -11,6 +11,8 @@ import pytest
 
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import started, training
+from training.errors import InputError
+from training.release.published import PublishedModel
 
 LEARNING = ["--epochs", "1", "--batch-size", "4", "--window", "20", "--learning-rate", "0.001", "--warmup-steps", "0"]
 
@@ -60,6 +62,13 @@ def test_it_begins_where_the_parent_ended(next_version: Path) -> None:
     parent = [line["validation_nats_per_char"] for line in history_of(next_version.parent / "1")]
     (warm,) = [line["validation_nats_per_char"] for line in history_of(next_version)]
     assert warm < (parent[0] + parent[-1]) / 2
+
+
+def test_a_version_from_before_weights_were_kept_says_so(tiny: Path) -> None:
+    model = PublishedModel(tiny / "models/tiny/1")
+    del model._loaded.gates
+    with pytest.raises(InputError, match="tiny 1 does not hold its trained weights: train it anew"):
+        model.weights()
 
 
 def die_at_the_first_step(_: None) -> None:

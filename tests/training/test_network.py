@@ -22,7 +22,7 @@ every_input = pytest.mark.parametrize("embedding", [EMBEDDED, ONE_HOT], ids=["em
 
 def config(layers: int = 2, **changes) -> TrainConfig:
     """Small, and with everything off that is not asked for."""
-    off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
+    off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0, "weight_decay": 0.0}
     small = {"layers": layers, "units": UNITS, "embedding": EMBEDDED, "batch_size": 3, "window": 10, "seed": 11}
     return TrainConfig(**(small | off | changes))
 

@@ -34,3 +34,10 @@ def test_what_the_post_says_of_its_networks_stands_in_the_presets() -> None:
     }
     for name, settings in said.items():
         assert settings.items() <= PRESETS[name].items(), name
+
+
+@pytest.mark.parametrize("name", sorted({*PRESETS} - {"tiny"}))
+def test_no_network_of_the_post_has_its_weights_decay(name: str) -> None:
+    """It is this project's default, not char-rnn's."""
+    assert TrainConfig().weight_decay > 0
+    assert TrainConfig(**PRESETS[name]).weight_decay == 0
