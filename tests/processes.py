@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 # As a person starts it, where a test is about the process itself: its stdin, its signals, its exit.
 COMMAND = [sys.executable, "-m", "training"]
+# Nobody sets PYTHONUNBUFFERED at home: what we print must come in time all the same.
+os.environ.pop("PYTHONUNBUFFERED", None)
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -30,7 +32,8 @@ def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.Compl
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = started(*arguments, cwd=cwd, out=out, err=err)
         process.join()
-        result = subprocess.CompletedProcess(arguments, process.exitcode or 0, out.read_text(), err.read_text())
+        written = [path.read_bytes().decode() for path in (out, err)]  # as text, a model's carriage return would change
+        result = subprocess.CompletedProcess(arguments, process.exitcode or 0, *written)
     assert result.returncode == 0 or not check, result.stderr
     return result
 

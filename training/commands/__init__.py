@@ -3,6 +3,7 @@
 The modules that load TensorFlow are imported where they are used: `--help` and a mistyped flag answer at once.
 """
 
+import io
 import os
 import sys
 
@@ -15,6 +16,8 @@ from training.errors import ReportedError
 def main() -> None:
     """Run one command. Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # who reads a pipe or a log sees an evaluation when it is done
     try:
         cli(prog_name="python -m training")
     except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
