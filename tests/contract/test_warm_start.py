@@ -11,8 +11,6 @@ import pytest
 
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import started, training
-from training.errors import InputError
-from training.release.published import PublishedModel
 
 LEARNING = ["--epochs", "1", "--batch-size", "4", "--window", "20", "--learning-rate", "0.001", "--warmup-steps", "0"]
 
@@ -64,11 +62,31 @@ def test_it_begins_where_the_parent_ended(next_version: Path) -> None:
     assert warm < (parent[0] + parent[-1]) / 2
 
 
-def test_a_version_from_before_weights_were_kept_says_so(tiny: Path) -> None:
-    model = PublishedModel(tiny / "models/tiny/1")
-    del model._loaded.gates
-    with pytest.raises(InputError, match="tiny 1 does not hold its trained weights: train it anew"):
-        model.weights()
+def keep_no_weights(_: None) -> None:
+    """In the process that trains: versions as they were before they kept their trained weights."""
+    from training.release import published
+
+    load = published.tf.saved_model.load
+
+    def load_without(folder: str) -> object:
+        loaded = load(folder)
+        del loaded.gates
+        return loaded
+
+    published.tf.saved_model.load = load_without
+
+
+def test_a_version_without_its_weights_is_refused_before_an_old_run_is_touched(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "another.txt").write_text("another text\n" * 500)
+    before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    flags = ["--name", "tiny", "--init-from", "tiny/1", "--corpus", "another.txt", "--restart"]
+    log = tmp_path / "log"
+    process = started("train", *flags, cwd=tmp_path, out=log, err=log, before=(keep_no_weights, None))
+    process.join()
+    assert process.exitcode == 1
+    assert log.read_text() == "Error: tiny 1 does not hold its trained weights: train it anew to start from it.\n"
+    assert {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()} == before
 
 
 def die_at_the_first_step(_: None) -> None:
