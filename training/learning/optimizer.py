@@ -15,4 +15,7 @@ def make_optimizer(config: TrainConfig) -> keras.Optimizer:
         "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, nesterov=True, **options),
     }
     decay = config.weight_decay if config.weight_decay or config.optimizer == "adamw" else None  # AdamW wants a number
-    return kinds[config.optimizer](learning_rate=config.learning_rate, weight_decay=decay)
+    optimizer = kinds[config.optimizer](learning_rate=config.learning_rate, weight_decay=decay)
+    # Decay keeps products small. A bias has no product, and the embedding begins at N(0,1) for a reason (network.py).
+    optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
+    return optimizer
