@@ -50,7 +50,10 @@ class Config:
     max_length: int = 100_000
     api_keys_file: Path | None = None
     rate_limit: str | None = None
+    trusted_proxies: int = 0
+    host: str = "localhost"
     port: int = 8000
+    admin_port: int | None = None
 
     def __post_init__(self) -> None:
         for name, at_least in (
@@ -117,6 +120,7 @@ def _variable(name: str) -> str:
 
 
 def _parse(variable: str, value: str, kind: Any) -> Any:
+    kind = int if kind == int | None else kind
     if kind in (int, float):
         try:
             return kind(value)

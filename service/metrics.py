@@ -42,6 +42,13 @@ REFUSALS = Counter("charloom_model_refusals", "Versions refused.", MODEL)
 LOADED = Gauge("charloom_model_loaded", "1 for a version in memory.", MODEL)
 SERVED = Gauge("charloom_model_served", "1 for the version that answers where none is named.", MODEL)
 DRAINING = Gauge("charloom_draining", "1 once the service was asked to stop.")
+THREAD_UP = Gauge("charloom_thread_up", "1 while a thread that the service depends on runs.", ("thread",))
+THREAD_BUSY_SECONDS = Gauge(
+    "charloom_thread_busy_seconds", "How long such a thread has been busy with one task.", ("thread",)
+)
+ENGINE_FAILURES = Counter("charloom_engine_failures", "Exceptions on an engine thread, by what failed.", ("part",))
+for _part in ("join", "call", "engine"):
+    ENGINE_FAILURES.labels(_part)
 
 
 _OF_VERSIONS = (

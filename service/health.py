@@ -1,0 +1,54 @@
+"""Threads that the service depends on: whether each one runs, and how long its present task takes.
+
+Knows nothing of what the threads do.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service import metrics
+
+STALLED_AFTER_S = 60.0  # of one task; an engine's call takes milliseconds, and a model loads in seconds
+
+
+class WatchedThread(threading.Thread):
+    """A daemon thread that reports what it is busy with."""
+
+    def __init__(self, target: Callable[["WatchedThread"], None], name: str) -> None:
+        """`target` is called with this thread, so that it can mark its tasks."""
+        super().__init__(name=name, daemon=True)
+        self._target_of_thread = target
+        self._busy_since_s: float | None = None
+        self._returned = False
+        metrics.THREAD_BUSY_SECONDS.labels(name).set_function(lambda: self.busy_s)
+        metrics.THREAD_UP.labels(name).set_function(lambda: float(self.is_alive()))
+
+    def run(self) -> None:
+        """Call the target."""
+        self._target_of_thread(self)
+        self._returned = True
+
+    @contextmanager
+    def task(self) -> Iterator[None]:
+        """Within: the thread is busy with one task."""
+        self._busy_since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since_s = None
+
+    @property
+    def busy_s(self) -> float:
+        """How long the present task has taken; 0 between two tasks."""
+        since = self._busy_since_s
+        return 0.0 if since is None else time.monotonic() - since
+
+    def fault(self) -> str | None:
+        """What is wrong with the thread, in a sentence; None: it runs, or its target has returned as it should."""
+        if not self.is_alive() and not self._returned:
+            return f"Thread {self.name} has ended."
+        if self.busy_s > STALLED_AFTER_S:
+            return f"Thread {self.name} has been busy with one task for {self.busy_s:.0f} s."
+        return None
