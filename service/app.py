@@ -37,6 +37,8 @@ def create_app(config: Config | None = None) -> Flask:
     drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
     app.extensions["drain"] = drain  # for the server, which hears the signals
+    app.extensions["faults"] = list  # of threads that the service depends on
+    app.config["ADMIN_PORT"] = config.admin_port
     app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
     errors.register(app)

@@ -1,56 +1,53 @@
 """The server's settings, each with its reason. `python -m gunicorn --config service/gunicorn.conf.py`."""
 
 import math
-import resource
 import signal
-import socket
 import sys
 from typing import Any
 
-from service import logs
+from service import addresses, logs, resources
 from service.config import Config, ConfigError
+
+# A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
+# wait and a few more (http/generate.py); the threads beyond check and refuse requests: admission is the
+# application's, which answers 429, while the server would let clients hang.
+SPARE_THREADS = 32
 
 try:
     charloom = Config.from_env()
+    threads = charloom.engines * charloom.slots + charloom.queue + SPARE_THREADS
+    # Connections that only wait hold a file and no thread. Past this number the oldest of them is closed.
+    worker_connections = resources.check(charloom, threads)
+    ports = [charloom.port] if charloom.admin_port is None else [charloom.port, charloom.admin_port]
+    bind = [address for port in ports for address in addresses.to_bind(charloom.host, port)]
 except ConfigError as error:
     sys.exit(f"Charloom cannot start: {error}")
 
 wsgi_app = "service.app:create_app()"
-bind = f"0.0.0.0:{charloom.port}"
 
 # One process: its engine threads share the model and one queue. TensorFlow computes without the interpreter's lock,
 # and a SavedModel that is loaded before a fork hangs, so nothing is preloaded.
 workers = 1
 preload_app = False
 
-# gthread, with threads of their own for the probes and a drain (see there).
+# gthread, with deadlines for requests, places for probes and a drain (see there).
 worker_class = "service.worker.Worker"
 
-# A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
-# wait and a few more (http/generate.py); the threads beyond read, check and refuse requests: admission is the
-# application's, which answers 429, while the server would let clients hang.
-threads = charloom.engines * charloom.slots + charloom.queue + 32
+# Seconds that a connection stays open between two requests; it holds no thread.
+keepalive = 30
 
-
-def _open_files(wanted: int) -> int:
-    """Raise this process's limit of open files as far as `wanted` and the system allow; what it then may open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed
-
-
-# Connections that only wait hold a file and no thread. Past this number new ones wait in the kernel, probes among them;
-# past the limit of open files gunicorn would end the worker.
-worker_connections = min(threads + 4096, _open_files(threads + 4096 + 256) - 256)
-
-# gthread beats its heart beside the streams: this is for a worker that hangs, not for a long text.
+# The worker reports to its master beside the streams: this is for a worker that hangs, not for a long text.
 timeout = 120
 # The master kills what is left after it; the worker ends by itself before that (worker.py).
 graceful_timeout = math.ceil(charloom.drain_seconds) + 20
 
-# One more thing to guard, and nobody asked for it.
+# gunicorn would take SCRIPT_NAME, PATH_INFO and the scheme from the headers of any local client. Which proxies are
+# trusted, and with what, is the application's to decide (CHARLOOM_TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
+# A second way to control the process that nothing here needs.
 control_socket_disable = True
 
 # The application writes a line for each request, when its stream ends (http/access.py).
@@ -59,21 +56,11 @@ logger_class = "service.logs.GunicornLogger"
 logs.configure()
 
 
-def on_starting(server: Any) -> None:
-    """Say in one sentence that the port is taken, before gunicorn tries five times."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", charloom.port))
-        except OSError as error:
-            sys.exit(
-                f"Charloom cannot start: port {charloom.port} cannot be used ({str(error.strerror).lower()}): "
-                "choose another with PORT."
-            )
-
-
 def when_ready(server: Any) -> None:
-    """Read a second SIGTERM to the master as SIGQUIT: while it waits for its worker it hears nothing else."""
+    """Read a second SIGTERM to the master as SIGQUIT, for it hears nothing else while it waits for its worker.
+
+    SIGTTIN would start a second worker, with other engines, limits and metrics beside the first one's.
+    """
     asked: list[int] = []
 
     def terminate(number: int, frame: Any) -> None:
@@ -81,3 +68,5 @@ def when_ready(server: Any) -> None:
         asked.append(number)
 
     signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)

@@ -30,7 +30,7 @@ STREAM_SECONDS = Histogram("charloom_stream_seconds", "From a request to its las
 FINISHED = Counter("charloom_finished", "Streams that ended, by finish reason.", (*MODEL, "reason"))
 CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MODEL)
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))
-for _reason in ("queue_full", "rate_limit", "slow_clients"):
+for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout"):
     REJECTED.labels(_reason)  # of a series that begins with 1 Prometheus sees no increase
 
 CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts of which the prefix cache knew a part.", MODEL)

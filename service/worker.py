@@ -1,108 +1,168 @@
-"""gunicorn's threaded worker, with what long streams need besides. Knows connections; knows nothing of models or Flask.
+"""gunicorn's threaded worker, for clients that are slow, hostile or many. Knows nothing of models or Flask.
 
-Of the application it knows one thing: `extensions["drain"]`, a `service.drain.Drain`.
-
-The main thread accepts and never waits for a client; a thread of the pool serves one request at a time, for as long as
-its stream takes. Hence a silent connection waits in the poller and not in a thread, and the probes have threads of
-their own: nothing that streams, uploads or lingers can stand in front of them.
+The main thread reads every request in full before it gives it to a thread of the pool, and writes the short responses
+of the probes, all without waiting for a client: a thread is busy only while it computes or streams. Of the
+application it knows `extensions["drain"]` (a `service.drain.Drain`), `extensions["faults"]` (what is wrong with the
+threads that it depends on) and the size that it allows a body.
 """
 
+import logging
 import math
 import signal
-import socket
-import struct
+import sys
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from selectors import EVENT_READ
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any
 
-from gunicorn import util
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
-PROBES = (b"GET /livez ", b"GET /readyz ", b"GET /metrics ")
-PROBE_THREADS = 8
-MAX_PROBE_BYTES = 4096  # a probe's whole request; a longer one waits its turn with the others
-SECONDS_OF_SILENCE = 5  # that a new connection may take to say something
-# The kernel's own timeouts, for one send or receive: a client that reads or sends a little in time is never cut off.
-STALLED_AFTER = struct.pack("ll", 60, 0)
-LAST_BYTES_S = 5  # beyond the drain, for clients to read what their streams ended with
+from service import metrics, resources
+from service.connection import Connection, IncomingRequest, Refusal
+from service.connections import LINGER_S, Connections, Step
+from service.pool import Pool
 
+PROBE_THREADS = 4  # for the service's own port, and as many for the port for administrators
+MAX_PENDING = 256  # complete requests that wait for a thread
+LAST_BYTES_S = 5  # beyond the drain, for clients to read the ends of their streams
 
-class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A client's connection, which the main thread closes without waiting for the client to close it too."""
-
-    def close(self, graceful: bool = False) -> None:
-        """Close; whoever wanted to linger has done so in the request's thread."""
-        util.close(self.sock)
+log = logging.getLogger(__name__)
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gthread, whose SIGTERM drains and whose probes are answered however many streams run."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._probe_pool: ThreadPoolExecutor | None = None
-        self._served: set[Connection] = set()  # in the hands of a thread; the main thread's
-        self._drainer: threading.Thread | None = None
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gthread with deadlines for requests, places for probes, and a SIGTERM that drains."""
 
     def init_process(self) -> None:
         """After the fork; returns when the worker ends."""
-        self._probe_pool = ThreadPoolExecutor(PROBE_THREADS, thread_name_prefix="probe")
+        self._answering = 0  # requests that a thread of the pool has or will take
+        self._drain_asked = threading.Event()
+        try:
+            self._pool = Pool(self.cfg.threads, "request")
+            self._probe_pools = {is_admin: Pool(PROBE_THREADS, "probe") for is_admin in (False, True)}
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        except RuntimeError:
+            log.error("Charloom cannot start: %s", resources.too_few_threads(self.cfg.threads))
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
         super().init_process()
 
+    def get_thread_pool(self) -> Pool:
+        """The pool for everything but probes."""
+        return self._pool
+
     def run(self) -> None:
-        """Serve until told to stop. A client that does not read its last bytes cannot keep the process alive."""
-        try:
-            super().run()
-        finally:
-            for connection in self._served:
-                with suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+        """Serve until told to stop."""
+        self._connections = Connections(
+            self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
+        )
+        self.worker_connections = math.inf  # gunicorn's loop always accepts; `Connections` makes room
+        super().run()
+
+    @property
+    def nr_conns(self) -> int:
+        """Open connections; gunicorn's loop waits for them to end."""
+        return len(self._connections)
+
+    @nr_conns.setter
+    def nr_conns(self, value: int) -> None:
+        """gunicorn sets it once, to zero."""
+
+    def notify(self) -> None:
+        """Tell gunicorn's master that the worker is healthy: it restarts one that is silent for `timeout`."""
+        if not self.booted or not self.wsgi.extensions["faults"]():
+            super().notify()
 
     def accept(self, listener: Any) -> None:
-        """Let a new connection wait in the poller until it says something."""
-        try:
-            client, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            client.setsockopt(socket.SOL_SOCKET, option, STALLED_AFTER)
-        connection = Connection(self.cfg, client, address, listener.getsockname())
-        self.nr_conns += 1
-        connection.timeout = time.monotonic() + SECONDS_OF_SILENCE
-        self.pending_conns.append(connection)
-        self.poller.register(client, EVENT_READ, partial(self.on_pending_socket_readable, connection))
+        """Take new connections."""
+        self._connections.accept(listener, is_admin=listener.getsockname()[1] == self.wsgi.config["ADMIN_PORT"])
 
-    def enqueue_req(self, conn: Connection) -> None:
-        """Give a connection that has something to say to a thread."""
-        self._served.add(conn)
-        if _is_probe(conn.sock):
-            assert self._probe_pool is not None
-            future = self._probe_pool.submit(super().handle, conn)
+    def murder_pending(self) -> None:
+        """gunicorn's loop calls this after each wait, at least once a second."""
+        self._connections.expire()
+
+    def _new_request(self, **options: float) -> IncomingRequest:
+        return IncomingRequest(self.cfg, self.wsgi.config["MAX_CONTENT_LENGTH"], **options)
+
+    def _dispatch(self, connection: Connection) -> None:
+        """Give a complete request to a thread."""
+        if connection.request.is_probe:
+            self._probe_pools[connection.is_admin].submit(partial(self._answer_probe, connection))
+        elif connection.is_admin:
+            message = "This port answers GET /livez, /readyz and /metrics only."
+            self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
+        elif self._answering >= self.cfg.threads + MAX_PENDING:
+            metrics.REJECTED.labels("connections").inc()
+            message = f"{self._answering} requests are under way, which is the limit."
+            status = HTTPStatus.TOO_MANY_REQUESTS
+            self._connections.refuse(connection, Refusal(status, "overloaded", message, retry_after_s=1))
         else:
-            future = self.tpool.submit(self.handle, conn)
-        future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+            self._answering += 1
+            self.tpool.submit(partial(self._answer, connection))
 
-    def handle(self, conn: Connection) -> Any:
-        """Serve one request, in a thread; and close there, which may mean to wait for the client."""
-        kept = super().handle(conn)
-        if not kept:
-            util.close_graceful(conn.sock)
-        return kept
+    def _next_request(self, connection: Connection, after: bytes) -> None:
+        """Keep the connection for the client's next request, whose beginning may be here."""
+        connection.sock.setblocking(False)
+        silent_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, LINGER_S)
+        self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
-    def finish_request(self, conn: Connection, fs: Any) -> None:
-        """Take a connection back from its thread."""
-        self._served.discard(conn)
-        super().finish_request(conn, fs)
+    def _answer(self, connection: Connection) -> None:
+        """Let the application answer, in a thread of the pool."""
+        request, after = connection.request.take()
+        connection.sock.setblocking(True)
+
+        def respond() -> Step:
+            keep = self.handle_request(connection.parsed(self.cfg, request), connection)
+            return (
+                partial(self._next_request, connection, after)
+                if keep
+                else partial(self._connections.linger, connection)
+            )
+
+        self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
+
+    def _answer_probe(self, connection: Connection) -> None:
+        """Let the application answer into memory: no client can hold up a thread for probes."""
+        request, _ = connection.request.take()
+
+        def respond() -> Step:
+            parsed, response = connection.parsed(self.cfg, request), bytearray()
+            parsed.force_close()
+            sock = SimpleNamespace(sendall=response.extend)
+            self.handle_request(parsed, SimpleNamespace(sock=sock, client=connection.client, server=connection.server))
+            return partial(self._connections.send, connection, bytes(response))
+
+        self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
+
+    def _next_step(self, connection: Connection, respond: Callable[[], Step]) -> Step:
+        """Respond; returns the step that the main thread is to take, which is to close where the response failed."""
+        try:
+            return respond()
+        except Refusal as refusal:
+            return partial(self._connections.refuse, connection, refusal)
+        except StopIteration:  # gunicorn has logged a failure after the response's head, and closed the socket
+            pass
+        except BlockingIOError:
+            log.info("A client that read nothing for too long was cut off.")
+        except OSError:  # the client is gone
+            pass
+        except Exception:
+            log.exception("The application failed.")
+            message = "The service failed; its log has the reason."
+            failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
+            return partial(self._connections.refuse, connection, failure)
+        return partial(self._connections.close, connection)
+
+    def _after_answer(self, connection: Connection, step: Step) -> None:
+        self._answering -= 1
+        self._connections.take(connection, step)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: drain. It may come twice: from the master, and from a supervisor that signals every process."""
         if self.booted:
-            # Outside the signal's handler, where a thread may be started and a lock taken.
-            self.method_queue.defer(self._begin_drain)
+            # Outside the signal's handler, where a lock may be taken.
+            self.method_queue.defer(self._drain_asked.set)
         else:
             super().handle_exit(sig, frame)
 
@@ -113,18 +173,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             super().handle_quit(sig, frame)
 
-    def _begin_drain(self) -> None:
-        if self._drainer is None:
-            self._drainer = threading.Thread(target=self._drain, name="drain", daemon=True)
-            self._drainer.start()
-
     def _drain(self) -> None:
         """Keep accepting, so that a balancer hears of the drain; stop when nothing is left to wait for."""
+        self._drain_asked.wait()
         drain = self.wsgi.extensions["drain"]
         try:
             drain.run()
         finally:
             self.cfg.set("graceful_timeout", math.ceil(drain.remaining_s) + LAST_BYTES_S)
+            self.method_queue.defer(self._connections.close_silent)
             self.method_queue.defer(super().handle_exit, signal.SIGTERM, None)
 
     def _end(self) -> None:
@@ -132,12 +189,3 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             signal.signal(number, signal.SIG_IGN)  # a terminal signals us and the master, and the master us again
         self.wsgi.extensions["drain"].cut()
         super().handle_quit(signal.SIGQUIT, None)
-
-
-def _is_probe(client: socket.socket) -> bool:
-    """Whether a probe's whole request is there to be read, so that no thread can wait for the rest of it."""
-    try:
-        start = client.recv(MAX_PROBE_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
-        return False
-    return start.startswith(PROBES) and b"\r\n\r\n" in start

@@ -1,0 +1,38 @@
+"""Threads that all start at once, before the first request: none has to be started while clients wait."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+
+class Pool:
+    """`size` daemon threads that take tasks in the order of their submission."""
+
+    def __init__(self, size: int, name: str) -> None:
+        """Start every thread.
+
+        Raises:
+            RuntimeError: the system does not allow so many; none of them is left running.
+        """
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._size = 0
+        try:
+            for number in range(size):
+                threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
+                self._size += 1
+        except RuntimeError:
+            self.shutdown()
+            raise
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run `task` in the next free thread; it handles its own exceptions."""
+        self._tasks.put(task)
+
+    def shutdown(self, wait: bool = False) -> None:
+        """Let every thread end after its present task. Being daemons, they never hold up the process."""
+        for _ in range(self._size):
+            self._tasks.put(None)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
