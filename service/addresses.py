@@ -17,7 +17,9 @@ def to_bind(host: str, port: int) -> list[str]:
         ConfigError: the name is unknown, or no address can be listened on.
     """
     try:
-        found = socket.getaddrinfo(_all_addresses() if host == ALL else host, port, type=socket.SOCK_STREAM)
+        found = [
+            address for name in _names(host) for address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        ]
     except OSError as error:
         raise ConfigError(
             f"CHARLOOM_HOST names {host!r}, which is no address: {str(error.strerror).lower()}."
@@ -37,8 +39,11 @@ def to_bind(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(addresses))
 
 
-def _all_addresses() -> str:
-    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+def _names(host: str) -> list[str]:
+    if host == ALL:
+        return ["::" if socket.has_dualstack_ipv6() else "0.0.0.0"]
+    # Many systems give the name its IPv4 address only (RFC 6761, section 6.3, has both).
+    return ["127.0.0.1", "::1"] if host == "localhost" else [host]
 
 
 def _try(family: int, address: tuple[object, ...]) -> None:
@@ -49,6 +54,5 @@ def _try(family: int, address: tuple[object, ...]) -> None:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
     reason = str(error.strerror).lower()
-    return ConfigError(
-        f"port {port} of {host} cannot be used ({reason}): choose another with PORT or CHARLOOM_ADMIN_PORT."
-    )
+    advice = "choose another with PORT or CHARLOOM_ADMIN_PORT"
+    return ConfigError(f"port {port} cannot be used on {host} ({reason}): {advice}.")

@@ -101,7 +101,7 @@ class IncomingRequest:
             self._parser.feed(data)
         except (LimitRequestLine, LimitRequestHeaders) as error:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", f"{error}.") from None
-        except ParseError as error:
+        except (ParseError, ValueError) as error:  # a ValueError: a number of thousands of digits
             # The parser's messages may quote a header, which may hold a key.
             raise _malformed(type(error).__name__) from None
         # A chunk may have an extension longer than its data.

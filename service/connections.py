@@ -50,14 +50,14 @@ class Connections:
     ) -> None:
         self._poller, self._new_request, self._on_request = poller, new_request, on_request
         # The longest-waiting first, each with its next step.
-        self._waiting: dict[Connection, Callable[[Connection], None]] = {}
-        self._buffered_bytes = 0  # of their requests
-        self._max_open = {True: MAX_ADMIN_CONNECTIONS, False: max_public}
-        self._open: dict[bool, set[Connection]] = {True: set(), False: set()}
+        self.waiting: dict[Connection, Callable[[Connection], None]] = {}
+        self.buffered_bytes = 0  # of their requests
+        self.max_open = {True: MAX_ADMIN_CONNECTIONS, False: max_public}
+        self.open: dict[bool, set[Connection]] = {True: set(), False: set()}
         self._expired_s = 0.0
 
     def __len__(self) -> int:
-        return sum(map(len, self._open.values()))
+        return sum(map(len, self.open.values()))
 
     def accept(self, listener: Any, *, is_admin: bool) -> None:
         """Take new connections; each waits in the poller until its request is complete."""
@@ -74,7 +74,7 @@ class Connections:
                 continue
             self._make_room(is_admin)
             connection = Connection(sock, client, listener.getsockname(), is_admin)
-            self._open[is_admin].add(connection)
+            self.open[is_admin].add(connection)
             self.receive(connection, self._new_request())
 
     def _make_room(self, is_admin: bool) -> None:
@@ -83,12 +83,12 @@ class Connections:
         So however many connections send a byte and no more, there is a place for the next one, and a client that
         sends its request at once is never the oldest.
         """
-        if len(self._open[is_admin]) >= self._max_open[is_admin]:
+        if len(self.open[is_admin]) >= self.max_open[is_admin]:
             self._close_oldest(is_admin)
 
     def _close_oldest(self, is_admin: bool) -> bool:
         """Close the oldest of the connections that the main thread waits for; whether there was one."""
-        oldest = next((connection for connection in self._waiting if connection.is_admin == is_admin), None)
+        oldest = next((connection for connection in self.waiting if connection.is_admin == is_admin), None)
         if oldest is None:
             return False
         metrics.REJECTED.labels("connections").inc()
@@ -98,18 +98,18 @@ class Connections:
     def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
         """Take `step` each time the socket is ready; close the connection at the deadline."""
         connection.deadline_s = deadline_s
-        self._waiting[connection] = step
+        self.waiting[connection] = step
         self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
-        step = self._waiting.pop(connection, None)
+        step = self.waiting.pop(connection, None)
         if step:
             self._poller.unregister(connection.sock)
         if step == self._read:
-            self._buffered_bytes -= len(connection.request.received)
+            self.buffered_bytes -= len(connection.request.received)
 
     def _on_ready(self, connection: Connection) -> None:
-        if step := self._waiting.get(connection):  # else it was closed after the poller had reported it
+        if step := self.waiting.get(connection):  # else it was closed after the poller had reported it
             self.take(connection, partial(step, connection))
 
     def take(self, connection: Connection, step: Step) -> None:
@@ -141,7 +141,7 @@ class Connections:
 
     def _feed(self, connection: Connection, data: bytes) -> None:
         request = connection.request
-        self._buffered_bytes += len(data)
+        self.buffered_bytes += len(data)
         try:
             request.feed(data)
         except Refusal as refusal:
@@ -154,7 +154,7 @@ class Connections:
         elif request.wants_continue:
             request.wants_continue = False
             connection.sock.send(CONTINUE)
-        while self._buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
+        while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
             pass
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
@@ -202,9 +202,9 @@ class Connections:
 
     def close(self, connection: Connection) -> None:
         """Close now; does nothing where that was done."""
-        if connection in self._open[connection.is_admin]:
+        if connection in self.open[connection.is_admin]:
             self._stop_waiting(connection)
-            self._open[connection.is_admin].remove(connection)
+            self.open[connection.is_admin].remove(connection)
             util.close(connection.sock)
 
     def expire(self) -> None:
@@ -213,9 +213,9 @@ class Connections:
         if now_s < self._expired_s + EXPIRY_S:
             return
         self._expired_s = now_s
-        late = [connection for connection in self._waiting if connection.deadline_s <= now_s]
+        late = [connection for connection in self.waiting if connection.deadline_s <= now_s]
         for connection in late[:EXPIRED_AT_ONCE]:
-            if self._waiting[connection] == self._read and connection.request.received:
+            if self.waiting[connection] == self._read and connection.request.received:
                 metrics.REJECTED.labels("timeout").inc()
                 self.send(connection, TOO_LATE.response())
             else:
@@ -223,6 +223,6 @@ class Connections:
 
     def close_silent(self) -> None:
         """Keep connections that are between two requests only a little longer."""
-        for connection, step in self._waiting.items():
+        for connection, step in self.waiting.items():
             if step == self._read and not connection.request.received:
                 connection.deadline_s = min(connection.deadline_s, time.monotonic() + LINGER_S)

@@ -1,0 +1,40 @@
+import socket
+
+import pytest
+
+from service import addresses
+from service.config import ConfigError
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_localhost_is_this_machine_in_both_families_where_it_has_both() -> None:
+    port = free_port()
+    found = addresses.to_bind("localhost", port)
+    assert f"127.0.0.1:{port}" in found
+    assert set(found) <= {f"127.0.0.1:{port}", f"[::1]:{port}"}
+    assert (f"[::1]:{port}" in found) is socket.has_dualstack_ipv6()
+
+
+def test_every_address_of_the_machine() -> None:
+    port = free_port()
+    assert addresses.to_bind("*", port) == [f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"]
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=rf"port {port} cannot be used on 127\.0\.0\.1 \(address already in use\)"
+        ):
+            addresses.to_bind("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "999.1.1.1"])
+def test_a_host_that_is_not_of_this_machine_is_one_sentence(host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"CHARLOOM_HOST names '{host}'"):
+        addresses.to_bind(host, free_port())

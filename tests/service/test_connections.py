@@ -1,0 +1,169 @@
+"""The main thread's part of the server, on real sockets of this machine and in the test's own thread."""
+
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from service import connections as module
+from service.connection import HEAD_S, Connection, IncomingRequest
+from service.connections import Connections
+from tests.service.test_connection import CFG, Clock
+
+WAIT_S = 5.0
+WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Server:
+    """A listener, its poller, and the connections whose request is complete."""
+
+    def __init__(self) -> None:
+        self.poller = selectors.DefaultSelector()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.complete: list[Connection] = []
+        self.clients: list[socket.socket] = []
+        self.connections = Connections(
+            self.poller, lambda: IncomingRequest(CFG, 10**6), self.complete.append, max_public=100
+        )
+        self.poller.register(
+            self.listener, selectors.EVENT_READ, lambda _: self.connections.accept(self.listener, is_admin=False)
+        )
+
+    def connect(self, data: bytes = b"") -> socket.socket:
+        """A client whose connection is accepted and whose first data is read."""
+        before = len(self.connections)
+        client = self.dial()
+        self.run_until(lambda: len(self.connections) > before)
+        if data:
+            before_bytes = self.received()
+            client.sendall(data)
+            self.run_until(lambda: self.received() >= before_bytes + len(data) or bool(self.complete))
+        return client
+
+    def dial(self) -> socket.socket:
+        """A client whose connection waits to be accepted."""
+        client = socket.create_connection(self.listener.getsockname(), timeout=WAIT_S)
+        self.clients.append(client)
+        return client
+
+    def close(self) -> None:
+        for connection in [connection for open_ in self.connections.open.values() for connection in open_]:
+            self.connections.close(connection)
+        for client in self.clients:
+            client.close()
+        self.listener.close()
+        self.poller.close()
+
+    def received(self) -> int:
+        return self.connections.buffered_bytes
+
+    def run_until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            events = self.poller.select(WAIT_S)
+            assert events, "nothing happened"
+            for key, _ in events:
+                key.data(key.fileobj)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def test_a_connection_is_given_away_with_its_whole_request(server: Server) -> None:
+    client = server.connect(WHOLE[:5])
+    assert not server.complete
+    client.sendall(WHOLE[5:])
+    server.run_until(lambda: bool(server.complete))
+    assert server.complete[0].request.take() == (WHOLE, b"")
+
+
+def test_past_the_limit_the_oldest_waiting_connection_is_closed(server: Server) -> None:
+    server.connections.max_open[False] = 2
+    server.connect(WHOLE)  # its thread has it: it is not the main thread's to close
+    oldest = server.connect()
+    newest = server.dial()
+    server.run_until(lambda: oldest_is_closed(oldest))
+    assert len(server.connections) == 2
+    newest.sendall(WHOLE)
+    server.run_until(lambda: len(server.complete) == 2)
+
+
+def oldest_is_closed(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_requests_that_together_take_too_much_memory_lose_the_oldest(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_BUFFERED_BYTES", 100)
+    oldest = server.connect(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
+    newest = server.dial()
+    newest.sendall(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
+    server.run_until(lambda: oldest_is_closed(oldest))
+    assert 0 < server.received() <= 100
+
+
+def test_a_request_that_is_late_is_answered_and_a_silent_connection_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, slow = server.connect(), server.connect(b"GET /livez HT")
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    clock.now_s = min(connection.deadline_s for connection in server.connections.waiting) - 0.01
+    server.connections.expire()
+    assert len(server.connections) == 2
+    clock.now_s += HEAD_S
+    server.connections.expire()
+    assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+    assert silent.recv(1) == b""
+    clock.now_s += 100
+    server.connections.expire()
+    assert len(server.connections) == 0
+
+
+def test_a_client_that_does_not_read_its_answer_is_closed_at_the_deadline(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.connect(WHOLE)
+    server.connections.send(server.complete[0], b"x" * 50_000_000)
+    assert len(server.connections) == 1
+    clock = SimpleNamespace(monotonic=lambda: server.complete[0].deadline_s + 1)
+    monkeypatch.setattr(module, "time", clock)
+    server.connections.expire()
+    assert len(server.connections) == 0
+
+
+def test_a_whole_answer_reaches_a_client_that_still_sends(server: Server) -> None:
+    """The server closes only after the client has read: a close with data unread would reset the connection."""
+    client = server.connect(b"GET / HTTP/1.1\r\n")
+    client.sendall(b"Authorization : Bearer secret\r\n\r\n")
+    server.run_until(lambda: server.received() == 0)
+    answer = b""
+    while not answer.endswith(b"}}"):
+        answer += client.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert len(server.connections) == 1
+    client.close()
+    server.run_until(lambda: len(server.connections) == 0)
+
+
+def test_a_faulty_step_closes_its_own_connection_only(server: Server) -> None:
+    server.connect()
+    server.connect()
+    connection = next(iter(server.connections.waiting))
+
+    def fail() -> None:
+        raise RuntimeError("a fault")
+
+    server.connections.take(connection, fail)
+    assert len(server.connections) == 1
