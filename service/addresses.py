@@ -1,6 +1,5 @@
-"""CHARLOOM_HOST and a port -> the addresses to listen on, each tried once before the server starts."""
+"""CHARLOOM_HOST and a port -> the addresses to listen on, as far as this machine has them."""
 
-import errno
 import socket
 
 from service.config import ConfigError
@@ -14,29 +13,40 @@ def to_bind(host: str, port: int) -> list[str]:
     A name such as `localhost` may stand for an IPv4 and an IPv6 address; one that the machine lacks is left out.
 
     Raises:
-        ConfigError: the name is unknown, or no address can be listened on.
+        ConfigError: the name is unknown, or none of its addresses is this machine's.
     """
     try:
-        found = [
-            address for name in _names(host) for address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-        ]
+        found = [entry for name in _names(host) for entry in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
     except OSError as error:
         raise ConfigError(
             f"CHARLOOM_HOST names {host!r}, which is no address: {str(error.strerror).lower()}."
         ) from None
-    addresses, reason = [], ""
-    for family, _, _, _, address in found:
-        try:
-            _try(family, address)
-        except OSError as error:
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                raise _cannot_listen(host, port, error) from None
-            reason = str(error.strerror).lower()
-        else:
-            addresses.append(f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}")
+    addresses = {
+        f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}": None
+        for family, _, _, _, address in found
+        if _is_here(family, str(address[0]))
+    }
     if not addresses:
-        raise ConfigError(f"CHARLOOM_HOST names {host!r}, which cannot be listened on: {reason}.")
-    return list(dict.fromkeys(addresses))
+        raise ConfigError(f"CHARLOOM_HOST names {host!r}, which is no address of this machine.")
+    return list(addresses)
+
+
+def require_free(addresses: list[str]) -> None:
+    """Check that nothing else listens there.
+
+    Raises:
+        ConfigError: a port is taken, or not this user's to take.
+    """
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        try:
+            _bind(family, host.strip("[]"), int(port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} cannot be used on {host} ({str(error.strerror).lower()}): choose another with PORT or "
+                "CHARLOOM_ADMIN_PORT."
+            ) from None
 
 
 def _names(host: str) -> list[str]:
@@ -46,13 +56,15 @@ def _names(host: str) -> list[str]:
     return ["127.0.0.1", "::1"] if host == "localhost" else [host]
 
 
-def _try(family: int, address: tuple[object, ...]) -> None:
+def _is_here(family: int, host: str) -> bool:
+    try:
+        _bind(family, host, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(family: int, host: str, port: int) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        attempt.bind(address)
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
-    reason = str(error.strerror).lower()
-    advice = "choose another with PORT or CHARLOOM_ADMIN_PORT"
-    return ConfigError(f"port {port} cannot be used on {host} ({reason}): {advice}.")
+        attempt.bind((host, port))

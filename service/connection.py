@@ -166,8 +166,8 @@ class Connection:
             parsed = next(RequestParser(cfg, iter((request,)), self.client))
         except ParseException as error:
             raise _malformed(type(error).__name__) from None
-        # The client was told to continue before its body was read.
-        parsed.headers = [(name, value) for name, value in parsed.headers if name != "EXPECT"]
+        # gunicorn would send it again: the client was told to continue before its body was read.
+        parsed._expected_100_continue = False
         return parsed
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Server:
     """gunicorn with the service, on a free port of this machine."""
 
-    def __init__(self, models: Path, **settings: object) -> None:
+    def __init__(self, models: Path, *, before_start: Callable[[], None] | None = None, **settings: object) -> None:
+        """`before_start` is called in the new process, and may lower its limits."""
         self.port = self.free_port()
         variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
         self._log = Path(models).parent / f"server-{self.port}.log"
@@ -56,6 +57,7 @@ class Server:
                 env=os.environ | {"PORT": str(self.port), "CHARLOOM_MODELS": str(models)} | variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                preexec_fn=before_start,
             )
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._is_up():
@@ -114,7 +116,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
     """Start servers that end with the test."""
     servers: list[Server] = []
 
-    def start(models: Path, **settings: object) -> Server:
+    def start(models: Path, **settings: Any) -> Server:
         servers.append(Server(models, **settings))
         return servers[-1]
 

@@ -31,7 +31,8 @@ def test_a_port_in_use_is_one_sentence() -> None:
         with pytest.raises(
             ConfigError, match=rf"port {port} cannot be used on 127\.0\.0\.1 \(address already in use\)"
         ):
-            addresses.to_bind("127.0.0.1", port)
+            addresses.require_free(addresses.to_bind("127.0.0.1", port))
+    addresses.require_free([f"127.0.0.1:{port}"])
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "999.1.1.1"])

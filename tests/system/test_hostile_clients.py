@@ -1,0 +1,221 @@
+"""Clients that are slow, silent, malformed or greedy, on a real gunicorn: nobody else notices."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Server
+from tests.processes import ROOT
+from tests.system.test_operations import ENDLESS, lines, metric, streaming, wait_until
+
+PATIENCE_S = 10  # for an answer that a held-up server would not give for minutes
+THREADS = 1 + 32  # of the server below
+GENERATE = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = GENERATE + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def small(tiny: Path) -> Iterator[Server]:
+    """A server with few threads, and so few places for connections too."""
+    started = Server(tiny / "models", engines=1, slots=1, queue=0, max_length=ENDLESS)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def attack(small: Server) -> Iterator[Any]:
+    """Opens connections that are closed when the test ends."""
+    with ExitStack() as stack:
+
+        def connect(data: bytes, *, receive_buffer: int = 0) -> socket.socket:
+            client = stack.enter_context(closing(socket.socket()))
+            if receive_buffer:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            client.settimeout(60)
+            client.connect(("127.0.0.1", small.port))
+            client.sendall(data)
+            return client
+
+        yield connect
+
+
+def assert_serves(server: Server) -> None:
+    """Probes and a generation are answered soon, each on a connection of its own."""
+    for method, path, body in (
+        ("GET", "/livez", None),
+        ("GET", "/metrics", None),
+        ("POST", "/generate", {"length": 1}),
+    ):
+        connection = server.connect()
+        connection.timeout = PATIENCE_S
+        with closing(connection):
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Content-Type": "application/json"} if body else {})
+            assert connection.getresponse().status == 200
+
+
+def answer(client: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and error of a response that ends its connection."""
+    received = b""
+    while data := client.recv(65536):
+        received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"G",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n",
+        GENERATE + b"Content-Length: 9\r\n\r\n{",
+        CHUNKED + b"5\r\n{",
+    ],
+    ids=["a byte", "a probe with a body", "a body", "a chunk"],
+)
+def test_incomplete_requests_hold_no_thread(small: Server, attack, data: bytes) -> None:
+    for _ in range(3 * THREADS):
+        attack(data)
+    assert_serves(small)
+
+
+def test_a_stream_behind_a_probe_takes_no_probes_thread(small: Server, attack) -> None:
+    body = json.dumps({"length": ENDLESS}).encode()
+    long_one = GENERATE + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    clients = [attack(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + long_one) for _ in range(20)]
+    wait_until(lambda: metric(small, "charloom_streams_running") == 1)
+    assert small.request("GET", "/livez")[0] == 200
+    for client in clients:
+        client.close()
+    wait_until(lambda: metric(small, "charloom_streams_running") == 0)
+
+
+def test_clients_that_read_no_answers_hold_no_probes_thread(small: Server, attack) -> None:
+    for _ in range(40):
+        attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 50, receive_buffer=2048)
+        attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=2048)
+    assert_serves(small)
+
+
+def test_more_connections_than_places_close_the_oldest_only(serve, tiny: Path) -> None:
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (450, 450))
+
+    server = serve(tiny / "models", engines=1, slots=1, queue=0, before_start=few_files)
+    with ExitStack() as stack, streaming(server, length=2_000) as stream:
+        for _ in range(600):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"G")
+        assert server.request("GET", "/livez")[0] == 200
+        assert metric(server, "charloom_rejected_total", reason="connections") > 100
+        assert json.loads(stream.read().split(b"\n")[-2])["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("size", [b"-1", b"0x2", b"0_2", b"2;\x01"])
+def test_malformed_chunks_are_a_400_without_a_trace(small: Server, attack, size: bytes) -> None:
+    status, error = answer(attack(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n"))
+    assert (status, error["code"]) == (400, "malformed_request")
+    assert "Traceback" not in small.log()
+
+
+def test_a_forbidden_trailer_is_a_400(attack) -> None:
+    assert answer(attack(CHUNKED + b"2\r\n{}\r\n0\r\nAuthorization: x\r\n\r\n"))[0] == 400
+
+
+def test_a_chunked_body_past_the_limit_is_a_413(attack) -> None:
+    client = attack(CHUNKED)
+    chunk = b"%x\r\n" % 60_000 + b" " * 60_000 + b"\r\n"
+    for _ in range(40):
+        client.sendall(chunk)
+    status, error = answer(client)
+    assert (status, error["code"]) == (413, "body_too_large")
+
+
+def test_a_malformed_head_is_json_and_its_secrets_stay_out_of_the_log(small: Server, attack) -> None:
+    status, error = answer(attack(b"GET /models HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret-key\r\n\r\n"))
+    assert (status, error["type"]) == (400, "invalid_request_error")
+    assert "secret-key" not in small.log()
+
+
+def test_a_header_cannot_change_the_path(attack) -> None:
+    for header in (b"SCRIPT_NAME: /x", b"Script-Name: /x", b"PATH_INFO: /metrics"):
+        client = attack(b"GET /x/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
+        assert answer(client)[0] == 404
+
+
+def test_pipelined_requests_are_answered_in_order(attack) -> None:
+    request = b"GET /models/%s HTTP/1.1\r\nHost: x\r\n\r\n"
+    client = attack(
+        request % b"first"
+        + request % b"second"
+        + request.replace(b"\r\nHost", b"\r\nConnection: close\r\nHost") % b"third"
+    )
+    received = b""
+    while data := client.recv(65536):
+        received += data
+    places = [received.index(b"'%s'" % name) for name in (b"first", b"second", b"third")]
+    assert places == sorted(places)
+    assert received.count(b"HTTP/1.1 404 ") == 3
+
+
+def test_a_client_that_asks_is_told_to_continue_once(attack) -> None:
+    client = attack(GENERATE + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 30\r\n\r\n")
+    assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(b'{"length": 1, "stream": false}')
+    received = b""
+    while data := client.recv(65536):
+        received += data
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+def test_the_admin_port_answers_probes_only(serve, tiny: Path) -> None:
+    admin_port = Server.free_port()
+    server = serve(tiny / "models", engines=1, admin_port=admin_port)
+    service_port, server.port = server.port, admin_port
+    for path in ("/livez", "/readyz", "/metrics"):
+        assert server.request("GET", path)[0] == 200
+    for method, path in (("GET", "/models"), ("POST", "/generate"), ("GET", "/")):
+        status, _, body = server.request(method, path)
+        assert (status, json.loads(body)["error"]["code"]) == (404, "not_found")
+    server.port = service_port
+    assert server.request("GET", "/livez")[0] == 200
+    assert server.request("GET", "/models")[0] == 200
+
+
+@pytest.mark.parametrize("files", [64, 200, 256])
+def test_too_few_open_files_stop_the_start_with_one_sentence(tiny: Path, files: int) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
+        cwd=ROOT,
+        env=os.environ | {"CHARLOOM_MODELS": str(tiny / "models"), "PORT": str(Server.free_port())},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert f"the limit is {files}" in result.stderr.strip().splitlines()[-1]
+
+
+def test_every_line_of_the_log_stays_an_object(small: Server) -> None:
+    assert lines(small)
+
+
+def test_sigttin_starts_no_second_worker(small: Server) -> None:
+    children = Path(f"/proc/{small.process.pid}/task/{small.process.pid}/children")
+    before = children.read_text()
+    small.process.send_signal(signal.SIGTTIN)
+    small.process.send_signal(signal.SIGHUP)  # heard after it: the master starts its worker anew, and only one
+    wait_until(lambda: len(children.read_text().split()) == 1 and children.read_text() != before)
