@@ -34,7 +34,7 @@ COPY --chown=charloom models /models
 COPY service service
 USER charloom
 # The heartbeat's file is on memory: the root file system is read-only, and a slow disk would kill the worker.
-ENV CHARLOOM_MODELS=/models PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
+ENV CHARLOOM_MODELS=/models CHARLOOM_HOST=* PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/readyz', timeout=4)"]

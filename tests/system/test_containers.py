@@ -166,6 +166,17 @@ def test_it_serves_the_shipped_model_unprivileged_on_a_read_only_system(compose:
         assert imported.returncode, missing
 
 
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("--pids-limit=200", "needs 480 threads"), ("--memory=300m", "needs about 656 MB of memory")],
+)
+def test_a_container_that_is_too_small_says_so_and_ends(compose: Compose, limit: str, words: str) -> None:
+    command = ["docker", "run", "--rm", limit, "--env=CHARLOOM_ENGINES=2", "charloom-service"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.returncode != 0
+    assert words in result.stderr.strip().splitlines()[-1]
+
+
 def test_the_nightly_job_waits_for_text_and_answers_prometheus(compose: Compose) -> None:
     until(lambda: "There is no text in /corpora/mine yet" in compose("logs", "nightly").stdout)
     metrics = docker(
