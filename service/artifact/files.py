@@ -97,8 +97,10 @@ def _names(version: Path) -> list[str]:
 
 def _children(version: Path) -> Iterator[str]:
     for folder in ("", *FOLDERS):
+        path = os.path.join(version, folder)
         try:
-            with os.scandir(_inside(version, folder)) as children:
+            # A look is to cost little: only a link needs its real path.
+            with os.scandir(_inside(version, folder) if folder and os.path.islink(path) else path) as children:
                 yield from (os.path.join(folder, child.name) for child in children)
         except (OSError, FileError):
             continue  # it is not there or is refused; its own stamp is among those of the version's folder
@@ -106,7 +108,7 @@ def _children(version: Path) -> Iterator[str]:
 
 def _stamp(version: Path, name: str) -> Stamp:
     try:
-        found = os.stat(version / name)
+        found = os.stat(os.path.join(version, name))
     except OSError:  # unreadable or gone: a version that differs from the one whose file can be read
         return name, 0, 0, -1
     # st_ctime: also a file that becomes readable, or is replaced by one with the same st_mtime, makes another version.
