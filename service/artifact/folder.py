@@ -3,21 +3,21 @@
 Loads nothing and remembers nothing.
 """
 
-import json
+import math
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from service.artifact.manifest import NAME
+from service.artifact import files
+from service.artifact.files import FileError, Identity
+from service.artifact.manifest import NAME, Manifest
 
-MANIFEST = Path("assets.extra", "manifest.json")
-HISTORY = Path("assets.extra", "history.jsonl")
+HISTORY = "assets.extra/history.jsonl"
+MAX_HISTORY_BYTES = 16 * 2**20  # an evaluation takes about one KB
 
 Key = tuple[str, int]
 """A model's name and a version of it."""
-
-Identity = tuple[tuple[str, int, int, int], ...]
-"""Every file of a version, with the times and the size that change when somebody changes or replaces it."""
 
 
 class Folder:
@@ -42,25 +42,41 @@ class Folder:
             return []
         try:
             with os.scandir(self.root / name) as children:
-                names = [child.name for child in children if child.is_dir()]
+                return sorted(int(child.name) for child in children if _is_number(child.name) and child.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             os.stat(self.root)  # raises if it is the whole store that went away
             return []
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit() and not name.startswith("0"))
 
     def identity(self, key: Key) -> Identity | None:
-        """What tells a version from another one put in its place; None where there is none."""
+        """A value that differs for a version put in place of another; None where there is none."""
         path = self.path(key)
-        if not path.is_dir():
-            return None
-        return tuple(sorted(_stamp(os.path.join(parent, name)) for parent, _, names in os.walk(path) for name in names))
+        return files.identity(path) if path.is_dir() else None
 
-    def history(self, key: Key) -> list[dict[str, Any]]:
-        """The evaluations during a version's training, oldest first."""
-        path = self.path(key) / HISTORY
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    def oldest_first(self, names: list[str]) -> list[str]:
+        """These models by the time at which the oldest version that says it was created; those that say none last."""
+        return sorted(names, key=lambda name: (self._created_s(name), name))
+
+    def history(self, key: Key) -> tuple[list[dict[str, Any]], str | None]:
+        """The evaluations during a version's training, oldest first, and why some or all of them are missing."""
+        try:
+            lines = files.read(self.path(key), HISTORY, MAX_HISTORY_BYTES).split(b"\n")
+        except FileNotFoundError:
+            return [], None
+        except FileError as error:
+            return [], f"Version {key[1]} of model {key[0]!r} has no history to show: {error}."
+        evaluations = [_evaluation(line) for line in lines if line.strip()]
+        readable = [evaluation for evaluation in evaluations if evaluation is not None]
+        if damaged := len(evaluations) - len(readable):
+            return readable, f"{damaged} of the {len(evaluations)} lines of {HISTORY} are damaged and left out."
+        return readable, None
+
+    def _created_s(self, name: str) -> float:
+        try:
+            keys = [(name, number) for number in self.versions(name)]
+        except OSError:
+            return math.inf
+        times = (_created_s(self.path(key), self.identity(key)) for key in keys)
+        return next((time_s for time_s in times if time_s is not None), math.inf)
 
     def _may_have_versions(self, name: str) -> bool:
         try:
@@ -69,10 +85,23 @@ class Folder:
             return True  # whoever looks for them is told why they cannot be seen
 
 
-def _stamp(path: str) -> tuple[str, int, int, int]:
+@lru_cache(maxsize=256)
+def _created_s(version: Path, _: Identity | None) -> float | None:
+    """When the version with this identity was created; read once, since a poll may ask for it each time."""
     try:
-        found = os.stat(path)
-    except OSError:  # unreadable, or it went away since: in either case another version than one that is whole
-        return path, 0, 0, -1
-    # The time of the last change of any kind: a file that is made readable, or replaced by one as old, is another too.
-    return path, found.st_ctime_ns, found.st_mtime_ns, found.st_size
+        return Manifest.read(version).created_s
+    except FileError:
+        return None
+
+
+def _evaluation(line: bytes) -> dict[str, Any] | None:
+    """None: the line is not a JSON object."""
+    try:
+        evaluation = files.parse(line)
+    except ValueError:
+        return None
+    return evaluation if isinstance(evaluation, dict) else None
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and not name.startswith("0")

@@ -1,20 +1,30 @@
 """manifest.json -> Manifest, strictly: what this version of the service does not understand is refused by name."""
 
-import json
+import math
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from service.artifact import files
+from service.artifact.files import FileError
+
+MANIFEST = "assets.extra/manifest.json"
+MAX_BYTES = 32 * 2**20  # of a corpus of many files, each of which the manifest names
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
+MAX_VERSION = 2**63 - 1  # TensorFlow Serving's
+MAX_LAYERS = 128
+MAX_UNITS = 65_536
+MAX_SEED = 2**63 - 1
+MAX_PROBE_SYMBOLS = 10_000
 
 Symbol = str | int | None
 """A character, the value of a byte, or null: the reserved one."""
 
 
-class ManifestError(Exception):
+class ManifestError(FileError):
     """The manifest is missing, broken, or speaks of something that this service does not know."""
 
 
@@ -53,38 +63,43 @@ class Manifest:
         """S: h and c of each layer of an LSTM, h of each layer of the others."""
         return 2 * self.layers if self.cell == "lstm" else self.layers
 
+    @property
+    def created_s(self) -> float | None:
+        """When the version was created, in seconds since 1970; None: `created` is not a time with its offset."""
+        try:
+            created = datetime.fromisoformat(self.fields["created"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return created.timestamp() if created.tzinfo else None
+
     @classmethod
-    def read(cls, path: Path) -> "Manifest":
-        """Read `assets.extra/manifest.json` of a version.
+    def read(cls, version: Path) -> "Manifest":
+        """Read `assets.extra/manifest.json` of a version's folder.
 
         Raises:
-            ManifestError: one sentence that says what is wrong.
+            FileError: one sentence that says what is wrong.
         """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = files.parse(files.read(version, MANIFEST, MAX_BYTES))
         except FileNotFoundError:
-            raise ManifestError("it has no assets.extra/manifest.json") from None
-        except (OSError, ValueError) as error:
+            raise ManifestError(f"it has no {MANIFEST}") from None
+        except ValueError as error:
             raise ManifestError(f"its manifest cannot be read: {error}") from None
         if not isinstance(fields, dict):
             raise ManifestError("its manifest is not a JSON object")
         _refuse_the_unknown(fields)
-        unit, probe = fields["unit"], _field(fields, "probe", dict)
+        unit = fields["unit"]
+        vocabulary = _vocabulary(_field(fields, "vocabulary", list), unit)
         return cls(
-            name=_field(fields, "name", str),
-            version=_field(fields, "version", int),
+            name=_name(fields),
+            version=_number(fields, "version", 1, MAX_VERSION),
             unit=unit,
             normalization=fields["normalization"],
-            vocabulary=_vocabulary(_field(fields, "vocabulary", list), unit),
+            vocabulary=vocabulary,
             cell=fields["cell"],
-            layers=_field(fields, "layers", int),
-            units=_field(fields, "units", int),
-            probe=Probe(
-                prompt=_field(probe, "prompt", str),
-                seed=_field(probe, "seed", int),
-                symbols=tuple(_field(probe, "symbols", list)),
-                logprobs=tuple(_field(probe, "logprobs", list)),
-            ),
+            layers=_number(fields, "layers", 1, MAX_LAYERS),
+            units=_number(fields, "units", 1, MAX_UNITS),
+            probe=_probe(_field(fields, "probe", dict), len(vocabulary)),
             fields=fields,
         )
 
@@ -98,9 +113,10 @@ def _refuse_the_unknown(fields: dict[str, Any]) -> None:
         "dtype": ("float32",),
     }
     for name, values in understood.items():
-        if fields.get(name) not in values:
-            known = " or ".join(repr(value) for value in values)
-            raise ManifestError(f"its manifest says {name} {fields.get(name)!r}, and this service knows {known}")
+        value = fields.get(name)
+        if type(value) is not type(values[0]) or value not in values:  # True == 1 == 1.0
+            known = " or ".join(repr(known) for known in values)
+            raise ManifestError(f"its manifest says {name} {value!r:.50}, and this service knows {known}")
 
 
 def _field(fields: dict[str, Any], name: str, kind: type) -> Any:
@@ -108,6 +124,45 @@ def _field(fields: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ManifestError(f"its manifest's {name!r} must be a {kind.__name__}, not {value!r:.50}")
     return value
+
+
+def _number(fields: dict[str, Any], name: str, least: int, most: int) -> int:
+    value: int = _field(fields, name, int)
+    if not least <= value <= most:
+        raise ManifestError(f"its manifest's {name!r} must be between {least} and {most}, not {value!r:.50}")
+    return value
+
+
+def _name(fields: dict[str, Any]) -> str:
+    name: str = _field(fields, "name", str)
+    if not NAME.fullmatch(name):
+        raise ManifestError(f"its manifest's 'name' must match {NAME.pattern}, not be {name!r:.50}")
+    return name
+
+
+def _probe(fields: dict[str, Any], vocabulary_size: int) -> Probe:
+    prompt, symbols, logprobs = (
+        _field(fields, name, kind) for name, kind in (("prompt", str), ("symbols", list), ("logprobs", list))
+    )
+    if not all(type(symbol) is int and 0 <= symbol < vocabulary_size for symbol in symbols):
+        raise ManifestError(f"its probe's 'symbols' must be whole numbers from 0 to {vocabulary_size - 1}")
+    if not all(map(_is_finite, logprobs)):
+        raise ManifestError("its probe's 'logprobs' must be finite numbers")
+    if not 1 <= len(symbols) <= MAX_PROBE_SYMBOLS:
+        raise ManifestError(f"its probe must have 1 to {MAX_PROBE_SYMBOLS} symbols, not {len(symbols)}")
+    if len(logprobs) != len(symbols) or len(prompt) > len(symbols):
+        raise ManifestError(
+            f"its probe has {len(symbols)} symbols, which do not go with "
+            f"{len(logprobs)} logprobs and a prompt of {len(prompt)} characters"
+        )
+    return Probe(prompt, _number(fields, "seed", 0, MAX_SEED), tuple(symbols), tuple(map(float, logprobs)))
+
+
+def _is_finite(number: Any) -> bool:
+    try:
+        return type(number) in (int, float) and math.isfinite(number)
+    except OverflowError:  # of an int beyond every float
+        return False
 
 
 def _vocabulary(symbols: list[Any], unit: str) -> tuple[Symbol, ...]:
@@ -118,6 +173,8 @@ def _vocabulary(symbols: list[Any], unit: str) -> tuple[Symbol, ...]:
     reserved, *known = symbols or [""]
     if reserved is not None or not all(map(is_known, known)):
         raise ManifestError(f"its manifest's 'vocabulary' must be null and then {expected}, as its unit is {unit!r}")
+    if not known:
+        raise ManifestError(f"its manifest's 'vocabulary' holds no {unit}")
     if len(set(known)) != len(known):
         raise ManifestError(f"its manifest's 'vocabulary' names a {unit} twice")
     return tuple(symbols)

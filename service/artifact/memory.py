@@ -7,13 +7,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from service import metrics
-from service.artifact.folder import Folder, Identity, Key
+from service.artifact.files import Identity
+from service.artifact.folder import Folder, Key
 from service.artifact.model import Model, ModelError
 
 TOLD_AFTER_RELEASE = 4  # versions: their last streams end, and the last scrape has seen them
@@ -37,6 +38,15 @@ class Refusal:
 
     identity: Identity
     reason: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version, as the catalogue shows it."""
+
+    version: int
+    loaded: bool
+    refused: str | None
 
 
 class Memory:
@@ -65,10 +75,11 @@ class Memory:
         refusal = self._refused.get(key)
         return refusal.reason if refusal else None
 
-    def refusals(self) -> list[str]:
-        """Every refusal in a sentence, in the order of names and versions."""
+    def refusals(self, names: Collection[str] | None = None) -> list[str]:
+        """Each refusal of these models (None: of all) in a sentence, in the order of names and versions."""
         with self._lock:
-            return [sentence(key, refusal.reason) for key, refusal in sorted(self._refused.items())]
+            refused = sorted((key, refusal.reason) for key, refusal in self._refused.items())
+        return [sentence(key, reason) for key, reason in refused if names is None or key[0] in names]
 
     def load(self, key: Key) -> Loaded | None:
         """The version as it lies in the folder now, loaded unless it is in memory already.
@@ -145,7 +156,12 @@ def labels(key: Key) -> tuple[str, str]:
 
 def sentence(key: Key, reason: str) -> str:
     """A refusal as the log and clients read it."""
-    return f"Version {key[1]} of model {key[0]!r} is refused: {reason}."
+    return f"{words(key)} is refused: {reason}."
+
+
+def words(key: Key) -> str:
+    """A version as the log and clients read it."""
+    return f"Version {key[1]} of model {key[0]!r}"
 
 
 def _one_line(reason: str) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact.manifest import Manifest, ManifestError
+from service.artifact import files
+from service.artifact.files import FileError
+from service.artifact.manifest import Manifest
 from service.artifact.text import RESERVED, TextCodec
 
 log = logging.getLogger(__name__)
@@ -73,13 +75,15 @@ class Model:
             ModelError: the version is broken, or not one that this service understands.
         """
         try:
-            self.manifest = Manifest.read(folder / "assets.extra" / "manifest.json")
-        except ManifestError as error:
+            files.check(folder)
+            self.manifest = Manifest.read(folder)
+        except FileError as error:
             raise ModelError(str(error)) from error
         if (folder.parent.name, folder.name) != (self.manifest.name, str(self.manifest.version)):
             raise ModelError(f"its manifest says that it is {self.manifest.name} {self.manifest.version}")
         self.text = TextCodec(self.manifest)
         self._loaded, self._advance = _load(folder)
+        self._check_weights()
         self._replay_probe()
         self.row_multiple = self._row_multiple()
         log.info("Loaded %s %d; rows in multiples of %d.", self.manifest.name, self.manifest.version, self.row_multiple)
@@ -147,6 +151,12 @@ class Model:
             state=self.cold_state(rows),
         )
 
+    def _check_weights(self) -> None:
+        """Refuse NaN and infinity, also in the rows of the embedding that the probe does not reach."""
+        for weights in self._loaded.signatures["advance"].variables:
+            if weights.dtype.is_floating and not np.isfinite(weights.numpy()).all():
+                raise ModelError(f"its weights {weights.name!r} are not all finite numbers")
+
     def _replay_probe(self) -> None:
         probe = self.manifest.probe
         prompt = self.text.encode(probe.prompt)
@@ -162,6 +172,8 @@ class Model:
             found.logprobs[0], probe.logprobs, rtol=0, atol=PROBE_TOLERANCE_NATS
         ):
             raise ModelError("it does not repeat its probe: the weights are not those that were published")
+        if not np.isfinite(found.state).all():
+            raise ModelError("its state after its probe is not finite")
 
 
 def configure_threads(engines: int) -> None:

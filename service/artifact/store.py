@@ -7,43 +7,24 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from service import metrics
-from service.artifact.folder import MANIFEST, Folder, Key
-from service.artifact.manifest import Manifest, ManifestError
-from service.artifact.memory import Loaded, Memory, labels, sentence
+from service.artifact.errors import NoModel, NotFound, reading
+from service.artifact.files import FileError
+from service.artifact.folder import Folder, Key
+from service.artifact.manifest import Manifest
+from service.artifact.memory import Loaded, Memory, Version, labels, sentence, words
 from service.artifact.model import Model
 from service.artifact.watch import Troubles, Watch
+
+__all__ = ["NoModel", "NotFound", "Store", "Version"]
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 60.0
-
-
-class NoModel(Exception):
-    """The store has nothing to serve yet."""
-
-
-class NotFound(Exception):
-    """No such model or version; `param` is the field that named it."""
-
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version, as the catalogue shows it."""
-
-    version: int
-    loaded: bool
-    refused: str | None
 
 
 class Store:
@@ -56,7 +37,8 @@ class Store:
 
         Args:
             folder: where the models lie.
-            default: the model that answers where a request names none; None: the first in the alphabet that is whole.
+            default: the model that answers where a request names none; None: the one whose oldest version was created
+                first, for as long as it has a valid version.
             load: loads and proves a version folder.
             idle_seconds: how long a version that does not serve stays after the last request that named it.
         """
@@ -77,14 +59,14 @@ class Store:
         Raises:
             NoModel: the store cannot be read.
         """
-        with self._reading():
+        with reading(self._folder.root):
             return self._folder.names()
 
     def default_name(self) -> str:
-        """The model that answers where a request names none: as configured, else the first that has a whole version.
+        """The model that answers where a request names none, or would if it had a valid version.
 
         Raises:
-            NoModel: the store is empty.
+            NoModel: the store is empty, or cannot be read.
         """
         return self._default or self._candidates()[0]
 
@@ -103,17 +85,17 @@ class Store:
             return self._default_model()
         if loaded := self._answering(name):
             return loaded.model
-        raise NotFound(f"There is no model {name!r} here.", "model")
+        raise self._no_model(name)
 
     def ready(self) -> Model:
         """The model that answers where a request names none; loads nothing and waits for nothing.
 
         Raises:
-            NoModel: it is not in memory.
+            NoModel: it is not in memory; the message says why.
         """
         if self._default and (loaded := self._served.get(self._default)):
             return loaded.model
-        raise NoModel(f"The default model {self._candidates()[0]!r} is not loaded yet.")
+        raise self._no_default()
 
     def served(self, name: str) -> int | None:
         """The version of a model that answers, or would if the model were asked for; None: none is whole."""
@@ -129,10 +111,10 @@ class Store:
             NotFound: there is no such model.
         """
         in_memory = {loaded.key[1] for loaded in self._memory.loaded() if loaded.key[0] == name}
-        with self._reading():
+        with reading(self._folder.root):
             numbers = sorted(in_memory.union(self._folder.versions(name)))
         if not numbers:
-            raise NotFound(f"There is no model {name!r} here.", "model")
+            raise self._no_model(name)
         return [Version(number, number in in_memory, self._memory.reason((name, number))) for number in numbers]
 
     def manifest(self, name: str, version: int) -> dict[str, Any]:
@@ -144,17 +126,17 @@ class Store:
         key = name, version
         if loaded := self._memory.find(key):
             return loaded.model.manifest.fields
-        with self._reading():
+        with reading(self._folder.root):
             is_there = version in self._folder.versions(name)
         if not is_there or self._memory.reason(key):
             raise self._not_found(key)
         try:
-            return Manifest.read(self._folder.path(key) / MANIFEST).fields
-        except ManifestError as error:
+            return Manifest.read(self._folder.path(key)).fields
+        except FileError as error:
             raise NotFound(sentence(key, str(error)), "version") from error
 
-    def history(self, name: str, version: int) -> list[dict[str, Any]]:
-        """The evaluations during a version's training, oldest first."""
+    def history(self, name: str, version: int) -> tuple[list[dict[str, Any]], str | None]:
+        """The evaluations during a version's training, oldest first, and why some or all of them are missing."""
         return self._folder.history((name, version))
 
     def refusals(self) -> list[str]:
@@ -169,6 +151,12 @@ class Store:
         """Stop polling, after the look that may be under way."""
         if self._watch:
             self._watch.close()
+            self._watch = None
+
+    def faults(self) -> list[str]:
+        """What is wrong with the thread that polls, in a sentence; nothing before `watch` and after `close`."""
+        fault = self._watch.fault() if self._watch else None
+        return [fault] if fault else []
 
     def poll(self) -> None:
         """One look into the folder: what is new is loaded and then serves, what no longer serves is released.
@@ -178,20 +166,24 @@ class Store:
         with self._polling, self._troubles.surviving("The store"):
             names = self._folder.names()
             self._reconsider()
-            self._follow_default([self._configured] if self._configured else names)
+            self._follow_default(names)
             for name in list(self._served):
                 if name != self._default:
                     self._follow(name)
             self._release()
 
     def _follow_default(self, names: list[str]) -> None:
-        """Let the first of these that has a whole version be the default."""
-        for name in names:
+        """Keep the default model as long as it has a valid version; else choose another of these."""
+        if self._default:
+            self._follow(self._default)
+            if self._configured or self._default in self._served:
+                return
+        for name in self._folder.oldest_first(names):
             self._follow(name)
             if name in self._served:
                 self._default = name
                 return
-        self._default = self._configured
+        self._default = None
 
     def _follow(self, name: str) -> None:
         """Let the newest whole version of a model serve; none lies there: the model is gone."""
@@ -207,7 +199,7 @@ class Store:
 
     def _reconsider(self) -> None:
         for key in self._memory.refused():
-            with self._troubles.surviving(_words(key)):
+            with self._troubles.surviving(words(key)):
                 self._memory.reconsider(key)
 
     def _release(self) -> None:
@@ -216,7 +208,7 @@ class Store:
             name, version = loaded.key
             if self._served.get(name) is loaded:
                 continue
-            with self._troubles.surviving(_words(loaded.key)):
+            with self._troubles.surviving(words(loaded.key)):
                 is_idle = time.monotonic() - loaded.asked_s >= self._idle_s
                 if is_idle or version not in self._folder.versions(name):
                     self._memory.release(loaded.key)
@@ -226,24 +218,24 @@ class Store:
     def _default_model(self) -> Model:
         if self._default and (loaded := self._served.get(self._default)):
             return loaded.model
-        for name in (candidates := self._candidates()):
+        for name in self._candidates():
             if loaded := self._answering(name):
                 self._default = self._default or name
                 return loaded.model
-        raise NoModel(f"The default model {candidates[0]!r} has no whole version in {self._folder.root}.")
+        raise self._no_default()
 
     def _candidates(self) -> list[str]:
-        """The models that may be the default one, first come first."""
+        """The models that may be the default one, the first choice first."""
         if self._configured:
             return [self._configured]
         if names := self.names():
-            return names
+            return self._folder.oldest_first(names)
         raise NoModel(f"There is no model in {self._folder.root} yet: train one, and it will be served.")
 
     def _answering(self, name: str) -> Loaded | None:
         if loaded := self._served.get(name):
             return loaded
-        with self._reading():
+        with reading(self._folder.root):
             newest = self._newest_whole(name, self._folder.versions(name))
         return newest and self._serve(newest, unless_served=True)
 
@@ -251,12 +243,26 @@ class Store:
         name, version = key
         loaded = self._memory.find(key)
         if loaded is None:
-            with self._reading():
+            with reading(self._folder.root):
                 loaded = self._memory.load(key) if version in self._folder.versions(name) else None
         if loaded is None:
             raise self._not_found(key)
         loaded.asked_s = time.monotonic()
         return loaded.model
+
+    def _no_default(self) -> NoModel:
+        """Why no default model answers, with every refusal that is a reason for it."""
+        name, *others = self._candidates()
+        with reading(self._folder.root):
+            numbers = self._folder.versions(name)
+        is_refused = all(self._memory.reason((name, number)) for number in numbers)
+        problem = f"has no valid version in {self._folder.root}" if is_refused else "is not loaded yet"
+        return NoModel(" ".join([f"The default model {name!r} {problem}.", *self._memory.refusals([name, *others])]))
+
+    def _no_model(self, name: str) -> NotFound:
+        if refusals := self._memory.refusals([name]):
+            return NotFound(f"Model {name!r} has no valid version. {refusals[-1]}", "model")
+        return NotFound(f"There is no model {name!r} here.", "model")
 
     def _not_found(self, key: Key) -> NotFound:
         if reason := self._memory.reason(key):
@@ -285,14 +291,3 @@ class Store:
                 return
             metrics.SERVED.remove(*labels(served.key))
         log.info("Model %r is gone.", name)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise NoModel(f"The store {self._folder.root} cannot be read: {error.strerror}.") from error
-
-
-def _words(key: Key) -> str:
-    return f"Version {key[1]} of model {key[0]!r}"

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from service.health import WatchedThread
+
 log = logging.getLogger(__name__)
 
 
@@ -15,17 +17,23 @@ class Watch:
         self._look = look
         self._seconds = seconds
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._troubles = Troubles()
+        self._thread = WatchedThread(self._run, "store")
         self._thread.start()
+
+    def fault(self) -> str | None:
+        """What is wrong with the thread, in a sentence; None: it looks as it should."""
+        return self._thread.fault()
 
     def close(self) -> None:
         """Look no more; returns when the look that is under way has ended."""
         self._closed.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, thread: WatchedThread) -> None:
         while not self._closed.wait(self._seconds):
-            self._look()
+            with thread.task(), self._troubles.surviving("The store"):
+                self._look()
 
 
 class Troubles:

@@ -29,7 +29,8 @@ def blueprint(store: Store) -> Blueprint:
     @routes.get("/models/<name>/<int:version>")
     def model_version(name: str, version: int) -> ResponseReturnValue:
         manifest = {field: value for field, value in store.manifest(name, version).items() if field != "vocabulary"}
-        return jsonify({"manifest": manifest, "history": store.history(name, version)})
+        history, history_error = store.history(name, version)
+        return jsonify({"manifest": manifest, "history": history, "history_error": history_error})
 
     return routes
 

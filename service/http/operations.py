@@ -24,7 +24,7 @@ def blueprint(store: Store, drain: Drain) -> Blueprint:
         try:
             manifest = store.ready().manifest
         except NoModel as error:
-            raise Unavailable(" ".join([str(error), *store.refusals()])) from error
+            raise Unavailable(str(error)) from error
         body = {
             "status": "ready",
             "model": manifest.name,

@@ -83,7 +83,7 @@ def test_the_command_line_and_the_service_write_the_same_text(folder: Path, byte
 def test_both_wings_read_the_same_bytes(folder: Path) -> None:
     path = folder / "models/raw/1/assets.extra/manifest.json"
     ours, theirs = (
-        TextCodec(Manifest.read(path)),
+        TextCodec(Manifest.read(path.parents[1])),
         Vocabulary.from_json(manifest_of(path.parents[1])["vocabulary"], "byte"),
     )
     text = "раму 明月\U0001f600e\u0301 Zé\ud800\x00end"

@@ -23,7 +23,7 @@ class Scripted(tf.Module):
     def __init__(self, state_tensors: int) -> None:
         super().__init__()
         self.script = tf.constant([id_of(byte) for byte in SCRIPT])
-        self.logprobs = tf.constant([logprob_of(byte) for byte in [None, *VOCABULARY]], tf.float32)
+        self.logprobs = tf.Variable([logprob_of(byte) for byte in [None, *VOCABULARY]], name="logprobs")
         rows, steps = (None,), (None, None)
         signature = {"previous": (rows, tf.int32), "given": (steps, tf.int32), "given_length": (rows, tf.int32)}
         signature |= {"length": (rows, tf.int32), "uniforms": (steps, tf.float32), "temperature": (rows, tf.float32)}
@@ -68,10 +68,15 @@ def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
     return bytes(SCRIPT[int(uniform * np.float32(len(SCRIPT)))] for uniform in uniforms)
 
 
-def write_version(models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, **changes: Any) -> Path:
-    """A whole version `models/<name>/1`; `changes` are of its manifest."""
+def write_version(
+    models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, logprobs: Any = None, **changes: Any
+) -> Path:
+    """A whole version `models/<name>/1`; `logprobs` [V] are its weights, `changes` are of its manifest."""
     folder = models / name / "1"
     module = Scripted(2 * layers if cell == "lstm" else layers)
+    if logprobs is not None:
+        module.logprobs.assign(logprobs)
+    (models / name).mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(module, str(folder), signatures={"advance": module.advance})
     sampled = bytes_written(PROBE_SAMPLED, temperature=1, seed=PROBE_SEED)
     probe_bytes = PROBE_PROMPT.encode() + sampled

@@ -1,11 +1,15 @@
 """Byte models and other cells, loaded for real. tests/contract/ has what training publishes."""
 
+import dataclasses
+import math
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from service.artifact.model import Model, ModelError
-from tests.service.scripted import PROBE_PROMPT, write_version
+from service.artifact.model import Model, ModelError, Stepped, Steps
+from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 
 
 @pytest.mark.parametrize(("cell", "layers", "state_tensors"), [("gru", 1, 1), ("rnn", 2, 2), ("lstm", 2, 4)])
@@ -23,8 +27,63 @@ def test_a_cell_with_other_states_than_the_graph_is_refused(tmp_path: Path) -> N
         Model(manifest.parents[1])
 
 
-@pytest.mark.parametrize("prompt", ["e?", "é", "\ud800"])
+@pytest.mark.parametrize("prompt", ["e?", "é"])
 def test_a_byte_model_that_does_not_repeat_its_probe_is_refused(tmp_path: Path, prompt: str) -> None:
     probe = {"prompt": prompt, "seed": 4, "symbols": [1, 2, 3, 4, 5], "logprobs": [0.0] * 5}
     with pytest.raises(ModelError, match="does not repeat its probe"):
         Model(write_version(tmp_path, probe=probe))
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_refused_also_where_the_probe_does_not_reach(
+    tmp_path: Path, weight: float
+) -> None:
+    known = Scripted(1).logprobs.numpy()
+    known[id_of(ord("~"))] = weight  # of a byte that is in no probe
+    with pytest.raises(ModelError, match=r"its weights 'logprobs:0' are not all finite numbers"):
+        Model(write_version(tmp_path, logprobs=known))
+
+
+def test_a_state_that_is_not_finite_after_the_probe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(self: Model, steps: Steps) -> Stepped:
+        stepped = advance(self, steps)
+        return dataclasses.replace(stepped, state=stepped.state * np.float32(math.nan))
+
+    advance = Model.advance
+    version = write_version(tmp_path)
+    Model(version)
+    monkeypatch.setattr(Model, "advance", spoil)
+    with pytest.raises(ModelError, match="its state after its probe is not finite"):
+        Model(version)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "fingerprint.pb", "variables/variables.index", "assets/names.txt"])
+def test_a_version_whose_files_are_not_regular_ones_of_its_own_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    version = write_version(tmp_path)
+    file, outside = version / name, tmp_path / "outside"
+    outside.touch()
+    for make, words in (
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.symlink_to(outside), "is a link out of the version's folder"),
+        (lambda path: path.symlink_to("gone"), "cannot be read: No such file"),
+    ):
+        file.unlink(missing_ok=True)
+        make(file)
+        with pytest.raises(ModelError, match=f"its {name} {words}"):
+            Model(version)
+
+
+def test_a_graph_beyond_any_that_training_writes_is_refused_unread(tmp_path: Path) -> None:
+    version = write_version(tmp_path)
+    os.truncate(version / "saved_model.pb", 2**30)
+    with pytest.raises(ModelError, match=r"its saved_model.pb has 1073741824 bytes, and at most 268435456 are read"):
+        Model(version)
+
+
+def test_a_version_may_be_a_link_and_hold_links_to_its_own_files(tmp_path: Path) -> None:
+    version = write_version(tmp_path / "elsewhere")
+    (version / "variables").rename(version / "..data")
+    (version / "variables").symlink_to("..data")
+    (tmp_path / "scripted").mkdir()
+    (tmp_path / "scripted/1").symlink_to(version)
+    assert Model(tmp_path / "scripted/1").manifest.version == 1

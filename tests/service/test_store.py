@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from service import metrics
+from service import health, metrics
+from service.artifact import files
 from service.artifact.model import ModelError
 from service.artifact.store import NoModel, NotFound, Store
+from tests.service.test_manifest import GOOD, write
 
 
 class FakeModel(str):
@@ -60,6 +62,12 @@ def publish(folder: Path, *versions: str, broken: tuple[str, ...] = ()) -> None:
         (folder / version).mkdir(parents=True)
     for version in broken:
         (folder / version / "broken").touch()
+
+
+def create(folder: Path, version: str, created: str) -> None:
+    """A version whose manifest says when it was created."""
+    publish(folder, version)
+    write(folder / version, GOOD | {"created": created})
 
 
 def replace(folder: Path, version: str, file: str, content: str = "") -> None:
@@ -179,7 +187,7 @@ def test_an_empty_store_has_no_model_until_one_is_published(tmp_path: Path, stor
     publish(tmp_path, "a/1", broken=("a/1",))
     store.poll()
     for ask in (store.get, store.ready):
-        with pytest.raises(NoModel, match=r"no whole version|not loaded"):
+        with pytest.raises(NoModel, match=r"no valid version|not loaded"):
             ask()
     publish(tmp_path, "a/2")
     with pytest.raises(NoModel):
@@ -196,21 +204,96 @@ def test_a_model_that_comes_is_served_at_the_next_poll(tmp_path: Path, loader: L
         assert store.ready() == "a/1"
 
 
-def test_the_default_is_the_first_in_the_alphabet_that_is_whole(tmp_path: Path, loader: Loader, store: Store) -> None:
-    publish(tmp_path, "b/1", "c/1")
-    assert store.get() == "b/1"
-    publish(tmp_path, "a/1", broken=("a/1",))
+def test_the_default_model_is_the_one_that_was_created_first_also_after_a_restart(
+    tmp_path: Path, loader: Loader, store: Store
+) -> None:
+    create(tmp_path, "shakespeare/2", "2026-11-21T22:04:17+00:00")
+    assert store.get() == "shakespeare/2"
+    create(tmp_path, "mine/1", "2026-11-21T20:00:00-09:00")  # five in the morning of the next day, UTC
+    create(tmp_path, "mine/3", "2026-11-20T00:00:00Z")  # the oldest version counts
+    publish(tmp_path, "a/1")  # does not say when
     store.poll()
-    assert (store.get(), store.default_name()) == ("b/1", "b")
-    another = Store(tmp_path, None, loader)
-    another.poll()
-    assert another.ready() == "b/1"
-    (tmp_path / "a/1/broken").unlink()
+    assert (store.get(), store.default_name()) == ("shakespeare/2", "shakespeare")
+    restarted = Store(tmp_path, None, loader)
+    assert (restarted.default_name(), restarted.get()) == ("shakespeare", "shakespeare/2")
+    restarted_by_its_poll = Store(tmp_path, None, loader)
+    restarted_by_its_poll.poll()
+    assert restarted_by_its_poll.ready() == "shakespeare/2"
+
+
+def test_the_default_model_stays_the_default_while_it_has_a_valid_version(
+    tmp_path: Path, loader: Loader, store: Store
+) -> None:
+    create(tmp_path, "b/7", "2026-03-01T00:00:00Z")
+    store.get()
+    create(tmp_path, "a/1", "2026-02-01T00:00:00Z")  # an older one is copied into the store
+    store.poll()
+    assert (store.get(), store.default_name()) == ("b/7", "b")
+    (tmp_path / "b/7/broken").touch()
+    store.poll()
+    assert store.get() == "b/7"  # it is in memory
+    shutil.rmtree(tmp_path / "b")
+    assert store.get() == "b/7"
     store.poll()
     assert (store.get(), store.default_name()) == ("a/1", "a")
-    shutil.rmtree(tmp_path / "a")
+    create(tmp_path, "b/7", "2026-01-01T00:00:00Z")
+    store.poll()
+    assert store.default_name() == "a"
+    assert Store(tmp_path, "b", loader).get() == "b/7"
+
+
+def test_where_no_model_says_when_it_was_created_the_first_name_is_the_default(
+    tmp_path: Path, loader: Loader, store: Store
+) -> None:
+    publish(tmp_path, "a/1", "b/1", "c/1", broken=("a/1",))
     store.poll()
     assert (store.get(), store.default_name()) == ("b/1", "b")
+    (tmp_path / "a/1/broken").unlink()
+    store.poll()
+    assert store.default_name() == "b"
+    assert Store(tmp_path, None, loader).get() == "a/1"
+
+
+def test_a_poll_reads_no_manifest_while_the_default_model_serves(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(tmp_path, "b/1", "2026-02-01T00:00:00Z")
+    create(tmp_path, "a/1", "2026-03-01T00:00:00Z")
+    read = []
+    monkeypatch.setattr(files, "read", lambda version, name, max_bytes: read.append(version) or b"")
+    for version in ("b/1", "a/1"):
+        (tmp_path / version / "broken").touch()
+    for _ in range(3):
+        store.poll()
+    assert sorted(read) == [tmp_path / "a/1", tmp_path / "b/1"]  # once each, though no model answers
+    (tmp_path / "b/1/broken").unlink()
+    store.poll()
+    read.clear()
+    (tmp_path / "a/1/changed").touch()
+    store.poll()
+    assert (read, store.ready()) == ([], "b/1")
+
+
+def test_a_model_of_refused_versions_only_says_so(tmp_path: Path, loader: Loader, store: Store) -> None:
+    publish(tmp_path, "a/1", "a/2", "b/1", broken=("a/1", "a/2"))
+    reasons = [f"Version {version} of model 'a' is refused: its probe fails." for version in (1, 2)]
+    with pytest.raises(NotFound) as refusal:
+        store.get("a")
+    assert (str(refusal.value), refusal.value.param) == (f"Model 'a' has no valid version. {reasons[1]}", "model")
+    configured = Store(tmp_path, "a", loader)
+    with pytest.raises(NoModel, match="'a' is not loaded yet"):
+        configured.ready()
+    configured.poll()
+    for ask in (configured.get, configured.ready):
+        with pytest.raises(NoModel) as outage:
+            ask()
+        assert str(outage.value) == " ".join([f"The default model 'a' has no valid version in {tmp_path}.", *reasons])
+    shutil.rmtree(tmp_path / "a")
+    configured.poll()
+    with pytest.raises(NotFound, match="There is no model 'a'"):
+        configured.get("a")
+    with pytest.raises(NoModel, match="'a' has no valid version in"):
+        configured.get()
 
 
 # The swap.
@@ -413,6 +496,54 @@ def test_a_broken_folder_in_place_of_the_one_that_serves_changes_nothing(
     assert loader.loaded == ["a/2", "a/2"]
 
 
+@pytest.mark.parametrize("folder", ["", *files.FOLDERS])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_change_of_any_file_that_is_read_makes_another_version(
+    tmp_path: Path, loader: Loader, store: Store, folder: str, is_new: bool
+) -> None:
+    publish(tmp_path, "a/1")
+    (tmp_path / "a/1" / folder).mkdir(exist_ok=True)
+    (tmp_path / "a/1" / folder / "old").touch()
+    for _ in range(2):
+        store.poll()
+    assert loader.loaded == ["a/1"]
+    (tmp_path / "a/1" / folder / ("new" if is_new else "old")).write_text("x")
+    store.poll()
+    assert loader.loaded == ["a/1", "a/1"]
+
+
+def test_a_version_that_is_a_link_is_served_and_followed(tmp_path: Path, store: Store) -> None:
+    # As Kubernetes mounts a volume.
+    publish(tmp_path, "outside/first", "outside/second", "a")
+    (tmp_path / "outside/second/text").write_text(" anew")
+    (tmp_path / "a/1").symlink_to("../outside/first")
+    assert store.get("a") == "a/1"
+    (tmp_path / "a/next").symlink_to("../outside/second")
+    (tmp_path / "a/next").rename(tmp_path / "a/1")
+    store.poll()
+    assert store.get("a") == "a/1 anew"
+
+
+def test_no_look_walks_a_tree_that_a_version_links_to(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1/other", "a/1/assets.extra/deeper", "outside/variables")
+    for folder in ("outside", "outside/variables", "a/1/other", "a/1/assets.extra/deeper"):
+        (tmp_path / folder / "unseen").touch()
+    (tmp_path / "a/1/variables").symlink_to(tmp_path / "outside/variables")
+    (tmp_path / "a/2").symlink_to(tmp_path / "outside")
+    assert {Path(name).name for name, *_ in files.identity(tmp_path / "a/1")} == {
+        *("other", "assets.extra", "variables", "deeper")
+    }
+    assert [name for name, *_ in files.identity(tmp_path / "a/2")] == ["unseen", "variables", "variables/unseen"]
+
+
+def test_a_look_at_a_version_ends_after_a_bounded_number_of_files(tmp_path: Path) -> None:
+    for number in range(2 * files.MAX_FILES):
+        (tmp_path / f"{number}").touch()
+    assert len(files.identity(tmp_path)) == files.MAX_FILES + 1
+    with pytest.raises(files.FileError, match="it has more than 256 files"):
+        files.check(tmp_path)
+
+
 def test_when_the_newest_goes_the_newest_whole_one_that_is_left_serves(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", "a/3", "a/4", broken=("a/3",))
     assert store.get() == "a/4"
@@ -525,6 +656,58 @@ def test_the_poller_follows_the_folder_until_it_is_closed(tmp_path: Path, store:
         time.sleep(0.005)  # between two looks, not for luck
     store.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "store"]
+
+
+def test_the_poller_survives_whatever_a_look_raises(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = threading.Semaphore(0)
+
+    def look() -> None:
+        looks.release()
+        raise RecursionError("outside everything that survives")
+
+    monkeypatch.setattr(store, "poll", look)
+    store.watch(0.001)
+    for _ in range(3):
+        assert looks.acquire(timeout=10)
+    assert store.faults() == []
+    store.close()
+    assert "RecursionError" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_poller_that_has_ended_is_a_fault_until_the_store_is_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> None:
+        raise SystemExit
+
+    assert store.faults() == []
+    monkeypatch.setattr(store, "poll", look)
+    store.watch(0.001)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "store"]
+    thread.join(10)
+    assert store.faults() == ["Thread store has ended."]
+    store.close()
+    assert store.faults() == []
+
+
+def test_a_look_that_does_not_end_is_a_fault(
+    tmp_path: Path, loader: Loader, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path, "a/1")
+    loader.hold("a/1")
+    store.watch(0.001)
+    try:
+        assert loader.began["a/1"].wait(10)
+        assert store.faults() == []
+        monkeypatch.setattr(health, "STALLED_AFTER_S", 0.0)
+        (fault,) = store.faults()
+        assert "Thread store has been busy with one task" in fault
+    finally:
+        loader.gates["a/1"].set()
+        store.close()
 
 
 def test_closing_does_not_wait_for_the_next_poll(tmp_path: Path, loader: Loader) -> None:

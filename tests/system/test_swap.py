@@ -1,6 +1,7 @@
 """Versions that come, break and go under a real gunicorn, while streams run."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -133,6 +134,24 @@ def test_a_broken_version_is_refused_everywhere_and_the_old_one_serves(serve, ti
     until(server, lambda: serves(server, 3))
     assert get(server, "/readyz")["refused"] == []
     assert server.generate(length=1)["version"] == 3
+
+
+def test_a_file_that_would_block_its_reader_stops_neither_the_service_nor_its_end(
+    serve, tiny: Path, models: Path
+) -> None:
+    server = serve(models, engines=1, poll_seconds=POLL_SECONDS)
+    (models / "tiny/3/assets.extra").mkdir(parents=True)
+    os.mkfifo(models / "tiny/3/assets.extra/manifest.json")
+    publish(tiny, models, 2)
+    until(server, lambda: serves(server, 2))
+    (reason,) = get(server, "/readyz")["refused"]
+    assert reason == "Version 3 of model 'tiny' is refused: its assets.extra/manifest.json is not a regular file."
+    (models / "tiny/2/assets.extra/history.jsonl").unlink()
+    os.mkfifo(models / "tiny/2/assets.extra/history.jsonl")
+    assert get(server, "/models/tiny/2")["history"] == []
+    began_s = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began_s < 20
 
 
 def test_a_version_that_goes_is_rolled_back_and_an_old_one_may_be_named(serve, tiny: Path, models: Path) -> None:

@@ -1,0 +1,26 @@
+"""Why a request for a model gets none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class NoModel(Exception):
+    """The store has nothing to serve yet."""
+
+
+class NotFound(Exception):
+    """No such model or version; `param` is the field that named it."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@contextmanager
+def reading(store: Path) -> Iterator[None]:
+    """Within: what cannot be read of the store raises NoModel."""
+    try:
+        yield
+    except OSError as error:
+        raise NoModel(f"The store {store} cannot be read: {error.strerror}.") from error

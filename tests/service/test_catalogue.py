@@ -1,0 +1,136 @@
+"""The routes that show models and their readiness, over a store whose loader loads nothing."""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from service.app import PlainJson
+from service.artifact.store import Store
+from service.http import catalogue, errors, operations
+from tests.service.test_manifest import GOOD, write
+from tests.service.test_store import Loader
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "tale/2").mkdir(parents=True)
+    write(tmp_path / "tale/2", GOOD)
+    return Store(tmp_path, None, Loader())
+
+
+@pytest.fixture
+def client(store: Store) -> FlaskClient:
+    app = Flask(__name__)
+    app.json = PlainJson(app)
+    errors.register(app)
+    app.register_blueprint(catalogue.blueprint(store))
+    app.register_blueprint(operations.blueprint(store, SimpleNamespace(has_begun=False)))  # type: ignore[arg-type]
+    return app.test_client()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    return tmp_path / "tale/2/assets.extra/history.jsonl"
+
+
+def strict(body: bytes) -> dict:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(body.decode(), parse_constant=refuse)
+
+
+def test_a_text_with_other_line_ends_is_one_line_of_the_history(client: FlaskClient, history: Path) -> None:
+    lines = [{"step": 1, "sample": "a\x85b\u2028c\u2029d\x1ce\x0bf\r\ng"}, {"step": 2}]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    history.write_text(text, encoding="utf-8", newline="")
+    shown = strict(client.get("/models/tale/2").data)
+    assert (shown["history"], shown["history_error"]) == (lines, None)
+    history.unlink()
+    shown = strict(client.get("/models/tale/2").data)
+    assert (shown["history"], shown["history_error"]) == ([], None)
+
+
+DAMAGED = [
+    '{"step": 3, "los',
+    "",
+    f'{{"loss": {math.nan}}}',
+    '{"loss": -1e999}',
+    '{"sample": "\\ud800"}',
+    "[1]",
+    "[" * 100_000,
+    "9" * 5000,
+    "{" + '"a": {' * 40 + "}" * 41,
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=lambda line: line[:20])
+def test_damaged_lines_of_a_history_are_left_out_and_counted(client: FlaskClient, history: Path, line: str) -> None:
+    history.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}')
+    response = client.get("/models/tale/2")
+    shown = strict(response.data)
+    assert (response.status_code, shown["history"]) == (200, [{"step": 1}, {"step": 2}])
+    expected = "1 of the 3 lines of assets.extra/history.jsonl are damaged and left out." if line else None
+    assert shown["history_error"] == expected
+
+
+def test_bytes_that_are_no_text_are_a_damaged_line(client: FlaskClient, history: Path) -> None:
+    history.write_bytes(b'{"step": 1}\n\xff\xfe\n')
+    assert strict(client.get("/models/tale/2").data)["history"] == [{"step": 1}]
+
+
+def a_sparse_file(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**30)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Path.mkdir, "is not a regular file"),
+        (os.mkfifo, "is not a regular file"),
+        (a_sparse_file, "has 1073741824 bytes, and at most 16777216 are read"),
+        (lambda path: path.symlink_to("/etc/passwd"), "is a link out of the version's folder"),
+        (lambda path: path.symlink_to(path), "cannot be read"),
+    ],
+)
+def test_a_history_that_is_no_file_of_the_version_is_not_shown(
+    client: FlaskClient, history: Path, make, words: str
+) -> None:
+    make(history)
+    shown = strict(client.get("/models/tale/2").data)
+    assert shown["history"] == []
+    expected = f"Version 2 of model 'tale' has no history to show: its assets.extra/history.jsonl {words}"
+    assert shown["history_error"].startswith(expected)
+
+
+def test_a_manifest_that_cannot_be_shown_is_404_with_the_reason(client: FlaskClient, tmp_path: Path) -> None:
+    for fields in (GOOD | {"corpus": math.nan}, GOOD | {"corpus": "\ud800"}, "[" * 100_000, GOOD | {"layers": 0}):
+        write(tmp_path / "tale/2", fields)
+        response = client.get("/models/tale/2")
+        assert response.status_code == 404
+        assert "Version 2 of model 'tale' is refused: its manifest" in strict(response.data)["error"]["message"]
+
+
+def test_a_model_of_refused_versions_only_says_so_everywhere(client: FlaskClient, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "tale/2/broken").touch()
+    store.poll()
+    reason = "Version 2 of model 'tale' is refused: its probe fails."
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert strict(response.data)["error"]["message"] == (
+        f"The default model 'tale' has no valid version in {tmp_path}. {reason}"
+    )
+    assert strict(client.get("/models/tale/2").data)["error"]["message"] == reason
+    assert strict(client.get("/models/tale").data) == {
+        "name": "tale",
+        "served": None,
+        "versions": [{"version": 2, "loaded": False, "refused": "its probe fails"}],
+    }
