@@ -10,18 +10,21 @@ from contextlib import contextmanager
 
 from service import metrics
 
-STALLED_AFTER_S = 60.0  # of one task; an engine's call takes milliseconds, and a model loads in seconds
+STALLED_AFTER_S = 60.0  # of one task; an engine's call takes milliseconds
 
 
 class WatchedThread(threading.Thread):
     """A daemon thread that reports what it is busy with."""
 
-    def __init__(self, target: Callable[["WatchedThread"], None], name: str) -> None:
+    def __init__(
+        self, target: Callable[["WatchedThread"], None], name: str, *, stalled_after_s: float = STALLED_AFTER_S
+    ) -> None:
         """`target` is called with this thread, so that it can mark its tasks."""
         super().__init__(name=name, daemon=True)
         self._target_of_thread = target
         self._busy_since_s: float | None = None
         self._returned = False
+        self._stalled_after_s = stalled_after_s
         metrics.THREAD_BUSY_SECONDS.labels(name).set_function(lambda: self.busy_s)
         metrics.THREAD_UP.labels(name).set_function(lambda: float(self.is_alive()))
 
@@ -49,6 +52,6 @@ class WatchedThread(threading.Thread):
         """What is wrong with the thread, in a sentence; None: it runs, or its target has returned as it should."""
         if not self.is_alive() and not self._returned:
             return f"Thread {self.name} has ended."
-        if self.busy_s > STALLED_AFTER_S:
+        if self.busy_s > self._stalled_after_s:
             return f"Thread {self.name} has been busy with one task for {self.busy_s:.0f} s."
         return None

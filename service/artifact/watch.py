@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from service.health import WatchedThread
 
+STALLED_AFTER_S = 600.0  # of one look, in which a large model may load from a slow disk
+
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +20,7 @@ class Watch:
         self._seconds = seconds
         self._closed = threading.Event()
         self._troubles = Troubles()
-        self._thread = WatchedThread(self._run, "store")
+        self._thread = WatchedThread(self._run, "store", stalled_after_s=STALLED_AFTER_S)
         self._thread.start()
 
     def fault(self) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from service import health, metrics
-from service.artifact import files
+from service.artifact import files, watch
 from service.artifact.model import ModelError
 from service.artifact.store import NoModel, NotFound, Store
 from tests.service.test_manifest import GOOD, write
@@ -702,7 +702,8 @@ def test_a_look_that_does_not_end_is_a_fault(
     try:
         assert loader.began["a/1"].wait(10)
         assert store.faults() == []
-        monkeypatch.setattr(health, "STALLED_AFTER_S", 0.0)
+        later_s = time.monotonic() + watch.STALLED_AFTER_S
+        monkeypatch.setattr(health.time, "monotonic", lambda: later_s)
         (fault,) = store.faults()
         assert "Thread store has been busy with one task" in fault
     finally:
