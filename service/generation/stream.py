@@ -86,7 +86,7 @@ class Stream:
         self._unsampled = request.length  # what the engine's thread has yet to put in
         self._unread = request.length  # and ours to take out
         self._decoder = self._codec.decoder()
-        self._held = Held(request.stop)
+        self._held = Held([self._codec.normalize(string) for string in request.stop])
         self._released: list[Characters] = []
         self._released_chars = 0
         self._finish_reason = "cancelled"
