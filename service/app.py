@@ -37,13 +37,14 @@ def create_app(config: Config | None = None) -> Flask:
     drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
     app.extensions["drain"] = drain  # for the server, which hears the signals
+    app.extensions["faults"] = lambda: scheduler.faults()  # for the server's heartbeat; also on /readyz
     app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
     errors.register(app)
     access.register(app, config)
     app.register_blueprint(generate.blueprint(config, store, scheduler))
     app.register_blueprint(catalogue.blueprint(store))
-    app.register_blueprint(operations.blueprint(store, drain))
+    app.register_blueprint(operations.blueprint(store, drain, app.extensions["faults"]))
     try:
         store.get()
     except (NoModel, NotFound) as error:

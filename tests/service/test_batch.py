@@ -3,8 +3,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from service.generation.batch import FIRST_CHARS, Batch, Row
+from service.generation.batch import FIRST_CHARS, Batch
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
 from tests.service.conftest import FakeModel, expected_text
 
 

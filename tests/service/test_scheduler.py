@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from service.generation.batch import Row
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
 from service.generation.scheduler import Closed, QueueFull, Scheduler
 from tests.service.conftest import FakeModel, expected_text
 

@@ -6,8 +6,9 @@ from prometheus_client import Counter
 
 from service import metrics
 from service.artifact.text import TextCodec
-from service.generation.batch import Batch, Row
+from service.generation.batch import Batch
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
 from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Stream
 from tests.service.conftest import (
