@@ -37,7 +37,8 @@ def create_app(config: Config | None = None) -> Flask:
     drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
     app.extensions["drain"] = drain  # for the server, which hears the signals
-    app.extensions["faults"] = list  # of threads that the service depends on
+    # For the server, which restarts a worker that has any; also on /readyz.
+    app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.config["ADMIN_PORT"] = config.admin_port
     app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
@@ -45,7 +46,7 @@ def create_app(config: Config | None = None) -> Flask:
     access.register(app, config)
     app.register_blueprint(generate.blueprint(config, store, scheduler))
     app.register_blueprint(catalogue.blueprint(store))
-    app.register_blueprint(operations.blueprint(store, drain))
+    app.register_blueprint(operations.blueprint(store, drain, app.extensions["faults"]))
     try:
         store.get()
     except (NoModel, NotFound) as error:

@@ -3,12 +3,15 @@
 Knows nothing of what the threads do.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service import metrics
+
+log = logging.getLogger(__name__)
 
 STALLED_AFTER_S = 60.0  # of one task; an engine's call takes milliseconds
 
@@ -30,8 +33,12 @@ class WatchedThread(threading.Thread):
 
     def run(self) -> None:
         """Call the target."""
-        self._target_of_thread(self)
-        self._returned = True
+        try:
+            self._target_of_thread(self)
+        except Exception:
+            log.critical("Thread %s has ended because of an unexpected error.", self.name, exc_info=True)
+        else:
+            self._returned = True
 
     @contextmanager
     def task(self) -> Iterator[None]:

@@ -38,10 +38,16 @@ class TextCodec:
         # By id; a unit has one or the other.
         self._characters = [REPLACEMENT, *(symbol for symbol in self._ids if isinstance(symbol, str))]
         self._bytes = bytes([NEVER_A_CHARACTER, *(symbol for symbol in self._ids if isinstance(symbol, int))])
+        self._keeps_cr = "\r" in self._ids or ord("\r") in self._ids
         self.max_symbols_per_char = MAX_BYTES_PER_CHAR if self._is_bytes else 1
 
     def normalize(self, text: str) -> str:
-        """The form of Unicode that the model was trained on."""
+        """Line ends and normal form as in the corpus, for a prompt or a stop string.
+
+        Training makes every CR LF and CR of characters an LF, so only a vocabulary with CR has seen one.
+        """
+        if not self._keeps_cr:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         return unicodedata.normalize("NFC", text) if self._normalization == "NFC" else text
 
     def encode(self, text: str) -> NDArray[np.int32]:

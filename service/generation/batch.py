@@ -4,102 +4,24 @@ Prompts are read in calls of their own. There are few such rows, and a step of f
 costs those that write some milliseconds once, and its own stream less than if it kept step with them.
 """
 
+import logging
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service import metrics
 from service.artifact.model import Model, Stepped, Steps
 from service.artifact.text import RESERVED
+from service.generation.call import Errors, advance
 from service.generation.prefix_cache import Prefix, PrefixCache
+from service.generation.row import Row
+
+log = logging.getLogger(__name__)
 
 FIRST_CHARS = 2  # steps of a call while a row waits for its first: soon there, and not one call for each
 FEW_ROWS = 4  # whose steps are so quick that a call may have many
-
-
-class Listener(Protocol):
-    """Hears, on the engine's thread, what becomes of a row."""
-
-    def started(self) -> None:
-        """The row has joined a batch."""
-
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
-        """One call sampled these; perhaps none, while the prompt is still being read."""
-
-    def failed(self, error: Exception) -> None:
-        """The row's batch cannot go on."""
-
-
-class Row:
-    """One stream as the batch sees it: symbols to follow, then symbols to sample, each with its own uniform."""
-
-    def __init__(
-        self,
-        prompt: NDArray[np.int32],
-        *,
-        length: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        seed: int,
-        listener: Listener,
-    ) -> None:
-        self.prompt = prompt
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
-        self.listener = listener
-        self.cancelled = False  # set from any thread; seen before the next call
-        self.cached = 0  # symbols of the prompt that need not be followed: their state was known
-        self.has_sampled = False
-        self.to_sample = length
-        self._followed = 0
-        self._was_heard = False
-        self._untold: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-        self._generator = np.random.Generator(np.random.PCG64(seed))
-
-    @property
-    def is_finished(self) -> bool:
-        """No step left to take, or nobody left to take it for."""
-        return self.cancelled or self.to_sample == 0
-
-    @property
-    def to_follow(self) -> int:
-        """Symbols of the prompt that are still to be read."""
-        return len(self.prompt) - self._followed
-
-    def skip(self, symbols: int) -> None:
-        """Begin after the first symbols of the prompt."""
-        self._followed = self.cached = symbols
-
-    def follow(self, steps: int) -> NDArray[np.int32]:
-        """The next symbols of the prompt, at most `steps`."""
-        given = self.prompt[self._followed : self._followed + steps]
-        self._followed += len(given)
-        return given
-
-    def sample(self, steps: int) -> NDArray[np.float32]:
-        """The uniforms of the next symbols to sample, at most `steps`."""
-        sampled = min(steps, self.to_sample)
-        self.to_sample -= sampled
-        self.has_sampled = True
-        return self._generator.random(sampled, dtype=np.float32)
-
-    def deliver(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], *, hold: bool) -> None:
-        """Tell the listener what was sampled; with `hold` only when more comes, unless it is the first or last.
-
-        To tell one costs a stream more than to compute some characters.
-        """
-        self._untold.append((symbols, logprobs))
-        if hold and self._was_heard and not self.is_finished:
-            return
-        if len(self._untold) > 1:
-            symbols, logprobs = map(np.concatenate, zip(*self._untold, strict=True))
-        self._untold, self._was_heard = [], True
-        self.listener.sampled(symbols, logprobs)
 
 
 class Batch:
@@ -125,8 +47,8 @@ class Batch:
             (self._hits if known else self._misses).inc()
         if known:
             row.skip(known.symbols)
-        (self._reading if row.to_follow else self._writing).add(row, known)
         row.listener.started()
+        (self._reading if row.to_follow else self._writing).add(row, known)
 
     def step(self) -> None:
         """One call for the rows that read, one for those that write; finished ones leave."""
@@ -136,7 +58,7 @@ class Batch:
     def fail(self, error: Exception) -> None:
         """Tell every row that there is nothing more to come."""
         for row in (*self._reading, *self._writing):
-            row.listener.failed(error)
+            row.fail(error)
 
     def _read(self) -> None:
         """Each row reads on in its prompt; one that is through goes over to those that write."""
@@ -150,13 +72,18 @@ class Batch:
             given = row.follow(steps)
             rows.inputs.given[index, : len(given)] = given
             rows.inputs.given_length[index] = rows.inputs.length[index] = len(given)
-        rows.call(steps)
+        _, errors = rows.call(steps)
         for index in reversed(range(len(rows))):
-            if not (row := rows[index]).to_follow:
-                state = rows.inputs.state[:, index]
-                self._cache.keep(self._model, row.prompt, state)
-                self._writing.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
-                rows.drop(index)
+            row = rows[index]
+            if index in errors:
+                self._fail(row, errors[index])
+            elif not row.to_follow:
+                with self._failing_alone(row):
+                    state = rows.inputs.state[:, index]
+                    self._cache.keep(self._model, row.prompt, state)
+                    self._writing.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+                    rows.drop(index)
+        rows.drop_finished()
 
     def _write(self) -> None:
         """Each row samples, and its listener hears what.
@@ -177,11 +104,30 @@ class Batch:
             rows.inputs.uniforms[index, : len(uniforms)] = uniforms
             wanted.append(len(uniforms))
         rows.inputs.length[:] = steps
-        outputs = rows.call(steps)
+        outputs, errors = rows.call(steps)
         for index, (row, sampled) in enumerate(zip(rows, wanted, strict=True)):
-            symbols, logprobs = outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled]
-            row.deliver(symbols, logprobs, hold=is_short and len(rows) > self._slots // 2)
+            if index in errors:
+                self._fail(row, errors[index])
+                continue
+            with self._failing_alone(row):
+                symbols, logprobs = outputs.symbols[index, :sampled], outputs.logprobs[index, :sampled]
+                row.deliver(symbols, logprobs, hold=is_short and len(rows) > self._slots // 2)
         rows.drop_finished()
+
+    @contextmanager
+    def _failing_alone(self, row: Row) -> Iterator[None]:
+        """Within: an exception fails the row and nothing else."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("Unexpected error on an engine's thread.")
+            metrics.ENGINE_FAILURES.labels("engine").inc()
+            self._fail(row, error)
+
+    def _fail(self, row: Row, error: Exception) -> None:
+        manifest = self._model.manifest
+        log.error("A row of %s %d failed (%s): %s", manifest.name, manifest.version, row, error)
+        row.fail(error)
 
     def _steps(self, rows: int) -> int:
         """Steps of a call: until half of the slots are taken few, so that nobody waits long; then for throughput."""
@@ -228,36 +174,35 @@ class _Rows:
     def add(self, row: Row, start: Prefix | None) -> None:
         """Take a row in, cold or after a prefix of its prompt."""
         index, inputs = len(self._rows), self.inputs
-        self._rows.append(row)
         inputs.previous[index] = start.previous if start else RESERVED
         inputs.state[:, index] = start.state if start else 0
         if not row.to_follow:  # while it reads it does not sample, and a filter costs all rows time
             inputs.temperature[index], inputs.top_k[index], inputs.top_p[index] = row.temperature, row.top_k, row.top_p
+        self._rows.append(row)  # last: a row that could not be taken in is not there
 
-    def call(self, steps: int) -> Stepped:
-        """Advance the rows by their next steps."""
+    def call(self, steps: int) -> tuple[Stepped, Errors]:
+        """Advance the rows by their next steps (see `call.advance`)."""
         start_s = time.perf_counter()
         padded = self._padded(len(self))
         inputs = self.inputs
-        outputs = self._model.advance(
-            Steps(
-                previous=inputs.previous[:padded],
-                given=inputs.given[:padded, :steps],
-                given_length=inputs.given_length[:padded],
-                length=inputs.length[:padded],
-                uniforms=inputs.uniforms[:padded, :steps],
-                temperature=inputs.temperature[:padded],
-                top_k=inputs.top_k[:padded],
-                top_p=inputs.top_p[:padded],
-                bias=inputs.bias[:padded],
-                state=inputs.state[:, :padded],
-            )
+        now = Steps(
+            previous=inputs.previous[:padded],
+            given=inputs.given[:padded, :steps],
+            given_length=inputs.given_length[:padded],
+            length=inputs.length[:padded],
+            uniforms=inputs.uniforms[:padded, :steps],
+            temperature=inputs.temperature[:padded],
+            top_k=inputs.top_k[:padded],
+            top_p=inputs.top_p[:padded],
+            bias=inputs.bias[:padded],
+            state=inputs.state[:, :padded],
         )
+        outputs, errors = advance(self._model, now, len(self))
         inputs.previous[:padded] = outputs.previous
         inputs.state[:, :padded] = outputs.state
         self._seconds_of_call.observe(time.perf_counter() - start_s)
         self._rows_of_call.observe(len(self))
-        return outputs
+        return outputs, errors
 
     def drop_finished(self) -> None:
         """Let go of the rows that are finished."""
@@ -273,7 +218,9 @@ class _Rows:
         for array in (inputs.previous, inputs.temperature, inputs.top_k, inputs.top_p):
             array[index] = array[last]
         inputs.state[:, index] = inputs.state[:, last]
-        inputs.top_k[last], inputs.top_p[last] = 0, 1  # what is left there is padding
+        # What is left there is padding, of which no call may fail.
+        inputs.previous[last], inputs.state[:, last] = RESERVED, 0
+        inputs.temperature[last], inputs.top_k[last], inputs.top_p[last] = 1, 0, 1
 
     def _padded(self, rows: int) -> int:
         return -(-rows // self._model.row_multiple) * self._model.row_multiple

@@ -7,11 +7,14 @@ wait, so that no engine computes for many while another sleeps.
 import logging
 import threading
 from collections import deque
+from functools import partial
 
 from service import metrics
 from service.artifact.model import Model
-from service.generation.batch import Batch, Row
+from service.generation.batch import Batch
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
+from service.health import WatchedThread
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +39,7 @@ class Scheduler:
         self._draining = False
         self._engines = [_Engine(slots=slots, chunk=chunk, cache=cache) for _ in range(engines)]
         self._threads = [
-            threading.Thread(target=self._run, args=(engine,), name=f"engine-{number}", daemon=True)
-            for number, engine in enumerate(self._engines)
+            WatchedThread(partial(self._run, engine), f"engine-{number}") for number, engine in enumerate(self._engines)
         ]
         metrics.RUNNING.set_function(lambda: self.running)
         metrics.WAITING.set_function(lambda: self.waiting)
@@ -91,17 +93,24 @@ class Scheduler:
         for thread in self._threads:
             thread.join()
         for _, row in self._waiting:
-            row.listener.failed(Closed())
+            row.fail(Closed())
 
-    def _run(self, engine: "_Engine") -> None:
+    def faults(self) -> list[str]:
+        """A sentence for each engine whose thread has ended or is stuck; none once the scheduler is closed."""
+        if self._closed:
+            return []
+        return [fault for thread in self._threads if (fault := thread.fault())]
+
+    def _run(self, engine: "_Engine", thread: WatchedThread) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or engine.rows or self._has_room(engine))
                 if self._closed:
                     break
                 while self._has_room(engine):
-                    engine.join(*self._waiting.popleft())
-            engine.step()
+                    engine.take(*self._waiting.popleft())
+            with thread.task():
+                engine.step()
         engine.fail(Closed())
 
     def _has_room(self, engine: "_Engine") -> bool:
@@ -118,32 +127,55 @@ class _Engine:
         self._chunk = chunk
         self._cache = cache
         self._batches: dict[Model, Batch] = {}
+        self._taken: list[tuple[Model, Row]] = []  # to join at the next step
+        self.rows = 0  # that it has taken and that have not left; other threads read it
 
-    @property
-    def rows(self) -> int:
-        """Rows of all its batches."""
-        return sum(len(batch) for batch in list(self._batches.values()))
-
-    def join(self, model: Model, row: Row) -> None:
-        """Take a row into the batch of its model."""
-        if model not in self._batches:
-            self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk, cache=self._cache)
-        self._batches[model].join(row)
+    def take(self, model: Model, row: Row) -> None:
+        """Take a row, which joins the batch of its model at the next step: only that may last."""
+        self._taken.append((model, row))
+        self.rows += 1
 
     def step(self) -> None:
-        """One call for each batch; a batch that fails takes its own rows with it and nothing else."""
-        for model, batch in list(self._batches.items()):
-            try:
-                batch.step()
-            except Exception as error:
-                log.exception("A batch of %s %d failed.", model.manifest.name, model.manifest.version)
-                batch.fail(error)
-                del self._batches[model]
-            else:
-                if not len(batch):
+        """Let the rows that were taken join, then one call for each batch. An error fails its rows; none is raised."""
+        try:
+            for model, row in self._taken:
+                self._join(model, row)
+            self._taken.clear()
+            for model, batch in list(self._batches.items()):
+                if not self._step(model, batch):
                     del self._batches[model]
+            self.rows = sum(map(len, self._batches.values()))
+        except Exception as error:
+            log.exception("Unexpected error of an engine; its rows fail.")
+            metrics.ENGINE_FAILURES.labels("engine").inc()
+            self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Tell every row that there is nothing more to come."""
+        """Tell every row that there is nothing more to come, and let go of all."""
+        for _, row in self._taken:
+            row.fail(error)
         for batch in self._batches.values():
             batch.fail(error)
+        self._taken, self._batches, self.rows = [], {}, 0
+
+    def _join(self, model: Model, row: Row) -> None:
+        """Let a row join the batch of its model; if it cannot, it fails and nothing else does."""
+        try:
+            if model not in self._batches:
+                self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk, cache=self._cache)
+            self._batches[model].join(row)
+        except Exception as error:
+            log.exception("A row (%s) cannot join a batch.", row)
+            metrics.ENGINE_FAILURES.labels("join").inc()
+            row.fail(error)
+
+    def _step(self, model: Model, batch: Batch) -> bool:
+        """One call of a batch. Whether it goes on: it has rows, and no error that is the whole batch's."""
+        try:
+            batch.step()
+        except Exception as error:
+            log.exception("A batch of %s %d failed.", model.manifest.name, model.manifest.version)
+            metrics.ENGINE_FAILURES.labels("engine").inc()
+            batch.fail(error)
+            return False
+        return len(batch) > 0

@@ -16,12 +16,12 @@ class Held:
         self._logprobs = np.zeros(0, np.float32)
 
     def take(self, text: str, logprobs: NDArray[np.float32]) -> None:
-        """Add what was sampled; the first string that is complete ends the text before it."""
+        """Add what was sampled; the string that is complete first, the longest of several, ends the text before it."""
         self._text += text
         self._logprobs = np.concatenate([self._logprobs, logprobs]) if len(self._logprobs) else logprobs
         found = [(start + len(string), start) for string in self._strings if (start := self._text.find(string)) >= 0]
         if found:
-            _, start = min(found, key=lambda ends_and_start: ends_and_start[0])
+            _, start = min(found)
             self.has_stopped = True
             self._text, self._logprobs = self._text[:start], self._logprobs[:start]
 

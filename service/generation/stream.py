@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.artifact.model import Model
-from service.generation.batch import Row
+from service.generation.row import Row
 from service.generation.scheduler import Scheduler
 from service.generation.stop import Held
 
@@ -86,7 +86,7 @@ class Stream:
         self._unsampled = request.length  # what the engine's thread has yet to put in
         self._unread = request.length  # and ours to take out
         self._decoder = self._codec.decoder()
-        self._held = Held(request.stop)
+        self._held = Held([self._codec.normalize(string) for string in request.stop])
         self._released: list[Characters] = []
         self._released_chars = 0
         self._finish_reason = "cancelled"
@@ -158,12 +158,12 @@ class Stream:
         metrics.GENERATED_CHARS.labels(*self._labels).inc(self._released_chars)
 
     def started(self) -> None:
-        """The engine has taken the row (see `batch.Listener`)."""
+        """The engine has taken the row (see `row.Listener`)."""
         self._started_s = time.monotonic()
         metrics.QUEUE_SECONDS.labels(*self._labels).observe(self._started_s - self._submitted_s)
 
     def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
-        """The engine sampled these (see `batch.Listener`)."""
+        """The engine sampled these (see `row.Listener`)."""
         text, logprobs = self._decoder.read(symbols, logprobs)
         if text:
             self._sampled.put((text, logprobs))
@@ -172,7 +172,7 @@ class Stream:
             self._row.cancelled = True  # it may have steps left, for characters of more symbols than these were
 
     def failed(self, error: Exception) -> None:
-        """The engine cannot go on (see `batch.Listener`)."""
+        """The engine cannot go on (see `row.Listener`)."""
         self._sampled.put(error)
 
     def _note_arrival(self) -> None:

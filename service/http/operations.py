@@ -1,5 +1,7 @@
 """GET /livez, /readyz and /metrics: for whoever keeps the service running."""
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -9,8 +11,8 @@ from service.drain import Drain
 from service.http.errors import Draining, Unavailable
 
 
-def blueprint(store: Store, drain: Drain) -> Blueprint:
-    """Answer for the process, for `store` and for whether the service is to stop."""
+def blueprint(store: Store, drain: Drain, faults: Callable[[], list[str]]) -> Blueprint:
+    """Answer for the process, for `store`, for whether the service is to stop, and for the `faults` of its threads."""
     routes = Blueprint("operations", __name__)
 
     @routes.get("/livez")
@@ -21,6 +23,8 @@ def blueprint(store: Store, drain: Drain) -> Blueprint:
     def readyz() -> ResponseReturnValue:
         if drain.has_begun:
             raise Draining
+        if sentences := faults():
+            raise Unavailable(" ".join(sentences))
         try:
             manifest = store.ready().manifest
         except NoModel as error:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from service.artifact.model import Model
+from service.generation.prefix_cache import PrefixCache
+from service.generation.scheduler import Scheduler
+from service.generation.stream import Request, Stream
 from tests.processes import ROOT, training
 
 VERSION = ROOT / "models/shakespeare/2"
@@ -50,3 +54,24 @@ def test_evaluate_prints_what_the_manifest_says() -> None:
     printed = training("evaluate", "shakespeare", "--corpus", str(CORPUS), cwd=ROOT).stdout
     nats = manifest()["metrics"]["validation"]["nats_per_char"]
     assert printed.startswith(f"shakespeare 2, validation: {nats:.4f} nats/char")
+
+
+def test_no_parameters_of_one_stream_end_another() -> None:
+    """Its graph gives a symbol outside the vocabulary for a `top_p` that float32 takes for 0."""
+    model = Model(VERSION)
+    scheduler = Scheduler(engines=1, slots=16, queue=16, chunk=8, cache=PrefixCache(0))
+    extremes = [{"top_p": p} for p in (1e-40, 1e-45, 1e-320)] + [{"temperature": t} for t in (1e-40, 1e-45, 1e-320)]
+
+    def start(rule: dict[str, float]) -> Stream:
+        fields = {"prompt": "ROMEO:", "length": 40, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1}
+        return Stream(model, Request(**(fields | rule)), scheduler)
+
+    def text(stream: Stream) -> str:
+        for _ in stream.chunks(10):
+            pass
+        return stream.result().text
+
+    alone, greedy = text(start({})), text(start({"temperature": 0.0}))
+    together = [start(rule) for rule in ({}, *extremes, {})]
+    assert [text(stream) for stream in together] == [alone, *[greedy] * len(extremes), alone]
+    scheduler.close()

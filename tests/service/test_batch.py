@@ -1,10 +1,14 @@
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from service.generation.batch import FIRST_CHARS, Batch, Row
+from service.artifact.model import Stepped, Steps
+from service.generation.batch import FIRST_CHARS, Batch
+from service.generation.call import UnusableOutput
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import SMALLEST, Row
 from tests.service.conftest import FakeModel, expected_text
 
 
@@ -223,3 +227,172 @@ def test_a_row_that_joins_where_another_was_begins_cold(model: FakeModel) -> Non
         batch.join(joined)
         run(batch)
         assert model.text.decode(heard.symbols) == expected_text("", 4, seed)
+
+
+class Picky(FakeModel):
+    """A model that cannot advance a row of one temperature, as a published graph could not at some top_p."""
+
+    def __init__(self, refused: float, row_multiple: int = 4) -> None:
+        super().__init__(row_multiple)
+        self.refused = refused
+        self.attempts = 0
+
+    def advance(self, steps: Steps) -> Stepped:
+        self.attempts += 1
+        if (steps.temperature == np.float32(self.refused)).any():
+            raise RuntimeError("indices[3] = 66 is not in [0, 66)")
+        return super().advance(steps)
+
+
+def rows_with(batch: Batch, model: FakeModel, guilty: dict[int, float], *, rows: int = 20) -> list[Heard]:
+    heard = []
+    for index in range(rows):
+        joined, listener = row(model, "jab"[: index % 4], length=9, seed=index)
+        joined.temperature = np.float32(guilty.get(index, 1))
+        batch.join(joined)
+        heard.append(listener)
+    return heard
+
+
+def assert_only_these_fail(model: FakeModel, heard: list[Heard], guilty: Collection[int], error: type) -> None:
+    for index, listener in enumerate(heard):
+        prompt = "jab"[: index % 4]
+        if index in guilty:
+            assert isinstance(listener.error, error)
+            continue
+        assert listener.error is None
+        assert model.text.decode(listener.symbols) == expected_text(prompt, 9, index)
+        assert listener.logprobs == [-float(len(prompt) + step) for step in range(9)]
+
+
+@pytest.mark.parametrize("guilty", [{0}, {19}, {3, 4, 11}, set(range(1, 20))])
+def test_of_a_call_that_fails_only_the_guilty_rows_fail_and_their_parameters_are_logged(
+    guilty: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Picky(0.25)
+    batch = batch_of(model, slots=20, chunk=4)
+    heard = rows_with(batch, model, dict.fromkeys(guilty, 0.25))
+    run(batch)
+    assert_only_these_fail(model, heard, guilty, RuntimeError)
+    lines = [record.message for record in caplog.records if "A row of fake 1 failed" in record.message]
+    for index in guilty:
+        rule = f"temperature 0.25, top_k 0, top_p 1, seed {index}, length 9, prompt of {index % 4}"
+        assert sum(rule in line for line in lines) == 1
+    assert len(lines) == len(guilty)
+
+
+def test_when_no_row_is_to_blame_all_fail(model: FakeModel) -> None:
+    batch = batch_of(model, slots=20, chunk=4)
+    heard = rows_with(batch, model, {})
+    model.fails = True
+    run(batch)
+    assert all(isinstance(listener.error, RuntimeError) for listener in heard)
+
+
+def test_a_call_that_fails_once_costs_no_row() -> None:
+    class Once(Picky):
+        def advance(self, steps: Steps) -> Stepped:
+            if not self.attempts:
+                self.attempts += 1
+                raise MemoryError
+            return super().advance(steps)
+
+    model = Once(-1)
+    batch = batch_of(model, slots=20, chunk=4)
+    heard = rows_with(batch, model, {})
+    run(batch)
+    assert_only_these_fail(model, heard, (), RuntimeError)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize(("symbol", "logprob"), [(0, -1), (11, -1), (-1, -1), (5, np.nan)])
+def test_a_row_without_usable_outputs_fails_alone(symbol: int, logprob: float, reads: bool) -> None:
+    class Broken(FakeModel):
+        def advance(self, steps: Steps) -> Stepped:
+            outputs = super().advance(steps)
+            broken = (steps.temperature == 0.25).nonzero()[0]
+            outputs.symbols[broken, -1], outputs.logprobs[broken, -1] = symbol, logprob
+            return outputs
+
+    model = Broken(row_multiple=4)
+    batch = batch_of(model, slots=20, chunk=4)
+    heard = rows_with(batch, model, {3: 0.25, 16: 0.25})
+    if reads:
+        batch._reading.inputs.temperature[1] = 0.25  # the second that has a prompt
+    run(batch)
+    is_heard = not reads or np.isnan(logprob)  # what is sampled counts, not what is given
+    assert_only_these_fail(model, heard, {3, 16} | ({2} if reads and is_heard else set()), UnusableOutput)
+
+
+def test_what_a_failed_row_leaves_behind_makes_no_later_call_fail() -> None:
+    model = Picky(0.25)
+    batch = batch_of(model, slots=4, chunk=4)
+    rows_with(batch, model, {3: 0.25}, rows=4)
+    batch.step()
+    attempts = model.attempts
+    run(batch)
+    assert model.attempts - attempts == 2  # of four symbols and of three; two are there
+
+
+@pytest.mark.parametrize("call", ["sampled", "failed"])
+def test_a_listener_that_raises_harms_no_other_row(model: FakeModel, call: str) -> None:
+    class Raises(Heard):
+        def sampled(self, symbols, logprobs) -> None:
+            super().sampled(symbols, logprobs)
+            raise MemoryError
+
+        def failed(self, error: Exception) -> None:
+            super().failed(error)
+            if call == "failed":
+                raise MemoryError
+
+    batch = batch_of(model, slots=20, chunk=4)
+    raises = Raises()
+    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    batch.join(Row(np.zeros(0, np.int32), length=9, seed=0, listener=raises, **rule))
+    heard = rows_with(batch, model, {}, rows=8)
+    run(batch)
+    assert isinstance(raises.error, MemoryError)
+    assert len(raises.symbols) == FIRST_CHARS  # it was told nothing after that
+    assert_only_these_fail(model, heard, (), MemoryError)
+
+
+def test_a_cache_that_cannot_keep_a_prompt_fails_its_row_alone(model: FakeModel) -> None:
+    class Full(PrefixCache):
+        def keep(self, model, prompt, state) -> None:
+            if len(prompt) == 2:
+                raise MemoryError
+
+    batch = batch_of(model, slots=20, chunk=4, cache=Full(0))
+    heard = rows_with(batch, model, {})
+    run(batch)
+    assert_only_these_fail(model, heard, range(2, 20, 4), MemoryError)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({"top_p": 1e-45}, {"top_p": SMALLEST}),
+        ({"top_p": 1e-40}, {"top_p": SMALLEST}),
+        ({"top_p": 1e-320}, {"top_p": SMALLEST}),
+        ({"top_p": 0.9}, {"top_p": np.float32(0.9)}),
+        ({"temperature": 1e-45}, {"temperature": 0}),
+        ({"temperature": 1e-320}, {"temperature": 0}),
+        ({"temperature": 1e-37}, {"temperature": np.float32(1e-37)}),
+    ],
+)
+def test_a_parameter_that_float32_takes_for_zero_is_the_nearest_one_that_has_a_meaning(
+    model: FakeModel, asked: dict[str, float], given: dict[str, float]
+) -> None:
+    batch = batch_of(model, slots=1, chunk=4)
+    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} | asked
+    batch.join(Row(np.zeros(0, np.int32), length=1, seed=0, listener=Heard(), **rule))
+    batch.step()
+    for name, value in given.items():
+        assert vars(model.calls[0])[name].tolist() == [value]
+
+
+def test_in_float32_the_largest_uniform_times_any_total_is_less_than_the_total() -> None:
+    """So that no uniform of a seed needs a bound: rounding repeats for each power of two."""
+    totals = np.arange(2**23, 2**24 + 1).astype(np.float32)
+    assert (np.float32(1 - 2**-24) * totals < totals).all()

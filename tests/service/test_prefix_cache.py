@@ -1,5 +1,6 @@
 import itertools
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -87,3 +88,39 @@ def test_engines_may_use_it_at_once(model: FakeModel) -> None:
     texts = ["".join(letters) for size in range(1, 8) for letters in itertools.product("ab", repeat=size)]
     whole = [text for text in texts if known(cache, model, text) == len(text)]
     assert len(whole) == 5  # as many as there is memory for, however they came and went
+
+
+def test_a_lookup_costs_no_more_when_the_cache_knows_every_length(model: FakeModel) -> None:
+    empty, full = PrefixCache(100_000_000), PrefixCache(100_000_000)
+    generator = np.random.default_rng(0)
+    prompt, other = generator.integers(1, 60, (2, 8000)).astype(np.int32)
+    for length in range(1, 8001):
+        full.keep(model, other[:length], STATE)
+
+    def seconds(cache: PrefixCache) -> float:
+        times = []
+        for _ in range(20):
+            start_s = time.perf_counter()
+            assert cache.longest(model, prompt) is None
+            times.append(time.perf_counter() - start_s)
+        return min(times)
+
+    assert seconds(full) < 4 * seconds(empty)  # where each length took a digest it was 50 times as long
+    assert full.longest(model, np.append(other, [1, 2]).astype(np.int32)).symbols == 8000
+
+
+def test_prompts_that_grow_and_shrink_are_found_whatever_the_order(model: FakeModel) -> None:
+    cache, generator = PrefixCache(100_000_000), np.random.default_rng(1)
+    texts = ["".join(generator.choice(list("ab"), size)) for size in generator.integers(1, 400, 60)]
+    for text in texts:
+        cache.keep(model, ids(text), STATE + len(text))
+    for text in texts:
+        assert cache.longest(model, ids(text + "zz")).symbols == len(text)
+        assert known(cache, model, "z" + text) == 0
+
+
+def test_an_equal_fingerprint_of_another_prompt_is_not_taken_for_it(model: FakeModel) -> None:
+    cache = PrefixCache(100_000)
+    cache._fingerprints = lambda model, prompt: np.arange(len(prompt), dtype=np.uint64)  # all of a length are equal
+    cache.keep(model, ids("abc"), STATE)
+    assert [known(cache, model, text) for text in ("abc", "abcd", "abd", "xyz")] == [3, 3, 0, 0]

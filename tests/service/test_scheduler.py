@@ -3,8 +3,9 @@ import threading
 
 import pytest
 
-from service.generation.batch import Row
+from service import health
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
 from service.generation.scheduler import Closed, QueueFull, Scheduler
 from tests.service.conftest import FakeModel, expected_text
 
@@ -44,10 +45,10 @@ class Inbox:
         return symbols
 
 
-def row(length: int = 5, seed: int = 1) -> tuple[Row, Inbox]:
+def row(length: int = 5, seed: int = 1, prompt: str = "") -> tuple[Row, Inbox]:
     inbox, model = Inbox(), FakeModel()
     rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    return Row(model.text.encode(""), length=length, seed=seed, listener=inbox, **rule), inbox
+    return Row(model.text.encode(prompt), length=length, seed=seed, listener=inbox, **rule), inbox
 
 
 @pytest.fixture
@@ -167,3 +168,99 @@ def test_draining_refuses_what_comes_and_lets_finish_what_runs_and_waits(schedul
     assert model.text.decode(waits_inbox.read(6)) == expected_text("", 6, 2)
     while not running.is_idle:  # the engine's next look
         model.open.release()
+
+
+class Cache(PrefixCache):
+    """Its lookups wait until they are let through; one of a prompt of three fails."""
+
+    def __init__(self) -> None:
+        super().__init__(1_000_000)
+        self.begun, self.open = threading.Semaphore(0), threading.Event()
+
+    def longest(self, model, prompt):
+        self.begun.release()
+        assert self.open.wait(timeout=10)
+        if len(prompt) == 3:
+            raise MemoryError
+        return super().longest(model, prompt)
+
+
+def test_a_row_that_cannot_join_fails_alone_and_the_engine_goes_on(scheduler, model: FakeModel) -> None:
+    cache = Cache()
+    cache.open.set()
+    running = scheduler(slots=8, queue=8, cache=cache)
+    inboxes = {}
+    for prompt in ("a", "bad", "ab", "j"):
+        submitted, inboxes[prompt] = row(prompt=prompt)
+        running.submit(model, submitted)
+    assert isinstance(inboxes.pop("bad").symbols.get(timeout=10), MemoryError)
+    for prompt, inbox in inboxes.items():
+        assert model.text.decode(inbox.read(5)) == expected_text(prompt, 5, 1)
+    assert running.faults() == []
+
+
+def test_while_a_row_joins_nothing_else_waits_and_it_counts_as_running(scheduler, model: FakeModel) -> None:
+    cache = Cache()
+    running = scheduler(slots=2, queue=1, cache=cache)
+    submitted, inbox = row(prompt="a")
+    running.submit(model, submitted)
+    assert cache.begun.acquire(timeout=10)
+    found: queue.SimpleQueue = queue.SimpleQueue()
+
+    def look() -> None:
+        running.submit(model, row()[0])
+        found.put((running.running, running.waiting, running.is_idle))
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        assert found.get(timeout=5) == (1, 1, False)
+    finally:
+        cache.open.set()
+    assert model.text.decode(inbox.read(5)) == expected_text("a", 5, 1)
+
+
+def test_a_stuck_engine_is_a_fault_until_it_goes_on(scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "STALLED_AFTER_S", 0.0)
+    model = Gate()
+    running = scheduler(slots=1)
+    assert running.faults() == []
+    submitted, inbox = row()
+    running.submit(model, submitted)
+    model.begun.get(timeout=10)
+    (fault,) = running.faults()
+    assert fault.startswith("Thread engine-0 has been busy with one task for ")
+    model.open.release(1000)
+    inbox.read(5)
+    running.close()
+    assert running.faults() == []
+
+
+def test_an_engine_goes_on_after_any_error(scheduler) -> None:
+    class Nameless(FakeModel):
+        """Its failure cannot even be logged."""
+
+        def advance(self, steps):
+            del self.manifest
+            raise MemoryError
+
+    running = scheduler(slots=4, queue=4)
+    submitted, inbox = row()
+    running.submit(Nameless(), submitted)
+    assert isinstance(inbox.symbols.get(timeout=10), AttributeError)
+    model = FakeModel()
+    submitted, inbox = row()
+    running.submit(model, submitted)
+    assert model.text.decode(inbox.read(5)) == expected_text("", 5, 1)
+    assert running.faults() == []
+
+
+def test_a_thread_whose_target_raises_is_a_fault_and_one_that_returns_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(thread: health.WatchedThread) -> None:
+        raise MemoryError
+
+    threads = [health.WatchedThread(target, name) for target, name in ((fails, "fails"), (lambda thread: None, "ends"))]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert [thread.fault() for thread in threads] == ["Thread fails has ended.", None]
+    assert [record.message for record in caplog.records] == ["Thread fails has ended because of an unexpected error."]

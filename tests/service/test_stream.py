@@ -5,11 +5,20 @@ import pytest
 from prometheus_client import Counter
 
 from service import metrics
-from service.generation.batch import Batch, Row
+from service.artifact.text import TextCodec
+from service.generation.batch import Batch
 from service.generation.prefix_cache import PrefixCache
+from service.generation.row import Row
 from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Stream
-from tests.service.conftest import FakeByteModel, FakeModel, characters_drawn, expected_characters, expected_text
+from tests.service.conftest import (
+    FakeByteModel,
+    FakeModel,
+    characters_drawn,
+    expected_characters,
+    expected_text,
+    manifest,
+)
 
 
 @pytest.fixture
@@ -82,6 +91,36 @@ def test_the_stop_string_that_is_complete_first_wins(scheduler: Scheduler, model
     assert text.index(shorter) == 12
     _, result = read(Stream(model, request(stop=(longer, shorter)), scheduler))
     assert result.text == text[:12]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_stop_strings_that_end_at_one_character_the_longest_wins_whatever_their_order(
+    scheduler: Scheduler, model: FakeModel, reverse: bool
+) -> None:
+    text = expected_text("", 50, 9)
+    stop = sorted((text[start:20] for start in (8, 14, 18)), reverse=reverse)
+    assert {text.index(string) + len(string) for string in stop} == {20}
+    _, result = read(Stream(model, request(stop=tuple(stop)), scheduler))
+    assert result.text == text[:8]
+
+
+@pytest.mark.parametrize(("stop", "found"), [("e\u0301", "é"), ("\r\n", "\n"), ("\r", "\n")])
+def test_a_stop_string_is_read_as_the_corpus_was(scheduler: Scheduler, stop: str, found: str) -> None:
+    model = FakeModel()
+    model.manifest = manifest("char", (None, *"abcdefgh", "é", "\n"))
+    model.text = TextCodec(model.manifest)
+    text = expected_text("", 50, 9).translate({ord("i"): "é", ord("j"): "\n"})
+    _, result = read(Stream(model, request(stop=(stop,)), scheduler))
+    assert (result.finish_reason, result.text) == ("stop", text[: text.index(found)])
+
+
+def test_a_prompt_with_cr_lf_is_read_as_the_corpus_was(scheduler: Scheduler) -> None:
+    model = FakeModel()
+    model.manifest = manifest("char", (None, *"abcdefghi", "\n"))
+    model.text = TextCodec(model.manifest)
+    results = [read(Stream(model, request(prompt=prompt), scheduler))[1] for prompt in ("a\r\n", "a\n")]
+    assert [(result.prompt_chars, result.unknown_chars) for result in results] == [(2, 0), (2, 0)]
+    assert results[0].text == results[1].text
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 16, 1000])

@@ -116,3 +116,10 @@ def test_what_is_never_sampled_would_still_be_a_character() -> None:
         text, logprobs = codec.decoder().read(np.array([0, 2], np.int32), np.zeros(2, np.float32))
         assert text == codec.decode([0, 2]) == "\ufffd" + codec.decode([2])
         assert len(logprobs) == 2
+
+
+@pytest.mark.parametrize(("unit", "symbols"), [("char", tuple("ab\n\r")), ("byte", tuple(b"ab\n\r"))])
+def test_line_ends_are_those_of_the_corpus(unit: str, symbols: tuple[str | int, ...]) -> None:
+    as_it_was, unified = (TextCodec(manifest(unit, (None, *known))) for known in (symbols, symbols[:-1]))
+    assert unified.normalize("a\r\nb\rb\n\r\r\n") == "a\nb\nb\n\n\n"
+    assert as_it_was.normalize("a\r\nb\rb\n\r\r\n") == "a\r\nb\rb\n\r\r\n"

@@ -81,3 +81,102 @@ def test_random_rows_together_follow_the_rule_one_by_one() -> None:
     found = rule.choose(0, tf.constant(logits)).numpy()
     expected = [sample_rule(*row) for row in zip(logits, uniforms, temperature, top_k, top_p, strict=True)]
     assert found.tolist() == expected
+
+
+ROWS, SYMBOLS = 120_000, 16  # whole vectors of symbols, as in the export: a row's bits depend on no neighbour
+SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+@pytest.mark.parametrize(
+    ("uniform", "rule"),
+    [(0.5, {"top_p": p}) for p in (0.0, 1e-45, 1e-40, SMALLEST, -1.0, np.nan)]
+    + [(0.5, {"temperature": t}) for t in (1e-45, SMALLEST, 3e38, np.inf, -1.0, np.nan)]
+    + [(u, {}) for u in (-1.0, -1e-45, 1.0, 2.0, np.inf, np.nan)]
+    + [(1 - 2**-24, {"top_k": k}) for k in (-(2**31), -1, 2**31 - 1)],
+)
+def test_no_parameter_makes_it_choose_a_symbol_that_may_not_be_sampled(uniform: float, rule: dict[str, float]) -> None:
+    logits = [-np.inf, 0.0, -1.0, -np.inf]
+    assert choose(uniform, logits=logits, **rule) in (1, 2)
+
+
+@pytest.mark.parametrize("rule", [{}, {"top_k": 2}, {"top_p": 0.5}, {"temperature": 0}])
+def test_logits_that_are_no_numbers(rule: dict[str, float]) -> None:
+    inf, nan = np.inf, np.nan
+    for uniform in (0.0, 0.5, 1 - 2**-24):
+        assert choose(uniform, logits=[-inf, nan, 1.0, -inf, nan], **rule) == 2
+        assert choose(uniform, logits=[-inf, 3e38, inf, -3e38, nan], **rule) == 2
+        assert choose(uniform, logits=[-inf] * 5, **rule) == choose(uniform, logits=[nan] * 5, **rule) == 0
+
+
+def floats(generator: np.random.Generator, ordinary: np.ndarray) -> np.ndarray:
+    """Every other one replaced by a float32 of random bits."""
+    bits = generator.integers(0, 2**32, ordinary.shape, dtype=np.uint32).view(np.float32)
+    return np.where(generator.random(ordinary.shape) < 0.5, bits, ordinary.astype(np.float32))
+
+
+def random_rows(generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rows in which any parameter, any logit and any number of them may have random bits."""
+    whole = generator.random((ROWS, 1)) < 0.5  # whose logits are all ordinary
+    logits = generator.normal(0, 3, (ROWS, SYMBOLS)).astype(np.float32)
+    logits = np.where(whole, logits, floats(generator, logits))
+    logits[generator.random(logits.shape) < 0.2] = -np.inf
+    logits[:, 0] = -np.inf
+    extremes = np.array([0, 1 - 2**-24, 1, 2**-149], np.float32)
+    uniforms = np.where(generator.random(ROWS) < 0.2, generator.choice(extremes, ROWS), generator.random(ROWS))
+    top_k = generator.integers(-(2**31), 2**31, ROWS)
+    return {
+        "logits": logits,
+        "uniforms": floats(generator, uniforms),
+        "temperature": floats(generator, generator.choice([0, 0.5, 1, 2], ROWS)),
+        "top_k": np.where(generator.random(ROWS) < 0.5, top_k, generator.integers(0, 5, ROWS)).astype(np.int32),
+        "top_p": floats(generator, generator.choice([0.3, 0.9, 1], ROWS)),
+    }
+
+
+def choose_rows(logits, uniforms, temperature, top_k, top_p) -> np.ndarray:
+    rule = Rule.of(*(tf.constant(array) for array in (uniforms[:, None], temperature, top_k, top_p)))
+    return rule.choose(0, tf.constant(logits)).numpy()
+
+
+def reference(logits, uniforms, temperature, top_k, top_p) -> tuple[np.ndarray, np.ndarray]:
+    """The rule in float64 for rows of meaningful parameters: the symbols, and which rows have no close call.
+
+    A close call is one that the rounding of float32 decides: a uniform at a symbol's limit, or a filter between two
+    symbols of almost the same probability.
+    """
+    rows = np.arange(len(logits))
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        below = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+        weights = np.where(below == 0, 1, np.exp(below / temperature.astype(np.float64)[:, None]))
+    order = np.argsort(-weights, axis=1, kind="stable")
+    descending = np.take_along_axis(weights, order, axis=1)
+    before = np.cumsum(descending, axis=1) - descending
+    needed = top_p.astype(np.float64) * weights.sum(axis=1)
+    reached = np.where(top_p < 1, (before < needed[:, None]).sum(axis=1), SYMBOLS)
+    count = np.maximum(1, np.minimum(np.where(top_k > 0, top_k, SYMBOLS), reached))
+    kept = weights * (np.argsort(order, axis=1) < count[:, None])
+    cumulative = np.cumsum(kept, axis=1)
+    threshold = uniforms * cumulative[:, -1]
+    last, following = descending[rows, count - 1], descending[rows, np.minimum(count, SYMBOLS - 1)]
+    clear = np.abs(cumulative - threshold[:, None]).min(axis=1) > 1e-4
+    clear &= np.abs(before - needed[:, None]).min(axis=1) > 1e-4
+    clear &= (count == SYMBOLS) | (last - following > 1e-4)
+    return (cumulative <= threshold[:, None]).sum(axis=1), clear
+
+
+def test_any_bits_give_a_symbol_that_may_be_sampled_and_meaningful_ones_the_rules() -> None:
+    rows = random_rows(np.random.default_rng(11))
+    logits, found = rows["logits"], choose_rows(**rows)
+    allowed = ~np.isnan(logits) & (logits > -np.inf)
+    assert ((found >= 0) & (found < SYMBOLS)).all()
+    assert (allowed[np.arange(ROWS), found] | ~allowed.any(axis=1)).all()
+    meaningful = allowed.any(axis=1) & (np.isfinite(logits) | (logits == -np.inf)).all(axis=1)
+    meaningful &= (rows["uniforms"] >= 0) & (rows["uniforms"] < 1)
+    meaningful &= (rows["temperature"] >= SMALLEST) & (rows["temperature"] <= 1 / SMALLEST)
+    meaningful &= (rows["top_p"] >= SMALLEST) & (rows["top_p"] <= 1)
+    expected, clear = reference(**{name: array[meaningful] for name, array in rows.items()})
+    assert clear.sum() > ROWS / 100
+    np.testing.assert_array_equal(found[meaningful][clear], expected[clear])
+    # The others are no neighbours of theirs: nothing of a row reaches another.
+    alone = choose_rows(**{name: array[meaningful] for name, array in rows.items()})
+    np.testing.assert_array_equal(found[meaningful], alone)

@@ -1,11 +1,20 @@
-"""The sampling rule of the artifact (models/README.md), in TensorFlow operations. Knows nothing of networks."""
+"""The sampling rule of the artifact (models/README.md), in TensorFlow operations. Knows nothing of networks.
+
+Whatever the inputs, the symbol is one that may be sampled: a NaN logit counts as forbidden, an infinite one as the
+largest number, a filter keeps at least the most likely symbol, and a parameter outside its range counts as its nearest
+limit. A row of which every symbol is forbidden gives symbol 0, the reserved one.
+"""
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 # Stands for 1 / 0: times the distance to the best logit it is 0 for the best, and past all exponents for the others.
 INFINITE_SHARPNESS = 3e38
+SMALLEST = 2.0**-126  # the smallest normal float32; TensorFlow takes smaller ones for 0
+LARGEST = tf.float32.max
+LARGEST_UNIFORM = 1 - 2.0**-24  # times any total of weights it is less than the total, in float32 too
 
 
 class Rule(NamedTuple):
@@ -23,9 +32,12 @@ class Rule(NamedTuple):
 
         At temperature 0 the most likely symbols share all probability and the uniform counts as 0: the lowest id wins.
         """
-        greedy = temperature == 0
+        greedy = ~(temperature >= SMALLEST)  # NaN is greedy too
+        sharpness = tf.where(greedy, INFINITE_SHARPNESS, tf.maximum(1 / temperature, SMALLEST))
+        # A comparison with NaN is false.
+        uniforms = tf.where(uniforms >= 0, tf.minimum(uniforms, LARGEST_UNIFORM), 0.0)
         return cls(
-            sharpness=tf.where(greedy, INFINITE_SHARPNESS, 1 / temperature)[:, None],
+            sharpness=sharpness[:, None],
             uniforms=tf.transpose(tf.where(greedy[:, None], 0.0, uniforms))[:, :, None],
             top_k=top_k,
             top_p=top_p,
@@ -34,6 +46,7 @@ class Rule(NamedTuple):
 
     def choose(self, step: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """One symbol a row: int32 [N] from logits [N, V]; a forbidden symbol's is -inf."""
+        logits = tf.where(tf.math.is_nan(logits), -np.inf, tf.minimum(logits, LARGEST))
         below_best = logits - tf.reduce_max(logits, axis=1, keepdims=True)
         weights = tf.exp(below_best * self.sharpness)  # probabilities but for their sum
         kept = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
@@ -49,5 +62,6 @@ class Rule(NamedTuple):
         before = tf.cumsum(descending, axis=1, exclusive=True)
         needed = self.top_p[:, None] * tf.reduce_sum(weights, axis=1, keepdims=True)
         reached = tf.reduce_sum(tf.cast(before < needed, tf.int32), axis=1)
-        count = tf.minimum(tf.where(self.top_k > 0, self.top_k, symbols), tf.where(self.top_p < 1.0, reached, symbols))
+        reached = tf.where(self.top_p < 1.0, tf.maximum(reached, 1), symbols)
+        count = tf.minimum(tf.where(self.top_k > 0, self.top_k, symbols), reached)
         return tf.where(rank < count[:, None], weights, 0.0)
