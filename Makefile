@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
-# TensorFlow greets on stderr at every import; only its warnings and errors are worth a line.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# TensorFlow greets on stderr at every import; only its warnings and errors are worth a line. The service sets its own.
+train test bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: serve train test check bench format clean
 
@@ -35,23 +35,30 @@ format: $(VENV)/dev.done
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/bin/python:
+# An environment that cannot run (half made, or its Python was removed or replaced) is made again, with all packages.
+USABLE := import importlib.metadata, sys; importlib.metadata.version("pip"); sys.exit(sys.version_info < (3, 11))
+ifneq ($(shell $(BIN)/python -c '$(USABLE)' 2>/dev/null && echo usable),usable)
+.PHONY: $(BIN)/python $(addprefix $(VENV)/,service.done training.done dev.done bench.done)
+endif
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Charloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another with make PYTHON=..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv first." >&2; exit 1; }
 
-$(VENV)/service.done: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $@
+# The first prerequisite names the packages. A stamp is written once all of them are installed.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
 
-$(VENV)/training.done: requirements-training.txt requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-training.txt
-	@touch $@
+$(VENV)/service.done: requirements.txt | $(BIN)/python
+	$(INSTALL)
 
-$(VENV)/dev.done: requirements-dev.txt requirements-jax.txt requirements-training.txt requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@
+$(VENV)/training.done: requirements-training.txt requirements.txt | $(BIN)/python
+	$(INSTALL)
 
-$(VENV)/bench.done: requirements-bench.txt requirements-training.txt requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
-	@touch $@
+$(VENV)/dev.done: requirements-dev.txt requirements-jax.txt requirements-training.txt requirements.txt | $(BIN)/python
+	$(INSTALL)
+
+$(VENV)/bench.done: requirements-bench.txt requirements-training.txt requirements.txt | $(BIN)/python
+	$(INSTALL)

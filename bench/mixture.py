@@ -91,14 +91,21 @@ def _first_difference(one: Sequence[Any], other: Sequence[Any]) -> int:
     return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
 
 
-def ask(port: int, request: dict[str, Any], form: str | None, *, hang_up: int | None = None) -> Answer:
-    """Ask and read it all, or hang up after so many bytes.
+def ask(
+    port: int,
+    request: dict[str, Any],
+    form: str | None,
+    *,
+    hang_up: int | None = None,
+    timeout_s: float = SECONDS_TO_ANSWER,
+) -> Answer:
+    """Ask and read it all, or hang up after so many bytes. `timeout_s` is the longest wait for a byte.
 
     Raises:
         Wrong: the answer breaks a promise.
         OSError, http.client.HTTPException: the connection broke.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_ANSWER)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         headers = {"Content-Type": "application/json"} | ({"Accept": form} if form else {})
         connection.request("POST", "/generate", json.dumps(request | {"stream": form is not None}), headers)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,49 @@ SECONDS_TO_START, SECONDS_TO_REST, SECONDS_TO_STOP = 120, 120, 60
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # for PyTorch, whose callers are the threads
 
 
+class NotStarted(SystemExit):
+    """A server ended before it was ready (`exit_code`), or never was ready (None) and has been stopped."""
+
+    def __init__(self, command: str, log: str, exit_code: int | None) -> None:
+        super().__init__(f"A server did not start: {command}\n{log}")
+        self.log, self.exit_code = log, exit_code
+
+
 class Server:
     """An HTTP server in a process group of its own, on a free port of this machine."""
 
-    def __init__(self, command: list[str], settings: Mapping[str, str], log: Path) -> None:
-        """Start it; what it prints goes into `log`. `{port}` in the command is replaced."""
+    def __init__(
+        self,
+        command: list[str],
+        settings: Mapping[str, str],
+        log: Path,
+        *,
+        prefix: Sequence[str] = (),
+        seconds_to_start: float = SECONDS_TO_START,
+    ) -> None:
+        """Start it; what it prints goes into `log`. `{port}` in the command is replaced.
+
+        `prefix` is a command that runs another one, such as `prlimit`.
+
+        Raises:
+            NotStarted: it ended, or was not ready in time.
+        """
         self.port = _free_port()
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *(part.format(port=self.port) for part in command)],
+                [*prefix, sys.executable, *(part.format(port=self.port) for part in command)],
                 cwd=ROOT,
                 env=os.environ | {"PORT": str(self.port)} | settings,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._wait_until_ready()
+        self._wait_until_ready(seconds_to_start)
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, *, timeout_s: float = 60) -> tuple[int, bytes]:
         """Status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -76,17 +98,18 @@ class Server:
         """What it printed."""
         return self._log.read_text(errors="replace")
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + SECONDS_TO_START
+    def _wait_until_ready(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            ended = self._process.poll()
+            if ended is not None or time.monotonic() > deadline:
                 self.stop()
-                raise SystemExit(f"A server did not start: {' '.join(map(str, self._process.args))}\n{self.log()}")
+                raise NotStarted(" ".join(map(str, self._process.args)), self.log(), ended)
             time.sleep(0.1)  # between two looks
 
     def _is_ready(self) -> bool:
         try:
-            return self.get("/readyz")[0] == 200
+            return self.get("/readyz", timeout_s=5)[0] == 200
         except OSError:
             return False
 
@@ -103,11 +126,20 @@ class Server:
         return ticks
 
 
-def service(models: Path, log: Path, **settings: Any) -> Server:
+def service(
+    models: Path,
+    log: Path,
+    *,
+    prefix: Sequence[str] = (),
+    seconds_to_start: float = SECONDS_TO_START,
+    **settings: Any,
+) -> Server:
     """gunicorn with the service; `slots=8` is CHARLOOM_SLOTS=8."""
     variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
     command = ["-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
-    return Server(command, {"CHARLOOM_MODELS": str(models)} | variables, log)
+    return Server(
+        command, {"CHARLOOM_MODELS": str(models)} | variables, log, prefix=prefix, seconds_to_start=seconds_to_start
+    )
 
 
 class Worker:

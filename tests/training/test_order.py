@@ -46,6 +46,15 @@ def test_lines_are_shuffled_by_the_seed_and_cut_between_lines(
     assert parts_of(corpus) == [text.translate(rare) for text in expected]
 
 
+def test_lines_end_at_a_line_feed_and_at_no_other_character(tmp_path: Path) -> None:
+    lines = [f"{number}\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\n" for number in range(30)]
+    text = "".join(lines).replace("3\x0b", "3\r").replace("5\n", "5\r\n")
+    corpus = prepare([write(tmp_path / "texts", text)], config(split_by="line"), tmp_path / "corpus")
+    unified = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
+    order = np.random.Generator(np.random.PCG64([1, 1])).permutation(len(unified))
+    assert "".join(parts_of(corpus)) == "".join(unified[number] + "\n" for number in order)
+
+
 def test_lines_of_a_byte_corpus_end_at_byte_10_even_where_it_is_unknown(tmp_path: Path) -> None:
     data = b"".join(b"%d\xff\n" % number for number in range(100))
     digits = Vocabulary("byte", tuple(b"0123456789"))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, write_corpus
+from tests.processes import training
 from training.config import TrainConfig
 from training.data import ngrams
 from training.data.corpus import Corpus, prepare
@@ -284,3 +286,9 @@ def test_a_report_needs_no_framework() -> None:
     program = "import training.report.write, sys; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
     assert not {"tensorflow", "keras"} & set(result.stdout.split())
+
+
+def test_a_folder_whose_name_is_not_utf8_is_named_with_escapes(tmp_path: Path) -> None:
+    runs = os.fsdecode(b"runs-\xff")
+    write_run(tmp_path / runs / "mine", corpus=[os.fsdecode(b"texts-\xff")])
+    assert training("report", "mine", "--runs", runs, cwd=tmp_path).stdout == "Wrote runs-\\udcff/mine/report.html\n"

@@ -154,6 +154,26 @@ def test_a_name_that_is_not_utf8_can_still_be_recorded(tmp_path: Path) -> None:
     assert list(source.blocks()) == [b"abc"]
 
 
+def test_a_name_is_shown_and_recorded_on_one_line(tmp_path: Path) -> None:
+    name = "a\nb\u2028c\x85d\x1b[31m é紅\u3000.txt"
+    write_zip(tmp_path / "archive.zip", {name: b"one"})
+    (tmp_path / name).write_bytes(b"two")
+    shown = "a\\nb\\u2028c\\x85d\\x1b[31m é紅\u3000.txt"
+    found = sources([str(tmp_path)])
+    assert [source.name for source in found] == [shown, f"archive.zip/{shown}"]
+    assert [source.place for source in found] == [f"{tmp_path}/{source.name}" for source in found]
+    with pytest.raises(InputError) as refusal:
+        sources([str(tmp_path / "a\nb")])
+    assert str(refusal.value) == f"--corpus {tmp_path}/a\\nb does not exist."
+
+
+def test_a_zip_whose_names_are_not_the_utf8_that_they_promise_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"é.txt": b"one"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match=r"a\.zip cannot be read"):
+        content(path)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1 << 20])
 @pytest.mark.parametrize(
     ("encoding", "mark"),

@@ -5,8 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from training.errors import InputError
+from training.commands import cli
+from training.errors import InputError, ReportedError
 from training.release import store
 
 
@@ -102,3 +104,25 @@ def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:
         assert partial.exists()
     thread.join(10)
     assert not partial.exists()
+
+
+def test_a_damaged_manifest_hides_no_other_version_from_the_list(tmp_path: Path) -> None:
+    for _ in range(4):
+        publish(tmp_path)
+    whole = {"name": "a", "version": 1, "parent": None, "parameters": 7, "created": "today", "metrics": {}}
+    (tmp_path / "a/1" / store.MANIFEST).write_text(json.dumps(whole))
+    (tmp_path / "a/2" / store.MANIFEST).write_text('{"name": "a", "ver')
+    (tmp_path / "a/3" / store.MANIFEST).unlink()
+    result = CliRunner().invoke(cli, ["list", "--models", str(tmp_path)])
+    assert result.exit_code == 0
+    rows = result.output.split("\n")[1:-1]
+    assert [row.split()[:2] for row in rows] == [["a", number] for number in "1234"]
+    assert "manifest.json cannot be read" in rows[1]
+    assert "manifest.json cannot be read" in rows[2]
+    assert "damaged: KeyError" in rows[3]
+
+
+def test_a_manifest_with_a_number_that_json_lacks_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ReportedError, match="not finite"):
+        store.write_manifest(tmp_path, {"name": "a", "metrics": {"test": float("nan")}})
+    assert not (tmp_path / store.MANIFEST).exists()

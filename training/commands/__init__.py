@@ -17,7 +17,10 @@ def main() -> None:
     """Run one command. Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # who reads a pipe or a log sees an evaluation when it is done
+        # A file name that is not UTF-8, or a character that the terminal's encoding lacks, is shown as an escape.
+        sys.stdout.reconfigure(
+            errors="backslashreplace", line_buffering=True
+        )  # who reads a pipe or a log sees an evaluation when it is done
     try:
         cli(prog_name="python -m training")
     except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs

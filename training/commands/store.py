@@ -23,7 +23,7 @@ def list_models(name: str | None, models: Path) -> None:
     if name is not None:
         store.version_folder(models, name)  # or it says that there is none
     rows = [
-        _row(store.manifest_of(models / model / str(version)))
+        _row(model, version, models)
         for model in ([name] if name else store.names(models))
         for version in store.versions(models, model)
     ]
@@ -102,7 +102,16 @@ def prune(name: str, keep: int, models: Path) -> None:
     click.echo(f"Deleted: {', '.join(map(str, gone))}." if gone else "There was nothing to delete.")
 
 
-def _row(manifest: dict[str, Any]) -> str:
+def _row(model: str, version: int, models: Path) -> str:
+    try:
+        return _described(store.manifest_of(models / model / str(version)))
+    except InputError as error:
+        return f"{model:24} {version:7} {error}"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"{model:24} {version:7} Its manifest is damaged: {type(error).__name__} {error}."
+
+
+def _described(manifest: dict[str, Any]) -> str:
     loss = manifest["metrics"].get("validation", {}).get("nats_per_char")
     shown = "" if loss is None else f"{loss:.4f}"
     return (

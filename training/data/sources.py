@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import sys
 import zipfile
 import zlib
@@ -26,8 +27,12 @@ from training.errors import InputError
 BLOCK_BYTES = 1 << 20
 STDIN = "-"
 
-# zipfile's words for a member that is encrypted, or packed in a way that it does not know.
-_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+# zipfile raises RuntimeError for a member that is encrypted or packed in a way that it does not know, UnicodeError
+# for a member's name that is not the UTF-8 that its flag promises.
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, UnicodeError)
+
+# Controls and all that a reader may take for the end of a line.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 _BOM = "\ufeff"
 # Codecs that take the mark away before it can be seen in the text.
@@ -162,16 +167,16 @@ def _sources_of(path: str) -> Iterator[Source]:
     elif glob.has_magic(path):
         files = sorted({Path(match) for match in glob.glob(path, recursive=True) if os.path.isfile(match)})
         if not files:
-            raise InputError(f"--corpus {path} matches no file.")
+            raise InputError(f"--corpus {_shown(path)} matches no file.")
     else:
-        raise InputError(f"--corpus {path} does not exist.")
+        raise InputError(f"--corpus {_shown(path)} does not exist.")
     for file in files:
         yield from _open_with(file)
 
 
 def _files_under(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
-        raise _unreadable(str(error.filename), error) from error
+        raise _unreadable(_shown(error.filename), error) from error
 
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
@@ -179,7 +184,7 @@ def _files_under(folder: Path) -> list[Path]:
         found += [Path(parent, name) for name in names if not name.startswith(".")]
     files = sorted(path for path in found if path.is_file())
     if not files:
-        raise InputError(f"--corpus {folder} is a folder with no text file in it.")
+        raise InputError(f"--corpus {_shown(folder)} is a folder with no text file in it.")
     return files
 
 
@@ -196,13 +201,13 @@ def _members(path: Path) -> list[Source]:
     try:
         members = archive.members()
     except _UNREADABLE as error:
-        raise _unreadable(str(path), error) from error
+        raise _unreadable(_shown(path), error) from error
     if not members:
-        raise InputError(f"--corpus {path} is a zip archive with no text file in it.")
+        raise InputError(f"--corpus {_shown(path)} is a zip archive with no text file in it.")
     return [
         Source(
-            name=f"{_shown(path.name)}/{member.filename}",
-            place=f"{_shown(path)}/{member.filename}",
+            name=f"{_shown(path.name)}/{_on_one_line(member.filename)}",
+            place=f"{_shown(path)}/{_on_one_line(member.filename)}",
             repeatable=True,
             _open=partial(archive.open, member, last=member is members[-1]),
         )
@@ -241,7 +246,12 @@ def _is_hidden(member: str) -> bool:
 
 def _shown(path: str | Path) -> str:
     # A name on disk may be any bytes, but a record and a message are UTF-8.
-    return os.fsencode(path).decode("utf-8", "replace")
+    return _on_one_line(os.fsencode(path).decode("utf-8", "replace"))
+
+
+def _on_one_line(name: str) -> str:
+    # A record and a message hold a name on one line, and no name may speak to the terminal.
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
 def _open_plain(path: Path) -> _Opened:

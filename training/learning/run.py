@@ -9,7 +9,6 @@
 Knows nothing of artifacts or versions.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training import jsonl
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.windows import Windows
@@ -159,8 +159,7 @@ class TrainingRun:
             if record is self.best:
                 self._best_weights = [variable.numpy() for variable in self._learner.network.variables]
         self._losses, self._seconds = [], 0.0
-        lines = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.history)
-        write_atomically(self.folder / HISTORY, lines.encode("utf-8", "surrogatepass"))
+        write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
         return record
 
     def result(self) -> Trained:

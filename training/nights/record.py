@@ -1,18 +1,24 @@
 """What a night did for a model: one line of `models/<name>/nights.jsonl`, for people and for metrics."""
 
 import dataclasses
-import json
+import math
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from training.files import write_atomically
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+
+from training import jsonl
 
 NIGHTS = "nights.jsonl"
 
 DECISIONS = ("published", "refused", "unchanged", "interrupted", "failed")
 PUBLISHED, REFUSED, UNCHANGED, INTERRUPTED, FAILED = DECISIONS
+
+
+# In a file, a number that is not finite is null.
+Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 @dataclass
@@ -32,26 +38,43 @@ class Night:
     characters: int = 0
     new_symbols: int = 0
     steps: int = 0
-    losses: dict[str, dict[str, float]] = field(default_factory=dict)  # text -> {old, new}: nats/char; characters
+    losses: dict[str, dict[str, Measured]] = field(default_factory=dict)  # text -> {old, new}: nats/char; characters
 
     def append(self, models: Path) -> None:
         """Add the line to the model's record."""
         store = models / self.model
         store.mkdir(parents=True, exist_ok=True)
-        before = (store / NIGHTS).read_bytes() if (store / NIGHTS).exists() else b""
-        line = json.dumps(dataclasses.asdict(self), ensure_ascii=False) + "\n"
-        write_atomically(store / NIGHTS, before + line.encode())
+        jsonl.append(store / NIGHTS, dataclasses.asdict(self))
+
+
+_NIGHT = TypeAdapter(Night)
 
 
 def nights(models: Path, name: str) -> list[dict[str, Any]]:
-    """Every night of a model, oldest first."""
-    path = models / name / NIGHTS
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Every night of a model, oldest first; a line that cannot be read is left out, with a warning."""
+    records, damage = jsonl.read(models / name / NIGHTS, _checked)
+    if damage:
+        jsonl.warn_once(damage)
+    return records
 
 
 def last_night(models: Path, name: str) -> datetime | None:
     """When the last night of a model began that came to its end; None: there was none."""
     ended = [night["started"] for night in nights(models, name) if night["decision"] != INTERRUPTED]
-    return datetime.fromisoformat(ended[-1]) if ended else None
+    # A time without a zone, which only a person writes, is local.
+    return datetime.fromisoformat(ended[-1]).astimezone(UTC) if ended else None
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `Night`, all of them and of their types.
+
+    Raises:
+        ValueError: one is missing, or of another type.
+    """
+    try:
+        night = _NIGHT.validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    datetime.fromisoformat(night.started)
+    return dataclasses.asdict(night)

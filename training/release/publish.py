@@ -1,6 +1,5 @@
 """Weights -> a whole new version in the store, or none. Proves the export before anybody can see it."""
 
-import json
 import shutil
 import subprocess
 import uuid
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import training
+from training import jsonl
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.vocabulary import REPLACEMENT, RESERVED
@@ -75,7 +75,7 @@ def _write(release: Release, aside: Path) -> dict[str, Any]:
     except tf.errors.OpError as error:  # TensorFlow's word for a full disk, among others
         raise ReportedError(f"The model cannot be written to {aside.parent}: {error.message}") from error
     (aside / MANIFEST.parent).mkdir()
-    history = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in release.trained.history)
+    history = "".join(map(jsonl.line, release.trained.history))
     (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
     manifest = _facts(release)
     write_manifest(aside, manifest)

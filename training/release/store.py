@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.errors import InputError
+from training.errors import InputError, ReportedError
 from training.files import flush_folder, flush_tree
 
 MANIFEST = Path("assets.extra", "manifest.json")
@@ -49,14 +49,30 @@ def version_folder(models: Path, name: str, version: str | None = None) -> Path:
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """What a version says of itself."""
-    fields: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    """What a version says of itself.
+
+    Raises:
+        InputError: the manifest is not there, or damaged.
+    """
+    try:
+        fields = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / MANIFEST} cannot be read ({error}): withdraw or remove this version.") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{folder / MANIFEST} holds no JSON object: withdraw or remove this version.")
     return fields
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write it into a version that nobody sees yet."""
-    text = json.dumps(manifest, ensure_ascii=False, indent=1)
+    """Write it into a version that nobody sees yet.
+
+    Raises:
+        ReportedError: it holds a number that is not finite: JSON has none, and readers would refuse the whole version.
+    """
+    try:
+        text = json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise ReportedError(f"The manifest of {manifest['name']} holds a number that is not finite.") from error
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 

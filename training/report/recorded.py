@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training import jsonl
 from training.data import ngrams
 from training.data.corpus import Corpus
 from training.errors import InputError
@@ -136,7 +137,7 @@ def read_run(folder: Path) -> RunRecord:
     """The run in `folder`; computes the baselines where they are not kept there yet.
 
     Raises:
-        InputError: there is no run, no evaluation yet, or a damaged line of history.
+        InputError: there is no run, or no evaluation that can be read.
     """
     if not (folder / "run.json").is_file():
         raise InputError(f"There is no run in {folder}: a report needs the folder that a training run wrote.")
@@ -153,14 +154,16 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def read_history(folder: Path) -> list[Evaluation]:
-    """The evaluations of the run in `folder`, at least one.
+    """The evaluations of the run in `folder`, at least one; a line that cannot be read is left out, with a warning.
 
     Raises:
-        InputError: there is none yet, or a line cannot be read.
+        InputError: there is none yet, or no line can be read.
     """
-    path = folder / "history.jsonl"
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-    evaluations = [_evaluation(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    evaluations, damage = jsonl.read(folder / "history.jsonl", Evaluation.from_json)
+    if damage and not evaluations:
+        raise InputError(damage)
+    if damage:
+        jsonl.warn_once(damage)
     if not evaluations:
         raise InputError(f"The run in {folder} has no evaluation yet: its report can be written after the first one.")
     return evaluations
@@ -197,13 +200,6 @@ def _fingerprint(training: NDArray[np.integer], validation: NDArray[np.integer],
     key.update(np.ascontiguousarray(training).data)
     key.update(np.ascontiguousarray(validation).data)
     return key.hexdigest()
-
-
-def _evaluation(line: str, path: Path, number: int) -> Evaluation:
-    try:
-        return Evaluation.from_json(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}, line {number} is not an evaluation: {type(error).__name__} {error}.") from None
 
 
 def _finite(value: float) -> float:

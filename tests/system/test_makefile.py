@@ -1,0 +1,116 @@
+"""The Makefile's environment: a set-up that failed or was killed does not stand in the way of the next one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# As Debian's python3 without python3-venv: the environment has a python and no pip when the command fails.
+WITHOUT_ENSUREPIP = """#!/bin/sh
+if [ "$1 $2" = "-m venv" ]; then
+  "{python}" -m venv --without-pip "$3"
+  echo "ensurepip is not available" >&2
+  exit 1
+fi
+exec "{python}" "$@"
+"""
+PYTHON = Path(sys.base_prefix) / "bin" / "python3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The Makefile in a folder of its own, with no package to install."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("", "-training", "-dev", "-jax", "-bench"):
+        (tmp_path / f"requirements{name}.txt").touch()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment as Python makes it. It takes seconds, so the tests copy it."""
+    venv = tmp_path_factory.mktemp("made") / ".venv"
+    subprocess.run([PYTHON, "-m", "venv", venv], check=True)
+    return venv
+
+
+def make(folder: Path, *arguments: str, python: Path = PYTHON) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        ["make", f"PYTHON={python}", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def pip_works(folder: Path) -> bool:
+    return subprocess.run([folder / ".venv/bin/python", "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def test_a_python_that_cannot_make_an_environment_leaves_none_and_says_what_to_install(folder: Path) -> None:
+    wrapper = folder / "python3"
+    wrapper.write_text(WITHOUT_ENSUREPIP.format(python=PYTHON))
+    wrapper.chmod(0o755)
+    for _ in range(2):
+        result = make(folder, ".venv/service.done", python=wrapper)
+        assert result.returncode != 0
+        assert "apt install python3-venv" in result.stderr
+        assert not (folder / ".venv").exists()
+    assert make(folder, ".venv/service.done").returncode == 0
+    assert pip_works(folder)
+
+
+def without_pip(venv: Path) -> None:
+    for path in venv.glob("lib/*/site-packages/pip*"):
+        shutil.rmtree(path)
+
+
+def without_python(venv: Path) -> None:
+    for path in venv.glob("bin/python*"):
+        path.unlink()
+        path.symlink_to("/no/such/python")
+
+
+def of_another_version(venv: Path) -> None:
+    (library,) = venv.glob("lib/python3*")
+    library.rename(library.with_name("python3.1"))
+
+
+@pytest.mark.parametrize("damage", [without_pip, without_python, of_another_version])
+def test_an_environment_that_cannot_run_is_made_again_with_its_packages(folder: Path, made: Path, damage) -> None:
+    shutil.copytree(made, folder / ".venv", symlinks=True)
+    for name in ("service.done", "kept"):
+        (folder / ".venv" / name).touch()
+    assert "is up to date" in make(folder, ".venv/service.done").stdout
+    damage(folder / ".venv")
+    result = make(folder, ".venv/service.done")
+    assert result.returncode == 0, result.stderr
+    assert "pip install" in result.stdout
+    assert pip_works(folder)
+    assert not (folder / ".venv" / "kept").exists()
+    assert "is up to date" in make(folder, ".venv/service.done").stdout
+
+
+def test_packages_are_installed_again_where_that_failed(folder: Path, made: Path) -> None:
+    shutil.copytree(made, folder / ".venv", symlinks=True)
+    (folder / "requirements.txt").write_text("./no-such-package\n")
+    assert make(folder, ".venv/service.done").returncode != 0
+    (folder / ".venv" / "kept").touch()
+    (folder / "requirements.txt").write_text("")
+    assert make(folder, ".venv/service.done").returncode == 0
+    assert (folder / ".venv" / "kept").exists()
+
+
+@pytest.mark.parametrize(("target", "level"), [("train", "2"), ("test", "2"), ("bench", "2"), ("serve", "unset")])
+def test_tensorflows_log_level_is_set_for_all_but_the_service(folder: Path, target: str, level: str) -> None:
+    venv = folder / ".venv" / "bin"
+    venv.mkdir(parents=True)
+    for name in ("service", "training", "dev", "bench"):
+        (venv.parent / f"{name}.done").touch()
+    (venv / "python").write_text('#!/bin/sh\n[ "$1" = -c ] || echo "level ${TF_CPP_MIN_LOG_LEVEL-unset}"\n')
+    (venv / "python").chmod(0o755)
+    assert f"level {level}" in make(folder, target).stdout
