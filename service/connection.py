@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -82,6 +83,11 @@ class IncomingRequest:
         return bool(self._parser.is_complete)
 
     @property
+    def may_stream(self) -> bool:
+        """Whether the response may come bit by bit; every other one is short and complete."""
+        return bool(self._parser.method == b"POST")
+
+    @property
     def is_probe(self) -> bool:
         """Whether it asks for a probe or the metrics, has no body, and is all that the client has sent."""
         path = (self._parser.path or b"").partition(b"?")[0]
@@ -146,6 +152,8 @@ class Connection:
     request: IncomingRequest = field(init=False)
     deadline_s: float = 0.0  # for what the main thread waits for: a request, a send, the client's close
     outgoing: memoryview = field(default_factory=lambda: memoryview(b""))  # what the main thread has yet to send
+    after_sending: Callable[[], None] = field(init=False)
+    buffered_bytes: int = 0  # that it keeps in the main thread's memory
     discarded_bytes: int = 0  # that came after the last response
 
     def __post_init__(self) -> None:

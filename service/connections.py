@@ -20,9 +20,10 @@ from service import metrics
 from service.connection import CONTINUE, RECEIVE_BYTES, Connection, IncomingRequest, Refusal
 
 MAX_ADMIN_CONNECTIONS = 64
-MAX_BUFFERED_BYTES = 256 * 2**20  # of all requests that are not complete
+MAX_BUFFERED_BYTES = 256 * 2**20  # of all requests that are not complete and all responses that are not read
 ACCEPTED_AT_ONCE = 64
-SEND_S = 2.0  # for a client to read a response that the main thread writes
+SEND_S = 10.0  # for a client to read a response that the main thread writes, and longer for a long one
+SEND_BYTES_PER_S = 16 * 1024
 LINGER_S = 2.0  # for a client to close after its last response (RFC 9112, section 9.6)
 MAX_LINGER_BYTES = 64 * 1024
 EXPIRY_S = 0.05  # between two looks at the deadlines
@@ -51,7 +52,7 @@ class Connections:
         self._poller, self._new_request, self._on_request = poller, new_request, on_request
         # The longest-waiting first, each with its next step.
         self.waiting: dict[Connection, Callable[[Connection], None]] = {}
-        self.buffered_bytes = 0  # of their requests
+        self.buffered_bytes = 0  # of their requests and responses
         self.max_open = {True: MAX_ADMIN_CONNECTIONS, False: max_public}
         self.open: dict[bool, set[Connection]] = {True: set(), False: set()}
         self._expired_s = 0.0
@@ -102,11 +103,16 @@ class Connections:
         self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
-        step = self.waiting.pop(connection, None)
-        if step:
+        if self.waiting.pop(connection, None):
             self._poller.unregister(connection.sock)
-        if step == self._read:
-            self.buffered_bytes -= len(connection.request.received)
+            self._buffer(connection, -connection.buffered_bytes)
+
+    def _buffer(self, connection: Connection, change: int) -> None:
+        """Count what a connection keeps in memory; where all keep too much, the oldest is closed."""
+        connection.buffered_bytes += change
+        self.buffered_bytes += change
+        while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
+            pass
 
     def _on_ready(self, connection: Connection) -> None:
         if step := self.waiting.get(connection):  # else it was closed after the poller had reported it
@@ -141,7 +147,6 @@ class Connections:
 
     def _feed(self, connection: Connection, data: bytes) -> None:
         request = connection.request
-        self.buffered_bytes += len(data)
         try:
             request.feed(data)
         except Refusal as refusal:
@@ -154,8 +159,8 @@ class Connections:
         elif request.wants_continue:
             request.wants_continue = False
             connection.sock.send(CONTINUE)
-        while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
-            pass
+        if connection in self.waiting:
+            self._buffer(connection, len(data))
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
         """Answer without the application, then close."""
@@ -163,22 +168,30 @@ class Connections:
         log.info("Refused before the application: %d", refusal.status, extra=fields)
         self.send(connection, refusal.response())
 
-    def send(self, connection: Connection, data: bytes) -> None:
-        """Send a whole response, then close."""
+    def send(
+        self, connection: Connection, data: bytes, *, then: Step | None = None, send_s: float | None = None
+    ) -> None:
+        """Send a whole response within `send_s` seconds, then take the next step, which is to close by default."""
         self._stop_waiting(connection)
         connection.sock.setblocking(False)
         connection.outgoing = memoryview(data)
-        self._wait(connection, EVENT_WRITE, time.monotonic() + SEND_S, self._write)
+        connection.after_sending = then or partial(self.linger, connection)
+        seconds = SEND_S + len(data) / SEND_BYTES_PER_S if send_s is None else send_s
+        self._wait(connection, EVENT_WRITE, time.monotonic() + seconds, self._write)
+        self._buffer(connection, len(data))
         self.take(connection, partial(self._write, connection))
 
     def _write(self, connection: Connection) -> None:
+        if connection not in self.waiting:  # it was closed to free memory
+            return
         try:
             sent = connection.sock.send(connection.outgoing)
         except BlockingIOError:
             return
         connection.outgoing = connection.outgoing[sent:]
         if not connection.outgoing:
-            self.linger(connection)
+            self._stop_waiting(connection)
+            connection.after_sending()
 
     def linger(self, connection: Connection) -> None:
         """Close once the client has read its last response: an early close would reset it."""

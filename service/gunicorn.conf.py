@@ -50,6 +50,9 @@ secure_scheme_headers: dict[str, str] = {}
 # A second way to control the process that nothing here needs.
 control_socket_disable = True
 
+# Short responses are written to memory first (worker.py).
+sendfile = False
+
 # The application writes a line for each request, when its stream ends (http/access.py).
 accesslog = None
 logger_class = "service.logs.GunicornLogger"

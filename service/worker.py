@@ -26,6 +26,8 @@ from service.connections import LINGER_S, Connections, Step
 from service.pool import Pool
 
 PROBE_THREADS = 4  # for the service's own port, and as many for the port for administrators
+PROBE_SEND_S = 2.0  # for a client to read a probe's response
+SHORT_THREADS = 8  # for responses that never stream
 MAX_PENDING = 256  # complete requests that wait for a thread
 LAST_BYTES_S = 5  # beyond the drain, for clients to read the ends of their streams
 
@@ -41,6 +43,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._drain_asked = threading.Event()
         try:
             self._pool = Pool(self.cfg.threads, "request")
+            self._short_pool = Pool(SHORT_THREADS, "short")
             self._probe_pools = {is_admin: Pool(PROBE_THREADS, "probe") for is_admin in (False, True)}
             threading.Thread(target=self._drain, name="drain", daemon=True).start()
         except RuntimeError:
@@ -99,7 +102,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._connections.refuse(connection, Refusal(status, "overloaded", message, retry_after_s=1))
         else:
             self._answering += 1
-            self.tpool.submit(partial(self._answer, connection))
+            if connection.request.may_stream:
+                self.tpool.submit(partial(self._answer, connection))
+            else:
+                self._short_pool.submit(partial(self._answer_short, connection))
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
         """Keep the connection for the client's next request, whose beginning may be here."""
@@ -108,32 +114,47 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
     def _answer(self, connection: Connection) -> None:
-        """Let the application answer, in a thread of the pool."""
+        """Let the application answer, in a thread that writes to the client and may wait for it."""
         request, after = connection.request.take()
-        connection.sock.setblocking(True)
 
         def respond() -> Step:
+            connection.sock.setblocking(True)
             keep = self.handle_request(connection.parsed(self.cfg, request), connection)
-            return (
-                partial(self._next_request, connection, after)
-                if keep
-                else partial(self._connections.linger, connection)
-            )
+            next_ = partial(self._next_request, connection, after)
+            return next_ if keep else partial(self._connections.linger, connection)
+
+        self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
+
+    def _answer_short(self, connection: Connection) -> None:
+        """Let the application answer into memory, and the main thread send: no client can hold up the few threads."""
+        request, after = connection.request.take()
+
+        def respond() -> Step:
+            response, keep = self._whole_response(connection, connection.parsed(self.cfg, request))
+            then = partial(self._next_request, connection, after) if keep else None
+            return partial(self._connections.send, connection, response, then=then)
 
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_probe(self, connection: Connection) -> None:
-        """Let the application answer into memory: no client can hold up a thread for probes."""
+        """As `_answer_short`, and the connection closes after it."""
         request, _ = connection.request.take()
 
         def respond() -> Step:
-            parsed, response = connection.parsed(self.cfg, request), bytearray()
+            parsed = connection.parsed(self.cfg, request)
             parsed.force_close()
-            sock = SimpleNamespace(sendall=response.extend)
-            self.handle_request(parsed, SimpleNamespace(sock=sock, client=connection.client, server=connection.server))
-            return partial(self._connections.send, connection, bytes(response))
+            response, _ = self._whole_response(connection, parsed)
+            return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
         self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
+
+    def _whole_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
+        """The response's bytes, and whether the connection may be kept."""
+        response = bytearray()
+        sock = SimpleNamespace(sendall=response.extend)
+        memory = SimpleNamespace(sock=sock, client=connection.client, server=connection.server)
+        keep = self.handle_request(request, memory)
+        return bytes(response), bool(keep)
 
     def _next_step(self, connection: Connection, respond: Callable[[], Step]) -> Step:
         """Respond; returns the step that the main thread is to take, which is to close where the response failed."""

@@ -137,10 +137,12 @@ def test_a_client_that_does_not_read_its_answer_is_closed_at_the_deadline(
     server.connect(WHOLE)
     server.connections.send(server.complete[0], b"x" * 50_000_000)
     assert len(server.connections) == 1
+    assert server.connections.buffered_bytes == 50_000_000
     clock = SimpleNamespace(monotonic=lambda: server.complete[0].deadline_s + 1)
     monkeypatch.setattr(module, "time", clock)
     server.connections.expire()
     assert len(server.connections) == 0
+    assert server.connections.buffered_bytes == 0
 
 
 def test_a_whole_answer_reaches_a_client_that_still_sends(server: Server) -> None:
