@@ -2,9 +2,11 @@
 
 import atexit
 import logging
+from typing import Any
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.artifact.model import Model, configure_threads
 from service.artifact.store import NoModel, NotFound, Store
@@ -12,16 +14,21 @@ from service.config import Config
 from service.drain import Drain
 from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Scheduler
-from service.http import access, catalogue, errors, generate, operations, schemas
+from service.http import access, catalogue, cors, errors, generate, operations
+from service.http.wire import escape
 
 log = logging.getLogger(__name__)
 
 
 class PlainJson(DefaultJSONProvider):
-    """JSON in the order in which it was written, with every character as itself."""
+    """JSON in the order in which it was written, escaped like the events of a stream."""
 
     sort_keys = False
     ensure_ascii = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """The body of every response that is not a stream."""
+        return escape(super().dumps(obj, **kwargs))
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -37,10 +44,15 @@ def create_app(config: Config | None = None) -> Flask:
     drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
     app.extensions["drain"] = drain  # for the server, which hears the signals
-    app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
     errors.register(app)
+    access.name_requests(app)
+    cors.register(app, config.origins())
     access.register(app, config)
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask documents it
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
+        )
     app.register_blueprint(generate.blueprint(config, store, scheduler))
     app.register_blueprint(catalogue.blueprint(store))
     app.register_blueprint(operations.blueprint(store, drain))

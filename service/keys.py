@@ -28,9 +28,7 @@ def read_keys(path: Path) -> frozenset[str]:
         if not key or key.startswith("#"):
             continue
         if not KEY.fullmatch(key):
-            raise KeyFileError(
-                f"whose line {number} is not a key: 1 to 256 printable ASCII characters without spaces"
-            )
+            raise KeyFileError(f"whose line {number} is not a key: 1 to 256 printable ASCII characters without spaces")
         keys.add(key)
     if not keys:
         raise KeyFileError("which holds no key")

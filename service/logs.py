@@ -19,7 +19,7 @@ class JsonLines(JsonFormatter):
         super().__init__(
             ["asctime", "levelname", "name", "message"],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            json_ensure_ascii=False,
+            json_ensure_ascii=True,  # control characters and line separators of any kind
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802

@@ -85,7 +85,22 @@ def test_every_number_is_finite_and_has_bounds_on_both_sides(tmp_path: Path, set
     for bound in (at_least, at_most):
         assert getattr(Config.from_env(base | {variable: str(bound)}), setting.name) == bound
     numbers = [str(at_least - 1), str(at_most + 1), "-1e999", "1e999", "9" * 40]
-    spellings = ["inf", "-inf", "nan", "Infinity", "1_000", " 1", "1 ", "1\n", "\uff11", "\u0661", "0x1", "1,0", "--1", "+"]
+    spellings = [
+        "inf",
+        "-inf",
+        "nan",
+        "Infinity",
+        "1_000",
+        " 1",
+        "1 ",
+        "1\n",
+        "\uff11",
+        "\u0661",
+        "0x1",
+        "1,0",
+        "--1",
+        "+",
+    ]
     for value in numbers + spellings:
         with pytest.raises(ConfigError) as refusal:
             Config.from_env(base | {variable: value})
