@@ -8,6 +8,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from service import logs
 from service.artifact.model import Model, configure_threads
 from service.artifact.store import NoModel, NotFound, Store
 from service.config import Config
@@ -34,7 +35,8 @@ class PlainJson(DefaultJSONProvider):
 def create_app(config: Config | None = None) -> Flask:
     """The service as a WSGI application, its engines running and its default model loaded."""
     config = config or Config.from_env()
-    configure_threads(config.engines)
+    with logs.stderr_as_records():
+        configure_threads(config.engines)
     store = Store(config.models, config.default_model, Model)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(

@@ -1,8 +1,12 @@
 """The log: one JSON object a line on stderr, whoever wrote the record. Knows nothing of what is logged."""
 
 import logging
+import os
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,11 +51,32 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 def configure() -> None:
     """Send the records of every logger, warnings and the last words of threads through `JsonLines` to stderr."""
+    # TensorFlow's C++ writes lines that are not JSON. Its errors reach us as exceptions; only an abort's line is left.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_failure
+
+
+@contextmanager
+def stderr_as_records() -> Iterator[None]:
+    """Within: lines that a library writes to stderr past Python are logged at the end, each as a record.
+
+    TensorFlow's C++ writes some while it is imported, before it reads the level that it should log at.
+    """
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written.read().decode(errors="replace").splitlines():
+                log.info("%s", line)
 
 
 def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Scheduler
 from service.http import errors, generate
 from service.http.schemas import GenerateBody
+from service.http.wire import ClientGone
 from tests.service.conftest import FakeModel, expected_text
 
 
@@ -181,3 +183,40 @@ def test_a_body_without_a_length_has_the_same_limit(scheduler: Scheduler, model:
         if status == 413:
             assert f"{limit:,} bytes" in answer.json["error"]["message"]
         answer.close()
+
+
+@pytest.fixture
+def connection():
+    """The server's side and the client's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_is_given_up_does_not_end_as_if_whole(
+    scheduler: Scheduler, model: FakeModel, tmp_path: Path, connection, stream: bool
+) -> None:
+    """A server that meets an OSError of the kind of a reset closes the connection as it stands."""
+    ours, theirs = connection
+    theirs.close()
+    body, environ = {"length": 100, "stream": stream}, {"gunicorn.socket": ours}
+    client = app_with(model, scheduler, tmp_path).test_client()
+    with pytest.raises(ClientGone):
+        client.post("/generate", json=body, environ_overrides=environ, buffered=True)
+    while not scheduler.is_idle:
+        pass
+    assert client.post("/generate", json=body).status_code == 200  # its place is free
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_only_stops_sending_is_not_gone(
+    scheduler: Scheduler, model: FakeModel, tmp_path: Path, connection, stream: bool
+) -> None:
+    ours, theirs = connection
+    theirs.shutdown(socket.SHUT_WR)
+    body, environ = {"length": 100, "seed": 4, "stream": stream}, {"gunicorn.socket": ours}
+    client = app_with(model, scheduler, tmp_path).test_client()
+    answer = client.post("/generate", json=body, environ_overrides=environ, buffered=True)
+    assert answer.status_code == 200
+    assert f'"{expected_text("", 100, 4)}"' in answer.text
