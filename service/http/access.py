@@ -14,12 +14,11 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g, request
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from service import metrics
 from service.config import Config
 from service.http.errors import TooManyRequests, Unauthorized, shorten
+from service.http.rate import RateLimiter
 
 OPEN_PATHS = ("/livez", "/readyz", "/metrics")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -52,7 +51,7 @@ def register(app: Flask, config: Config) -> None:
     """Check the key and the rate of every request before its view runs."""
     keys = config.api_keys()
     rate = config.rate()
-    limiter = MovingWindowRateLimiter(MemoryStorage())
+    limiter = RateLimiter(rate) if rate else None
 
     @app.before_request
     def check() -> None:
@@ -63,9 +62,9 @@ def register(app: Flask, config: Config) -> None:
         # The key counts as it stands in the file, since a header can spell it in many ways. A refused one counts for
         # its address; a known one passes there all the same, or a stranger behind the same address could lock it out.
         client = ("key", key) if key else ("address", network_of(request.remote_addr or ""))
-        if rate and not limiter.hit(rate, *client):
+        if limiter and (wait_s := limiter.wait_s(client)):
             metrics.REJECTED.labels("rate_limit").inc()
-            seconds = max(1, math.ceil(limiter.get_window_stats(rate, *client).reset_time - time.time()))
+            seconds = math.ceil(wait_s)
             raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
         if keys and not key:
             known = "This service needs a key: send 'Authorization: Bearer KEY' with a known one."

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MIN_TOP_P = 1.2e-38  # above the smallest normal float32, below which the model would take it for 0
 MAX_INTEGER = 2**63 - 1
+MAX_ERRORS = 100  # more are unknown fields: to describe a hundred thousand would hold the interpreter for half a second
 MAX_NAME_CHARS = 64  # of a model
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -101,6 +102,8 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
     try:
         return kind.model_validate_json(_content(request, max_body_bytes(config)), context=config)
     except ValidationError as error:
+        if (count := error.error_count()) > MAX_ERRORS:
+            raise InvalidField(f"The body has {count:,} fields or values that this request cannot take.") from None
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
             raise NotJson(f"The body is not JSON: {first['ctx']['error']}.") from None

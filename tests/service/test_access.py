@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import limits
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from service.config import Config
-from service.http import access, cors, errors
+from service.http import access, cors, errors, rate
 
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
 
@@ -135,3 +136,26 @@ def test_without_the_setting_there_is_no_cors(tmp_path: Path) -> None:
     answer = client_of(tmp_path).options("/ask", headers=PREFLIGHT | {"Origin": "https://a.org"})
     assert answer.status_code == 200
     assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118
+
+
+def test_the_rate_needs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread for each window would fail where the system has none left, and with it the request."""
+    client = client_of(tmp_path, rate_limit="2/hour")
+    monkeypatch.setattr("threading.Thread.start", lambda thread: pytest.fail(f"{thread} was started"))
+    assert statuses(client, [""] * 3) == [200, 200, 429]
+
+
+def test_a_window_moves_and_clients_that_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    limiter = rate.RateLimiter(limits.parse("2/minute"))
+    one, two = ("key", "one"), ("address", "one")
+    assert [limiter.wait_s(one) for _ in range(3)] == [0, 0, 60]
+    assert limiter.wait_s(two) == 0
+    now_s += 45
+    assert [limiter.wait_s(two), limiter.wait_s(two), limiter.wait_s(one)] == [0, 15, 15]
+    now_s += 15
+    assert [limiter.wait_s(two), limiter.wait_s(two), limiter.wait_s(one)] == [0, 45, 0]
+    now_s += 120
+    assert limiter.wait_s(("key", "new")) == 0
+    assert list(limiter._times) == [("key", "new")]

@@ -117,8 +117,9 @@ def test_null_is_the_default_of_every_field(scheduler: Scheduler, model: FakeMod
         ('{"seed": %s}' % ("9" * 4000), "seed", "9223372036854775807"),
         ('{"%s": 1}' % ("x" * 1_000_000), "x" * 60 + "…", "not a field"),
         ('{"stop": "%s"}' % ("x" * 1_000_000), "stop", "array"),
+        (json.dumps(dict.fromkeys(range(9999), 0)), None, "9,999 fields"),
     ],
-    ids=lambda value: value[:20],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_value_that_the_model_cannot_take_is_refused_briefly(
     scheduler: Scheduler, model: FakeModel, tmp_path: Path, body: str, param: str, words: str
