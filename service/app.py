@@ -2,32 +2,41 @@
 
 import atexit
 import logging
+from typing import Any
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from service import logs
 from service.artifact.model import Model, configure_threads
 from service.artifact.store import NoModel, NotFound, Store
 from service.config import Config
 from service.drain import Drain
 from service.generation.prefix_cache import PrefixCache
 from service.generation.scheduler import Scheduler
-from service.http import access, catalogue, errors, generate, operations, schemas
+from service.http import access, catalogue, cors, errors, generate, operations, schemas
+from service.http.wire import escape
 
 log = logging.getLogger(__name__)
 
 
 class PlainJson(DefaultJSONProvider):
-    """JSON in the order in which it was written, with every character as itself."""
+    """JSON in the order in which it was written, escaped like the events of a stream."""
 
     sort_keys = False
     ensure_ascii = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """The body of every response that is not a stream."""
+        return escape(super().dumps(obj, **kwargs))
 
 
 def create_app(config: Config | None = None) -> Flask:
     """The service as a WSGI application, its engines running and its default model loaded."""
     config = config or Config.from_env()
-    configure_threads(config.engines)
+    with logs.stderr_as_records():
+        configure_threads(config.engines)
     store = Store(config.models, config.default_model, Model)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
@@ -39,11 +48,17 @@ def create_app(config: Config | None = None) -> Flask:
     app.extensions["drain"] = drain  # for the server, which hears the signals
     # For the server, which restarts a worker that has any; also on /readyz.
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
-    app.config["ADMIN_PORT"] = config.admin_port
-    app.config["MAX_CONTENT_LENGTH"] = schemas.max_body_bytes(config)
+    app.extensions["admin_port"] = config.admin_port
+    app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
     app.json = PlainJson(app)
     errors.register(app)
+    access.name_requests(app)
+    cors.register(app, config.origins())
     access.register(app, config)
+    if config.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask documents it
+            app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
+        )
     app.register_blueprint(generate.blueprint(config, store, scheduler))
     app.register_blueprint(catalogue.blueprint(store))
     app.register_blueprint(operations.blueprint(store, drain, app.extensions["faults"]))

@@ -1,6 +1,7 @@
 """Every setting of the service. `Config.from_env` is the only reader of the environment."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import limits
+
+from service.keys import KeyFileError, read_keys
+
+HOST = re.compile(r"\*|[0-9A-Za-z:._%-]{1,253}")  # "*" is every address
+MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#,@*]{1,253}")
+NUMBERS = {  # int() and float() also take spaces, underscores, other alphabets' digits, "inf" and "nan"
+    int: ("whole number", re.compile(r"[+-]?[0-9]{1,100}")),
+    float: ("number", re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)),
+}
+RATE = re.compile(r"[0-9]{1,100} *(/|per) *([1-9][0-9]{0,99} *)?[a-z]+", re.IGNORECASE)
+MAX_ORIGINS = 100
+MAX_RATE = 100_000  # requests of one client; the limiter keeps the time of each
+MAX_RATE_WINDOW_S = 31 * 24 * 3600
+A_DAY_S = 24 * 3600
 
 
 class ConfigError(Exception):
@@ -32,52 +48,55 @@ def _quota(cgroup: Path) -> float:
     return sys.maxsize
 
 
+def _number(default: float | None, at_least: float, at_most: float) -> Any:
+    """A setting that is a number between two bounds, both included."""
+    return field(default=default, metadata={"at_least": at_least, "at_most": at_most})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """What may be set: a field `max_prompt` is the environment variable CHARLOOM_MAX_PROMPT (`port` is PORT)."""
 
     models: Path = Path("models")
     default_model: str | None = None
-    engines: int = field(default_factory=cores)
-    slots: int = 64
-    queue: int = 256
-    chunk: int = 32
-    cache_mb: int = 256
-    poll_seconds: float = 1.0
-    request_timeout: float = 600.0
-    drain_seconds: float = 30.0
-    max_prompt: int = 100_000
-    max_length: int = 100_000
+    engines: int = field(default_factory=cores, metadata={"at_least": 1, "at_most": 1024})
+    slots: int = _number(64, 1, 1024)
+    queue: int = _number(256, 0, 10_000)
+    chunk: int = _number(32, 1, 1024)
+    cache_mb: int = _number(256, 0, 1_000_000)
+    poll_seconds: float = _number(1.0, 0.01, A_DAY_S)
+    request_timeout: float = _number(600.0, 0.001, A_DAY_S)
+    drain_seconds: float = _number(30.0, 0, A_DAY_S)
+    max_prompt: int = _number(100_000, 0, 10_000_000)
+    max_length: int = _number(100_000, 1, 100_000_000)
     api_keys_file: Path | None = None
     rate_limit: str | None = None
-    trusted_proxies: int = 0
+    cors_origins: str | None = None
+    trusted_proxies: int = _number(0, 0, 16)
     host: str = "localhost"
-    port: int = 8000
-    admin_port: int | None = None
+    port: int = _number(8000, 1, 65535)
+    admin_port: int | None = _number(None, 1, 65535)
 
     def __post_init__(self) -> None:
-        for name, at_least in (
-            ("engines", 1),
-            ("slots", 1),
-            ("queue", 0),
-            ("chunk", 1),
-            ("cache_mb", 0),
-            ("poll_seconds", 0.01),
-            ("request_timeout", 0.001),
-            ("drain_seconds", 0),
-            ("max_prompt", 0),
-            ("max_length", 1),
-        ):
-            if not getattr(self, name) >= at_least:  # NaN is not either
-                raise ConfigError(f"{_variable(name)} must be at least {at_least}, not {getattr(self, name)}.")
-        if not 1 <= self.port <= 65535:
-            raise ConfigError(f"PORT must be between 1 and 65535, not {self.port}.")
-        if not self.models.is_dir():
+        for setting in fields(self):
+            if setting.metadata:
+                self._check_bounds(setting.name, **setting.metadata)
+        if not os.path.isdir(self.models):
             raise ConfigError(f"CHARLOOM_MODELS names {self.models}, which is not a folder.")
-        if self.api_keys_file and not self.api_keys():
-            raise ConfigError(f"CHARLOOM_API_KEYS_FILE names {self.api_keys_file}, which holds no key.")
-        if self.rate_limit:
-            self.rate()
+        if self.default_model is not None and not MODEL.fullmatch(self.default_model):
+            raise ConfigError(f"CHARLOOM_DEFAULT_MODEL must be a model's name, not {_shown(self.default_model)}.")
+        if not HOST.fullmatch(self.host):
+            raise ConfigError(f"CHARLOOM_HOST must be a host name, an IP address or *, not {_shown(self.host)}.")
+        if self.admin_port == self.port:
+            raise ConfigError(f"CHARLOOM_ADMIN_PORT must differ from PORT, which is {self.port} too.")
+        self.api_keys()
+        self.rate()
+        self.origins()
+
+    def _check_bounds(self, name: str, at_least: float, at_most: float) -> None:
+        value = getattr(self, name)
+        if value is not None and not at_least <= value <= at_most:  # NaN is not either
+            raise ConfigError(f"{variable_of(name)} must be between {at_least:,} and {at_most:,}, not {value}.")
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> "Config":
@@ -88,43 +107,69 @@ class Config:
         """
         given: dict[str, Any] = {}
         for setting in fields(cls):
-            variable = _variable(setting.name)
+            variable = variable_of(setting.name)
             if value := environment.get(variable):
                 given[setting.name] = _parse(variable, value, setting.type)
         return cls(**given)
 
     def api_keys(self) -> frozenset[str]:
-        """The keys that clients may use, one a line of the file; none: open to everybody."""
+        """The keys that clients may use; none: open to everybody."""
         if self.api_keys_file is None:
             return frozenset()
         try:
-            lines = self.api_keys_file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise ConfigError(
-                f"CHARLOOM_API_KEYS_FILE names {self.api_keys_file}, which cannot be read: {error.strerror}."
-            ) from error
-        return frozenset(line.strip() for line in lines if line.strip())
+            return read_keys(self.api_keys_file)
+        except KeyFileError as error:
+            raise ConfigError(f"CHARLOOM_API_KEYS_FILE names {self.api_keys_file}, {error}.") from error
 
     def rate(self) -> limits.RateLimitItem | None:
         """How many requests a client may make in what time."""
         if self.rate_limit is None:
             return None
         try:
-            return limits.parse(self.rate_limit)
+            if not RATE.fullmatch(self.rate_limit):
+                raise ValueError
+            rate = limits.parse(self.rate_limit)
         except ValueError:
-            raise ConfigError(f"CHARLOOM_RATE_LIMIT must be like '60/minute', not {self.rate_limit!r}.") from None
+            raise ConfigError(
+                f"CHARLOOM_RATE_LIMIT must be one limit like '60/minute', not {_shown(self.rate_limit)}."
+            ) from None
+        if not (1 <= rate.amount <= MAX_RATE and 1 <= rate.get_expiry() <= MAX_RATE_WINDOW_S):
+            raise ConfigError(
+                f"CHARLOOM_RATE_LIMIT must allow between 1 and {MAX_RATE:,} requests in a second to 31 days, "
+                f"not {_shown(self.rate_limit)}."
+            )
+        return rate
+
+    def origins(self) -> frozenset[str]:
+        """The origins whose pages may use the API, as browsers spell them; `*` is every one."""
+        if self.cors_origins is None:
+            return frozenset()
+        origins = [origin.strip().lower() for origin in self.cors_origins.split(",")]
+        if len(origins) > MAX_ORIGINS:
+            raise ConfigError(f"CHARLOOM_CORS_ORIGINS must name at most {MAX_ORIGINS} origins, not {len(origins)}.")
+        for origin in origins:
+            if origins != ["*"] and not ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    "CHARLOOM_CORS_ORIGINS must be '*' or origins like 'https://example.org', "
+                    f"separated by commas, not {_shown(origin)}."
+                )
+        return frozenset(origins)
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """The environment variable of a field."""
     return "PORT" if name == "port" else f"CHARLOOM_{name.upper()}"
 
 
 def _parse(variable: str, value: str, kind: Any) -> Any:
     kind = int if kind == int | None else kind
-    if kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            expected = "whole number" if kind is int else "number"
-            raise ConfigError(f"{variable} must be a {expected}, not {value!r}.") from None
+    if kind in NUMBERS:
+        expected, pattern = NUMBERS[kind]
+        if not pattern.fullmatch(value):
+            raise ConfigError(f"{variable} must be a {expected}, not {_shown(value)}.")
+        return kind(value)
     return Path(value) if kind in (Path, Path | None) else value
+
+
+def _shown(value: str) -> str:
+    return repr(value) if len(value) <= 60 else repr(value[:60]) + "…"

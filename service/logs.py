@@ -1,8 +1,11 @@
 """The log: one JSON object a line on stderr, whoever wrote the record. Knows nothing of what is logged."""
 
 import logging
-import sys
+import os
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +22,7 @@ class JsonLines(JsonFormatter):
         super().__init__(
             ["asctime", "levelname", "name", "message"],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            json_ensure_ascii=False,
+            json_ensure_ascii=True,  # control characters and line separators of any kind
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
@@ -37,21 +40,36 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonLines())
 
-    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
-        """A failure with its trace; a client that stood still too long (see `service.worker`) is none."""
-        if isinstance(sys.exception(), BlockingIOError):
-            self.info("A client that neither sent nor read for too long was cut off.")
-        else:
-            super().exception(msg, *args, **kwargs)
-
 
 def configure() -> None:
     """Send the records of every logger, warnings and the last words of threads through `JsonLines` to stderr."""
+    # TensorFlow's C++ writes lines that are not JSON. Its errors reach us as exceptions; only an abort's line is left.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_failure
+
+
+@contextmanager
+def stderr_as_records() -> Iterator[None]:
+    """Within: lines that a library writes to stderr past Python are logged at the end, each as a record.
+
+    TensorFlow's C++ writes some while it is imported, before it reads the level that it should log at.
+    """
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written.read().decode(errors="replace").split("\n"):
+                if line:
+                    log.info("%s", line)
 
 
 def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:

@@ -2,8 +2,8 @@
 
 The main thread reads every request in full before it gives it to a thread of the pool, and writes the short responses
 of the probes, all without waiting for a client: a thread is busy only while it computes or streams. Of the
-application it knows `extensions["drain"]` (a `service.drain.Drain`), `extensions["faults"]` (what is wrong with the
-threads that it depends on) and the size that it allows a body.
+application it knows `extensions`: "drain" (a `service.drain.Drain`), "faults" (what is wrong with the threads that it
+depends on), "max_body_bytes" and "admin_port".
 """
 
 import logging
@@ -79,14 +79,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def accept(self, listener: Any) -> None:
         """Take new connections."""
-        self._connections.accept(listener, is_admin=listener.getsockname()[1] == self.wsgi.config["ADMIN_PORT"])
+        self._connections.accept(listener, is_admin=listener.getsockname()[1] == self.wsgi.extensions["admin_port"])
 
     def murder_pending(self) -> None:
         """gunicorn's loop calls this after each wait, at least once a second."""
         self._connections.expire()
 
     def _new_request(self, **options: float) -> IncomingRequest:
-        return IncomingRequest(self.cfg, self.wsgi.config["MAX_CONTENT_LENGTH"], **options)
+        return IncomingRequest(self.cfg, self.wsgi.extensions["max_body_bytes"], **options)
 
     def _dispatch(self, connection: Connection) -> None:
         """Give a complete request to a thread."""

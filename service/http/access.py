@@ -4,6 +4,7 @@
 """
 
 import hmac
+import ipaddress
 import logging
 import math
 import re
@@ -13,52 +14,29 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g, request
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
 from service import metrics
 from service.config import Config
-from service.http.errors import TooManyRequests, Unauthorized
+from service.http.errors import TooManyRequests, Unauthorized, shorten
+from service.http.rate import RateLimiter
 
 OPEN_PATHS = ("/livez", "/readyz", "/metrics")
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+WITH_PORT = re.compile(r"\[(.*)\](?::\d+)?|([^:]*):\d+")  # as some proxies write addresses
+MAX_PATH_CHARS = 200  # in the log
 
 log = logging.getLogger(__name__)
 
 
-def register(app: Flask, config: Config) -> None:
-    """Check every request before its view runs, and stamp every response."""
-    keys = [key.encode() for key in config.api_keys()]
-    rate = config.rate()
-    limiter = MovingWindowRateLimiter(MemoryStorage())
+def name_requests(app: Flask) -> None:
+    """Give every request an id, and a line in the log."""
 
     @app.before_request
     def name_request() -> None:
         given = request.headers.get("X-Request-Id", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         g.started_s = time.monotonic()
-        g.logged = {"request_id": g.request_id, "method": request.method, "path": request.path}
-
-    @app.before_request
-    def check_key() -> None:
-        if not keys or request.path in OPEN_PATHS:
-            return
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        # Every key is compared, each in constant time: the answer's delay tells nothing about them.
-        matches = [hmac.compare_digest(key.strip().encode(), known) for known in keys]
-        if scheme.lower() != "bearer" or not any(matches):
-            raise Unauthorized("This service needs a key: send 'Authorization: Bearer KEY' with a known one.")
-        g.client = key
-
-    @app.before_request
-    def check_rate() -> None:
-        if rate is None or request.path in OPEN_PATHS:
-            return
-        client = g.get("client") or request.remote_addr or ""
-        if not limiter.hit(rate, client):
-            metrics.REJECTED.labels("rate_limit").inc()
-            seconds = max(1, math.ceil(limiter.get_window_stats(rate, client).reset_time - time.time()))
-            raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
+        g.logged = {"request_id": g.request_id, "method": request.method, "path": shorten(request.path, MAX_PATH_CHARS)}
 
     @app.after_request
     def stamp(response: Response) -> Response:
@@ -67,6 +45,59 @@ def register(app: Flask, config: Config) -> None:
             # A stream is over when the server closes its response, long after this function has returned.
             response.call_on_close(partial(_log, g.logged, response.status_code, g.started_s))
         return response
+
+
+def register(app: Flask, config: Config) -> None:
+    """Check the key and the rate of every request before its view runs."""
+    keys = config.api_keys()
+    rate = config.rate()
+    limiter = RateLimiter(rate) if rate else None
+
+    @app.before_request
+    def check() -> None:
+        if request.path in OPEN_PATHS:
+            return
+        sent = _bearer(request.headers.get("Authorization", ""))
+        key = _matching(sent or "", keys)
+        # The key counts as it stands in the file, since a header can spell it in many ways. A refused one counts for
+        # its address; a known one passes there all the same, or a stranger behind the same address could lock it out.
+        client = ("key", key) if key else ("address", network_of(request.remote_addr or ""))
+        if limiter and (wait_s := limiter.wait_s(client)):
+            metrics.REJECTED.labels("rate_limit").inc()
+            seconds = math.ceil(wait_s)
+            raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
+        if keys and not key:
+            known = "This service needs a key: send 'Authorization: Bearer KEY' with a known one."
+            raise Unauthorized(known, wrong_key=sent is not None)
+
+
+def network_of(address: str) -> str:
+    """What of a client's address counts for the rate: of IPv6 the first 64 bits.
+
+    A subscriber of IPv6 has at least that many addresses, and may use another one for every request (RFC 6177).
+    """
+    if match := WITH_PORT.fullmatch(address):
+        address = match[1] or match[2]
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return shorten(address)  # a proxy may write anything here
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed), 64), strict=False))
+
+
+def _bearer(header: str) -> str | None:
+    """The key of an Authorization header, None: it holds none."""
+    scheme, _, key = header.strip().replace("\t", " ").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _matching(sent: str, keys: frozenset[str]) -> str | None:
+    """The key that was sent, if it is known."""
+    # Every key is compared, each in constant time: the answer's delay tells nothing about them.
+    matches = [key for key in keys if hmac.compare_digest(key.encode(), sent.encode())]
+    return matches[0] if matches else None
 
 
 def _is_quiet(path: str, status: int) -> bool:

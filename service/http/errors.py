@@ -10,7 +10,15 @@ from werkzeug.exceptions import HTTPException
 from service.artifact.store import NoModel, NotFound
 from service.generation.scheduler import Closed, QueueFull
 
+MAX_SHOWN_CHARS = 60  # of a value that was refused
+MAX_MESSAGE_CHARS = 400
+
 log = logging.getLogger(__name__)
+
+
+def shorten(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
+    """The text, or its beginning: what a client sends comes back at a bounded length."""
+    return text if len(text) <= max_chars else text[:max_chars] + "…"
 
 
 class ApiError(Exception):
@@ -22,14 +30,25 @@ class ApiError(Exception):
     retry_after_s: int | None = None
 
     def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
+        super().__init__(shorten(message, MAX_MESSAGE_CHARS))
+        self.param = param and shorten(param)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the response, besides those of every response."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
     def to_json(self) -> dict[str, Any]:
         """The body, the same in a response and as the last event of a stream."""
         return {
             "error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code},
         }
+
+
+class Unreadable(ApiError):
+    """The body did not arrive in full, or its chunks are malformed."""
+
+    status, type, code = 400, "invalid_request_error", "unreadable_body"
 
 
 class NotJson(ApiError):
@@ -60,6 +79,16 @@ class Unauthorized(ApiError):
     """No key, or a wrong one."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
+
+    def __init__(self, message: str, *, wrong_key: bool) -> None:
+        """`wrong_key`: a key was sent, and it is not known."""
+        super().__init__(message)
+        self.wrong_key = wrong_key
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge (RFC 6750, 3): without an error code where no key was sent."""
+        return {"WWW-Authenticate": 'Bearer realm="charloom"' + ', error="invalid_token"' * self.wrong_key}
 
 
 class Missing(ApiError):
@@ -129,8 +158,7 @@ def register(app: Flask) -> None:
         g.setdefault("logged", {})["error"] = api_error.code
         response = jsonify(api_error.to_json())
         response.status_code = api_error.status
-        if api_error.retry_after_s is not None:
-            response.headers["Retry-After"] = str(api_error.retry_after_s)
+        response.headers.update(api_error.headers)
         if isinstance(error, HTTPException):
             for name, value in error.get_headers():
                 if name == "Allow":

@@ -17,9 +17,10 @@ from service.generation.scheduler import Scheduler
 from service.generation.stream import Request, Result, Stream
 from service.http.errors import Overloaded, as_api_error
 from service.http.schemas import GenerateBody, read_body
-from service.http.wire import Form, form_for, is_gone
+from service.http.wire import ClientGone, Form, form_for, is_gone, probe_silence
 
 SECONDS_BETWEEN_PINGS = 1.0
+CLIENT_CLOSED_REQUEST = 499  # nginx's; only the log shows it
 # Streams that are computed and not yet read, beyond those that may run or wait. Each holds a thread of the server,
 # and clients that read slowly must not take the last ones (see gunicorn.conf.py).
 UNREAD_STREAMS = 16
@@ -46,6 +47,7 @@ def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
             raise
         delivery = _Delivery(model, generation.seed, stream, request.environ, g.setdefault("logged", {}), places)
         headers = _headers(model, generation.seed)
+        probe_silence(request.environ)
         if body.stream:
             form = form_for(request.accept_mimetypes)
             content_type = f"{form.media_type}; charset=utf-8"
@@ -55,6 +57,8 @@ def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
             return response
         try:
             return jsonify(delivery.whole()), headers
+        except ClientGone:
+            return Response(_abandoned(), CLIENT_CLOSED_REQUEST)
         finally:
             delivery.close()
 
@@ -78,11 +82,13 @@ class _Delivery:
         try:
             for characters in self.stream.chunks(SECONDS_BETWEEN_PINGS):
                 if is_gone(self.environ):
-                    return
+                    raise ClientGone
                 if content := form.characters(characters) if characters else form.waiting:
-                    yield content.encode()
+                    yield content.encode(errors="replace")
             self.result = self.stream.result()
             yield form.last(_closing(self.result, self.model, self.seed)).encode()
+        except ClientGone:
+            raise  # an end without an error would be that of a complete answer
         except Exception as error:  # noqa: BLE001
             # After the first byte an error can only be the last event.
             yield form.error(as_api_error(error).to_json()).encode()
@@ -91,7 +97,7 @@ class _Delivery:
         """The body of an answer in one piece."""
         for _ in self.stream.chunks(SECONDS_BETWEEN_PINGS):
             if is_gone(self.environ):
-                return {}  # nobody will read it
+                raise ClientGone
         self.result = self.stream.result()
         return _closing(self.result, self.model, self.seed) | {"logprobs": self.result.logprobs}
 
@@ -110,6 +116,12 @@ class _Delivery:
             "finish_reason": result.finish_reason,
             **_milliseconds(result),
         }
+
+
+def _abandoned() -> Iterator[bytes]:
+    """The body of an answer that was given up: the server closes the connection without an answer."""
+    yield from ()
+    raise ClientGone
 
 
 def _generation(body: GenerateBody, config: Config) -> Request:

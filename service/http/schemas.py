@@ -1,5 +1,6 @@
 """Request bodies and every limit on them."""
 
+import logging
 from typing import Annotated, Any, TypeVar
 
 from flask import Request
@@ -10,15 +11,21 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUseDefault
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
-from service.http.errors import BodyTooLarge, InvalidField, NotJson, WrongContentType
+from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable, WrongContentType, shorten
 
-MAX_SHOWN_CHARS = 60  # of a value that was refused
+log = logging.getLogger(__name__)
+
+MIN_TOP_P = 1.2e-38  # above the smallest normal float32, below which the model would take it for 0
+MAX_INTEGER = 2**63 - 1
+MAX_ERRORS = 100  # more are unknown fields: to describe a hundred thousand would hold the interpreter for half a second
+MAX_NAME_CHARS = 64  # of a model
 
 Body = TypeVar("Body", bound=BaseModel)
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -31,21 +38,34 @@ class GenerateBody(BaseModel):
 
     prompt: str = ""
     model: str | None = None
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     length: Annotated[int, Field(ge=1)] = 500
     temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     stop: Annotated[list[StopString], Field(max_length=4)] = []
     stream: bool = True
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _null_is_the_default(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        if value is None:
+            raise PydanticUseDefault
+        return validate(value)
+
+    @field_validator("model")
+    @classmethod
+    def _shown(cls, name: str | None) -> str | None:
+        # No model has a longer name; the 404 shows the beginning.
+        return name and shorten(name, MAX_NAME_CHARS)
 
     @field_validator("prompt")
     @classmethod
     def _prompt_fits(cls, prompt: str, info: ValidationInfo) -> str:
         limit = _config(info).max_prompt
         if len(prompt) > limit:
-            raise _too_much("should have at most {limit} characters, not {value}", limit, len(prompt))
+            raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(prompt))
         return prompt
 
     @field_validator("length")
@@ -53,8 +73,15 @@ class GenerateBody(BaseModel):
     def _length_fits(cls, length: int, info: ValidationInfo) -> int:
         limit = _config(info).max_length
         if length > limit:
-            raise _too_much("should be at most {limit}, not {value}", limit, length)
+            raise _out_of_range("should be at most {limit}, not {value}", limit, length)
         return length
+
+    @field_validator("top_p")
+    @classmethod
+    def _top_p_is_a_float32(cls, top_p: float) -> float:
+        if top_p < MIN_TOP_P:
+            raise _out_of_range("should be at least {limit}, not {value}", MIN_TOP_P, top_p)
+        return top_p
 
 
 def max_body_bytes(config: Config) -> int:
@@ -66,26 +93,40 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
     """The request's JSON body.
 
     Raises:
-        ApiError: the body is too long, not announced as JSON, not JSON, or a field is wrong; names the first one.
+        ApiError: the body is too long, not announced as JSON, not JSON, did not arrive, or a field is wrong; names the
+            first one.
     """
     if not request.is_json:
-        raise WrongContentType(
-            f"Content-Type must be application/json, not {request.content_type or 'absent'}.", "Content-Type"
-        )
-    limit = max_body_bytes(config)
+        found = shorten(request.content_type or "absent")
+        raise WrongContentType(f"Content-Type must be application/json, not {found}.", "Content-Type")
     try:
-        content = request.get_data()
-    except RequestEntityTooLarge:
-        size = f"{request.content_length:,} bytes" if request.content_length else "longer"
-        raise BodyTooLarge(f"The body may have at most {limit:,} bytes; this one is {size}.") from None
-    try:
-        return kind.model_validate_json(content, context=config)
+        return kind.model_validate_json(_content(request, max_body_bytes(config)), context=config)
     except ValidationError as error:
+        if (count := error.error_count()) > MAX_ERRORS:
+            raise InvalidField(f"The body has {count:,} fields or values that this request cannot take.") from None
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
             raise NotJson(f"The body is not JSON: {first['ctx']['error']}.") from None
-        field = ".".join(str(part) for part in first["loc"])
+        field = shorten(".".join(str(part) for part in first["loc"]))
         raise InvalidField(_sentence(first, field), field or None) from None
+
+
+def _content(request: Request, limit: int) -> bytes:
+    # Flask cuts a body without Content-Length at its limit: one byte more shows that there is more.
+    request.max_content_length = limit + 1
+    try:
+        content = request.get_data()
+    except RequestEntityTooLarge:
+        size = f"{request.content_length:,} bytes"
+        raise BodyTooLarge(f"The body may have at most {limit:,} bytes; this one has {size}.") from None
+    except Exception as error:  # noqa: BLE001
+        # Whatever the server raises while it reads comes from the client: malformed chunks, a lost connection.
+        log.info("A request's body could not be read: %s.", type(error).__name__)
+        raise Unreadable("The body could not be read: it is incomplete or its chunks are malformed.") from None
+    if len(content) > limit:
+        size = f"{request.content_length:,} bytes" if request.content_length else "more"
+        raise BodyTooLarge(f"The body may have at most {limit:,} bytes; this one has {size}.")
+    return content
 
 
 def _sentence(error: ErrorDetails, field: str) -> str:
@@ -94,15 +135,13 @@ def _sentence(error: ErrorDetails, field: str) -> str:
             return f"{field} is not a field of this request."
         case "missing":
             return f"{field} is required."
-        case "prompt_or_length":
+        case "out_of_range":
             return f"{field} {error['msg']}."
-    value = repr(error["input"])
-    shown = value if len(value) <= MAX_SHOWN_CHARS else value[:MAX_SHOWN_CHARS] + "…"
-    return f"{field or 'The body'} {error['msg'].removeprefix('Input ')}, not {shown}."
+    return f"{field or 'The body'} {error['msg'].removeprefix('Input ')}, not {shorten(repr(error['input']))}."
 
 
-def _too_much(message: str, limit: int, value: int) -> PydanticCustomError:
-    return PydanticCustomError("prompt_or_length", message, {"limit": limit, "value": value})
+def _out_of_range(message: str, limit: float, value: float) -> PydanticCustomError:
+    return PydanticCustomError("out_of_range", message, {"limit": str(limit), "value": str(value)})
 
 
 def _config(info: ValidationInfo) -> Config:

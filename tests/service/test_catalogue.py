@@ -30,7 +30,7 @@ def client(store: Store) -> FlaskClient:
     app.json = PlainJson(app)
     errors.register(app)
     app.register_blueprint(catalogue.blueprint(store))
-    app.register_blueprint(operations.blueprint(store, SimpleNamespace(has_begun=False)))  # type: ignore[arg-type]
+    app.register_blueprint(operations.blueprint(store, SimpleNamespace(has_begun=False), list))  # type: ignore[arg-type]
     return app.test_client()
 
 

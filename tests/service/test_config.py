@@ -1,8 +1,15 @@
+import codecs
+import math
+import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from service.config import Config, ConfigError, cores
+from service.config import Config, ConfigError, cores, variable_of
+
+TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "cors_origins", "host"}  # each is refused below
+NUMBERS = [setting for setting in fields(Config) if setting.name not in TEXTS]
 
 
 def test_unset_and_empty_variables_keep_their_defaults(tmp_path: Path) -> None:
@@ -40,9 +47,24 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     ("variable", "value", "words"),
     [
         ("CHARLOOM_SLOTS", "many", ["whole number", "'many'"]),
-        ("CHARLOOM_SLOTS", "0", ["at least 1", "0"]),
-        ("CHARLOOM_QUEUE", "-1", ["at least 0", "-1"]),
-        ("PORT", "70000", ["between 1 and 65535", "70000"]),
+        ("CHARLOOM_SLOTS", "0", ["between 1 and 1,024", "0"]),
+        ("CHARLOOM_SLOTS", "99999999", ["between 1 and 1,024", "99999999"]),
+        ("CHARLOOM_QUEUE", "-1", ["between 0 and 10,000", "-1"]),
+        ("PORT", "70000", ["between 1 and 65,535", "70000"]),
+        ("CHARLOOM_ADMIN_PORT", "8000", ["differ from PORT", "8000"]),
+        ("CHARLOOM_DEFAULT_MODEL", "../mine", ["a model's name", "'../mine'"]),
+        ("CHARLOOM_HOST", "my host", ["host name, an IP address or *", "'my host'"]),
+        ("CHARLOOM_HOST", " ", ["host name, an IP address or *", "' '"]),
+        ("CHARLOOM_CORS_ORIGINS", "example.org", ["https://example.org", "'example.org'"]),
+        ("CHARLOOM_CORS_ORIGINS", "https://a.org/", ["https://example.org", "'https://a.org/'"]),
+        ("CHARLOOM_CORS_ORIGINS", "*,https://a.org", ["'*' or origins", "'*'"]),
+        ("CHARLOOM_CORS_ORIGINS", ",".join(["https://a.org"] * 101), ["at most 100", "101"]),
+        ("CHARLOOM_RATE_LIMIT", "0/minute", ["between 1 and 100,000 requests", "'0/minute'"]),
+        ("CHARLOOM_RATE_LIMIT", "9999999/day", ["between 1 and 100,000 requests", "'9999999/day'"]),
+        ("CHARLOOM_RATE_LIMIT", "5/9999 years", ["31 days", "'5/9999 years'"]),
+        ("CHARLOOM_RATE_LIMIT", "60/minute;5/second", ["60/minute", "'60/minute;5/second'"]),
+        ("CHARLOOM_RATE_LIMIT", "60/0 minute", ["60/minute", "'60/0 minute'"]),
+        ("CHARLOOM_RATE_LIMIT", "60/" + "x" * 10_000, ["60/minute", "'60/xxx"]),
         ("CHARLOOM_MODELS", "/nowhere/at/all", ["/nowhere/at/all", "not a folder"]),
         ("CHARLOOM_API_KEYS_FILE", "/nowhere", ["/nowhere", "cannot be read"]),
         ("CHARLOOM_RATE_LIMIT", "often", ["60/minute", "'often'"]),
@@ -55,9 +77,95 @@ def test_a_bad_value_is_refused_in_one_sentence(tmp_path: Path, variable: str, v
         assert word in str(refusal.value)
 
 
-def test_a_key_file_without_keys_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("\n")
-    with pytest.raises(ConfigError, match="holds no key"):
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
+def test_every_number_is_finite_and_has_bounds_on_both_sides(tmp_path: Path, setting) -> None:
+    """A new setting that is a number carries its bounds; one that is a text stands in `TEXTS`."""
+    at_least, at_most = setting.metadata["at_least"], setting.metadata["at_most"]
+    variable, base = variable_of(setting.name), {"CHARLOOM_MODELS": str(tmp_path), "CHARLOOM_ADMIN_PORT": "9000"}
+    for bound in (at_least, at_most):
+        assert getattr(Config.from_env(base | {variable: str(bound)}), setting.name) == bound
+    numbers = [str(at_least - 1), str(at_most + 1), "-1e999", "1e999", "9" * 40]
+    spellings = [
+        "inf",
+        "-inf",
+        "nan",
+        "Infinity",
+        "1_000",
+        " 1",
+        "1 ",
+        "1\n",
+        "\uff11",
+        "\u0661",
+        "0x1",
+        "1,0",
+        "--1",
+        "+",
+    ]
+    for value in numbers + spellings:
+        with pytest.raises(ConfigError) as refusal:
+            Config.from_env(base | {variable: value})
+        assert str(refusal.value).startswith(f"{variable} must be ")
+        assert "\n" not in str(refusal.value)
+    for value in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ConfigError, match="must be between"):
+            Config(models=tmp_path, **{setting.name: value})
+
+
+@pytest.mark.parametrize("given", ["60/minute", "60 per minute", "3/hour", "5/2 seconds", "1/day"])
+def test_rate_limits_that_make_sense_are_taken(tmp_path: Path, given: str) -> None:
+    assert Config(models=tmp_path, rate_limit=given).rate().amount == int(given[:2].rstrip("/"))
+
+
+def test_origins_are_compared_as_browsers_spell_them(tmp_path: Path) -> None:
+    config = Config(models=tmp_path, cors_origins="https://Example.org:8443, http://localhost:3000")
+    assert config.origins() == {"https://example.org:8443", "http://localhost:3000"}
+    assert Config(models=tmp_path, cors_origins="*").origins() == {"*"}
+    assert Config(models=tmp_path).origins() == frozenset()
+
+
+def keys_in(tmp_path: Path, content: bytes) -> frozenset[str]:
+    (tmp_path / "keys").write_bytes(content)
+    return Config(models=tmp_path, api_keys_file=tmp_path / "keys").api_keys()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_key_file_may_come_from_any_editor(tmp_path: Path, encoding: str, line_end: str) -> None:
+    text = line_end.join(["first-key", "", "# two: for the \u2028 tests, é", "\tsecond  ", "third"])
+    assert keys_in(tmp_path, text.encode(encoding)) == {"first-key", "second", "third"}
+    big_endian = codecs.BOM_UTF16_BE + text.encode("utf-16-be")
+    assert keys_in(tmp_path, big_endian) == {"first-key", "second", "third"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n# nothing\n", "holds no key"),
+        (b"good\nsecret k\n", "line 2 is not a key"),
+        ("good\nsecret-ké\n".encode(), "line 2 is not a key"),
+        ("good\n\nsecret\u2028k".encode(), "line 3 is not a key"),
+        (b"secret" * 50, "line 1 is not a key"),
+        ("good\nsecret-ké\n".encode("latin-1"), "line 2 is neither UTF-8 nor UTF-16"),
+        ("good\nsecret".encode("utf-16-le"), "line 1 is not a key"),
+        ("good\nsecret".encode("utf-16")[:-1], "line 2 is neither UTF-8 nor UTF-16"),
+        ("secret".encode("utf-32"), "line 1 is not a key"),
+        (b"secret\n" * 200_000, "longer than 1,000,000 bytes"),
+        (b"\n".join(b"secret%d" % number for number in range(1001)), "holds 1,001 keys, more than 1,000"),
+    ],
+)
+def test_a_key_file_that_makes_no_sense_is_refused_without_a_word_of_its_keys(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        keys_in(tmp_path, content)
+    assert words in str(refusal.value)
+    assert str(refusal.value).startswith("CHARLOOM_API_KEYS_FILE names ")
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_pipe_is_no_key_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys")
+    with pytest.raises(ConfigError, match="not a regular file"):
         Config(models=tmp_path, api_keys_file=tmp_path / "keys")
 
 

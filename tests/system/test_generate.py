@@ -193,6 +193,30 @@ def test_a_client_that_waits_for_one_object_frees_its_row_too(serve, tiny) -> No
         assert time.monotonic() < gone + seconds / 2, "the row was still taken long after its client left"
 
 
+def ask(server: Server, **fields: Any) -> socket.socket:
+    """A request that was sent."""
+    body = json.dumps(fields).encode()
+    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    client.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+    return client
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_only_stops_sending_gets_its_whole_answer(server: Server, stream: bool) -> None:
+    whole = server.generate(length=3000, seed=1)
+    with ask(server, length=3000, seed=1, stream=stream) as client:
+        client.shutdown(socket.SHUT_WR)
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert json.dumps(whole["text"]).encode() in body
+    assert body.endswith(b"\r\n0\r\n\r\n" if stream else b"}\n")
+
+
 def test_a_prompt_that_was_read_before_is_not_read_again(serve, tiny: Path) -> None:
     server = serve(tiny / "models", engines=1)
     prompts = ["the cat sat on a mat", "the cat sat on a mat", "the cat sat on a mat, the dog ran", "the dog"]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,8 +23,6 @@ DEADLINE_S = 60
 ENDLESS = 10**8  # characters: more than any test waits for
 JSON = {"Content-Type": "application/json"}
 NDJSON = JSON | {"Accept": "application/x-ndjson"}
-# TensorFlow's C++ greets on stderr before anybody can ask it not to.
-NOT_OURS = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} ")
 
 
 def metric(server: Server, name: str, **labels: str) -> float:
@@ -63,8 +62,7 @@ def last_event(response: http.client.HTTPResponse) -> dict[str, Any]:
 
 def lines(server: Server) -> list[dict[str, Any]]:
     """The log, of which every line is to be an object."""
-    whole = server.log().rpartition("\n")[0].splitlines()
-    return [json.loads(line) for line in whole if not NOT_OURS.match(line)]
+    return [json.loads(line) for line in server.log().rpartition("\n")[0].split("\n")]
 
 
 def line_of(server: Server, request_id: str) -> dict[str, Any]:
@@ -147,6 +145,12 @@ def test_every_line_of_the_log_is_an_object_and_every_request_has_one(serve, tin
         assert server.request("GET", path, headers={"X-Request-Id": "probe"})[0] == 200
     assert server.request("POST", "/livez", {}, {"X-Request-Id": "post"})[0] == 405
     line_of(server, "post")
+    path = "/" + quote("\x9b\u2028\x85\x07" + "x" * 3000)
+    assert server.request("GET", path, headers={"X-Request-Id": "odd"})[0] == 404
+    assert line_of(server, "odd")["path"].startswith("/\x9b\u2028\x85\x07xxx")
+    assert len(json.dumps(line_of(server, "odd"))) < 1000
+    assert server.log().isascii()
+    assert all(character.isprintable() or character == "\n" for character in server.log())
     assert server.stop() == 0
     assert "probe" not in {line.get("request_id") for line in lines(server)}
     assert prompt not in server.log()

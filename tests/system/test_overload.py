@@ -102,3 +102,15 @@ def test_a_client_that_vanishes_from_the_queue_frees_its_place(one_slot: Server,
             assert next_client.recv(100).startswith(b"HTTP/1.1 200")
     wait_until(lambda: metric(one_slot, "charloom_streams_running") == 0)
     assert metric(one_slot, "charloom_streams_waiting") == 0
+
+
+def test_a_client_that_closes_in_order_frees_its_place_too(one_slot: Server) -> None:
+    """Closed with nothing unread, which could be a client that only stops sending: the next ping tells."""
+    cancelled = metric(one_slot, "charloom_cancelled_total")
+    with streaming(one_slot, length=ENDLESS):
+        connection = one_slot.connect()
+        connection.request("POST", "/generate", json.dumps({}).encode(), {"Content-Type": "application/json"})
+        wait_until(lambda: metric(one_slot, "charloom_streams_waiting") == 1)
+        connection.close()
+        wait_until(lambda: metric(one_slot, "charloom_cancelled_total") == cancelled + 1)
+    wait_until(lambda: metric(one_slot, "charloom_streams_running") == 0)

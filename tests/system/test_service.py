@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def error_of(response: tuple[int, Any, bytes], status: int) -> dict[str, Any]:
         ({"length": 1.5}, "length", ["integer", "1.5"]),
         ({"length": True}, "length", ["integer", "True"]),
         ({"prompt": "x" * 100_001}, "prompt", ["at most 100000 characters", "100001"]),
-        ({"prompt": None}, "prompt", ["string", "None"]),
+        ({"prompt": [None]}, "prompt", ["string", "[None]"]),
         ({"top_k": -1}, "top_k", ["-1"]),
         ({"top_p": 0}, "top_p", ["greater than 0"]),
         ({"top_p": 1.01}, "top_p", ["1.01"]),
@@ -84,6 +85,42 @@ def test_a_body_over_the_limit_is_413_and_names_it(server: Server) -> None:
     assert f"{limit:,}" in error["message"]
     assert f"{limit + 1:,}" in error["message"]
     assert server.request("POST", "/generate", b'{"length": 1}' + b" " * (limit - 13))[0] == 200
+
+
+def chunked(server: Server, chunks: bytes) -> tuple[int, Any, bytes]:
+    """The answer to a body of these chunks, as they are."""
+    connection = server.connect()
+    connection.putrequest("POST", "/generate")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    with suppress(OSError):  # a server may refuse before it has read all
+        connection.send(chunks)
+    response = connection.getresponse()
+    answer = response.status, response.headers, response.read()
+    connection.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"-1\r\n{}\r\n0\r\n\r\n", b"0x2\r\n{}\r\n0\r\n\r\n", b"0_2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}no line end"],
+)
+def test_malformed_chunks_are_the_clients_fault(server: Server, chunks: bytes) -> None:
+    assert error_of(chunked(server, chunks), 400)["type"] == "invalid_request_error"
+    assert "Traceback" not in server.log()
+
+
+def test_a_chunked_body_has_the_same_limit(server: Server) -> None:
+    limit = 12 * 100_000 + 64 * 1024
+    good = b'{"length": 1}'
+    body = good + b" " * (limit - len(good))
+    for extra, status in ((b"", 200), (b" ", 413), (b" " * limit, 413)):
+        answer = chunked(server, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body + extra), body + extra))
+        if status == 200:
+            assert answer[0] == 200
+        else:
+            assert f"{limit:,}" in error_of(answer, status)["message"]
 
 
 def test_unknown_places_and_methods_are_json_errors_too(server: Server) -> None:
@@ -143,13 +180,14 @@ def test_past_slots_and_queue_is_429_before_any_stream_is_touched(serve, tiny: P
 
 
 def test_with_keys_only_their_holders_may_ask(serve, tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("first-key\nsecond-kéy\n", encoding="utf-8")
+    (tmp_path / "keys").write_text("first-key\r\n# a second one\r\nsecond-key\r\n", encoding="utf-16")
     server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys")
     assert server.request("GET", "/readyz")[0] == 200
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-key"}):
         error = error_of(server.request("GET", "/models", headers=headers), 401)
         assert error["type"] == "authentication_error"
         assert "first-key" not in error["message"]
+    assert server.request("GET", "/models")[1]["WWW-Authenticate"] == 'Bearer realm="charloom"'
     assert server.request("GET", "/models", headers={"Authorization": "Bearer first-key"})[0] == 200
 
 
@@ -163,6 +201,31 @@ def test_a_rate_limit_holds_for_each_client(serve, tiny: Path, tmp_path: Path) -
     assert 0 < int(response[1]["Retry-After"]) <= 3600
     assert server.request("GET", "/models", headers={"Authorization": "Bearer b"})[0] == 200
     assert server.request("GET", "/livez")[0] == 200
+
+
+def test_behind_proxies_the_client_is_whom_the_trusted_ones_name(serve, tiny: Path) -> None:
+    server = serve(tiny / "models", engines=1, trusted_proxies=1, rate_limit="1/hour")
+
+    def ask(forwarded: str) -> int:
+        return server.request("GET", "/models", headers={"X-Forwarded-For": forwarded})[0]
+
+    assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
+    assert ask("192.0.2.3, 192.0.2.1") == 429  # a client may write more in front; the proxy's entry is the last
+    distrustful = serve(tiny / "models", engines=1, rate_limit="1/hour")
+    headers = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(2)]
+    assert [distrustful.request("GET", "/models", headers=sent)[0] for sent in headers] == [200, 429]
+
+
+def test_pages_of_configured_origins_may_ask(serve, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("a")
+    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys", cors_origins="https://a.org")
+    preflight = {"Origin": "https://a.org", "Access-Control-Request-Method": "POST"}
+    status, headers, body = server.request("OPTIONS", "/generate", headers=preflight)
+    assert (status, body, headers["Access-Control-Allow-Origin"]) == (204, b"", "https://a.org")
+    asked = {"Origin": "https://a.org", "Authorization": "Bearer a"}
+    status, headers, body = server.request("POST", "/generate", {"length": 3}, asked)
+    assert (status, headers["Access-Control-Allow-Origin"]) == (200, "https://a.org")
+    assert b'"finish_reason": "length"' in body
 
 
 def test_a_broken_newest_version_is_refused_and_the_one_before_serves(serve, tiny: Path, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Cross-origin requests (CORS): which origins' pages may use the API. Off unless origins are configured.
+
+Keys are sent in a header of their own, so no cookies or other credentials are ever allowed.
+"""
+
+from flask import Flask, Response, request
+
+HEADERS_SENT = "Authorization, Content-Type, Accept, X-Request-Id"
+HEADERS_READ = "X-Request-Id, X-Model, X-Model-Version, X-Seed, Retry-After"
+PREFLIGHT_SECONDS = 7200  # the longest that Chromium keeps an answer
+
+
+def register(app: Flask, origins: frozenset[str]) -> None:
+    """Answer preflight requests, which carry no key, and mark every response for pages of `origins`."""
+    if not origins:
+        return
+    any_origin = "*" in origins
+
+    def is_allowed() -> bool:
+        origin = request.headers.get("Origin")
+        return origin is not None and (any_origin or origin.lower() in origins)
+
+    @app.before_request
+    def answer_preflight() -> Response | None:
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not is_allowed():
+            return None
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+        response.headers["Access-Control-Allow-Headers"] = HEADERS_SENT
+        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+        return response
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        if not any_origin:
+            response.vary.add("Origin")
+        if is_allowed():
+            response.headers["Access-Control-Allow-Origin"] = "*" if any_origin else request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = HEADERS_READ
+        return response
