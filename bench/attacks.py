@@ -22,6 +22,7 @@ HOST = "127.0.0.1"
 TICK_S = 0.05
 DRIP_S = 5.0  # between two bytes of a slow client
 SMALL_BUFFER = 2048
+UNREAD = 2000  # answers: more than the kernel keeps for a client that reads nothing
 CONNECT_S = 1.0
 KEYS = ("alpha", "beta")
 KEY_LIMIT, KEY_TRIES = 5, 40
@@ -211,8 +212,8 @@ def attacks() -> list[Attack]:
         Attack("float extremes", extremes),
         Attack("livez body", Crowd(40, get("/livez", "Content-Length: 10"))),
         Attack("livez then stream", Crowd(16, get("/livez") + post(long))),
-        Attack("10 unread metrics", Crowd(10, 200 * get("/metrics"), reads=False)),
-        Attack("100 unread metrics", Crowd(100, 200 * get("/metrics"), reads=False)),
+        Attack("10 unread metrics", Crowd(10, UNREAD * get("/metrics"), reads=False)),
+        Attack("100 unread metrics", Crowd(100, UNREAD * get("/metrics"), reads=False)),
         Attack("4,700 of one byte", Crowd(4700, b"G")),
         Attack("430 slow heads", Crowd(430, b"POST /generate HTTP/1.1\r\nX-Slow: ", drip=b"a")),
         Attack("430 slow bodies", Crowd(430, post("{", length=10_000), drip=b" ")),
