@@ -1,5 +1,6 @@
 import queue
 import threading
+import time
 
 import pytest
 
@@ -220,14 +221,16 @@ def test_while_a_row_joins_nothing_else_waits_and_it_counts_as_running(scheduler
 
 
 def test_a_stuck_engine_is_a_fault_until_it_goes_on(scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "STALLED_AFTER_S", 0.0)
     model = Gate()
     running = scheduler(slots=1)
     assert running.faults() == []
     submitted, inbox = row()
     running.submit(model, submitted)
     model.begun.get(timeout=10)
-    (fault,) = running.faults()
+    with monkeypatch.context() as patch:
+        later_s = time.monotonic() + health.STALLED_AFTER_S + 1
+        patch.setattr(health.time, "monotonic", lambda: later_s)
+        (fault,) = running.faults()
     assert fault.startswith("Thread engine-0 has been busy with one task for ")
     model.open.release(1000)
     inbox.read(5)

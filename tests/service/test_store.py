@@ -680,13 +680,17 @@ def test_the_poller_survives_whatever_a_look_raises(
 def test_a_poller_that_has_ended_is_a_fault_until_the_store_is_closed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_end = threading.Event()
+
     def look() -> None:
+        may_end.wait(10)
         raise SystemExit
 
     assert store.faults() == []
     monkeypatch.setattr(store, "poll", look)
     store.watch(0.001)
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "store"]
+    may_end.set()
     thread.join(10)
     assert store.faults() == ["Thread store has ended."]
     store.close()
