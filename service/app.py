@@ -2,13 +2,14 @@
 
 import atexit
 import logging
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import logs
+from service import garbage, logs
 from service.artifact.model import Model, configure_threads
 from service.artifact.store import NoModel, NotFound, Store
 from service.config import Config
@@ -37,7 +38,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
-    store = Store(config.models, config.default_model, Model)
+    store = Store(config.models, config.default_model, _load)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
         engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk, cache=cache
@@ -69,3 +70,9 @@ def create_app(config: Config | None = None) -> Flask:
     store.watch(config.poll_seconds)
     atexit.register(store.close)  # nor must a load
     return app
+
+
+def _load(folder: Path) -> Model:
+    model = Model(folder)
+    garbage.settle()
+    return model

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -58,23 +59,37 @@ class Refusal(Exception):
         return "\r\n".join([*head, "", ""]).encode() + body
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a request may have; those of its head are gunicorn's settings of the same names."""
+
+    request_line: int
+    request_fields: int
+    request_field_size: int
+    body_bytes: int
+
+
 class IncomingRequest:
     """The bytes of one request as they arrive, checked by gunicorn's own incremental parser."""
 
-    def __init__(self, cfg: Any, max_body_bytes: int, *, silent_s: float = SILENT_S) -> None:
-        """`cfg` is gunicorn's; its limits on the head apply. The first byte is to arrive within `silent_s`."""
+    def __init__(self, limits: Limits, *, silent_s: float = SILENT_S) -> None:
+        """The first byte is to arrive within `silent_s`."""
         self.deadline_s = time.monotonic() + silent_s
         self.wants_continue = False
         self.received = bytearray()  # the request as the client sent it
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
         self._body_bytes = 0
         self._head_s: float | None = None  # when the head was complete
-        self._parser = PythonProtocol(
+
+    @cached_property
+    def _parser(self) -> Any:
+        """Made with the first byte: many connections never send one."""
+        return PythonProtocol(
             on_headers_complete=self._check_head,
             on_body=self._count,
-            limit_request_line=cfg.limit_request_line,
-            limit_request_fields=cfg.limit_request_fields,
-            limit_request_field_size=cfg.limit_request_field_size,
+            limit_request_line=self._limits.request_line,
+            limit_request_fields=self._limits.request_fields,
+            limit_request_field_size=self._limits.request_field_size,
         )
 
     @property
@@ -88,11 +103,14 @@ class IncomingRequest:
         return bool(self._parser.method == b"POST")
 
     @property
+    def path(self) -> bytes:
+        """The path as the client sent it, without the query."""
+        return bytes(self._parser.path or b"").partition(b"?")[0]
+
+    @property
     def is_probe(self) -> bool:
-        """Whether it asks for a probe or the metrics, has no body, and is all that the client has sent."""
-        path = (self._parser.path or b"").partition(b"?")[0]
-        is_get = self._parser.method == b"GET" and path in PROBES
-        return bool(is_get and not self._body_bytes and not self._parser.remaining())
+        """Whether it asks for a probe or the metrics, and has no body."""
+        return bool(self._parser.method == b"GET" and self.path in PROBES and not self._body_bytes)
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent.
@@ -111,7 +129,7 @@ class IncomingRequest:
             # The parser's messages may quote a header, which may hold a key.
             raise _malformed(type(error).__name__) from None
         # A chunk may have an extension longer than its data.
-        if len(self.received) > 2 * self._max_body_bytes + 64 * 1024:
+        if len(self.received) > 2 * self._limits.body_bytes + 64 * 1024:
             raise self._too_large("longer")
         if self._head_s is not None:
             self.deadline_s = self._head_s + BODY_S + len(self.received) / BODY_BYTES_PER_S
@@ -124,7 +142,7 @@ class IncomingRequest:
     def _check_head(self) -> bool:
         self._head_s = time.monotonic()
         announced = self._parser.content_length or 0
-        if announced > self._max_body_bytes:
+        if announced > self._limits.body_bytes:
             raise self._too_large(f"{announced:,} bytes" if announced < 10**15 else "longer")
         headers = self._parser.headers
         expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
@@ -133,11 +151,11 @@ class IncomingRequest:
 
     def _count(self, data: bytes) -> None:
         self._body_bytes += len(data)
-        if self._body_bytes > self._max_body_bytes:
+        if self._body_bytes > self._limits.body_bytes:
             raise self._too_large("longer")
 
     def _too_large(self, size: str) -> Refusal:
-        message = f"The body may have at most {self._max_body_bytes:,} bytes; this one is {size}."
+        message = f"The body may have at most {self._limits.body_bytes:,} bytes; this one is {size}."
         return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", message)
 
 

@@ -35,6 +35,7 @@ TOO_LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request d
 Step = Callable[[], None]
 """The main thread's next step with a connection."""
 
+EVICTED = metrics.REJECTED.labels("connections")
 log = logging.getLogger(__name__)
 
 
@@ -92,7 +93,7 @@ class Connections:
         oldest = next((connection for connection in self.waiting if connection.is_admin == is_admin), None)
         if oldest is None:
             return False
-        metrics.REJECTED.labels("connections").inc()
+        EVICTED.inc()
         self.close(oldest)
         return True
 

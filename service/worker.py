@@ -21,13 +21,15 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from service import metrics, resources
-from service.connection import Connection, IncomingRequest, Refusal
+from service.connection import Connection, IncomingRequest, Limits, Refusal
 from service.connections import LINGER_S, Connections, Step
 from service.pool import Pool
 
-PROBE_THREADS = 4  # for the service's own port, and as many for the port for administrators
+# A thread waits this long for the interpreter before it asks the one that has it. Python's 5 ms make /livez under 40
+# streams twice as slow (docs/experiments.md).
+SWITCH_INTERVAL_S = 0.0005
 PROBE_SEND_S = 2.0  # for a client to read a probe's response
-SHORT_THREADS = 8  # for responses that never stream
+SHORT_THREADS = 3  # for responses that never stream; they compute, so more would only wait for one another
 MAX_PENDING = 256  # complete requests that wait for a thread
 LAST_BYTES_S = 5  # beyond the drain, for clients to read the ends of their streams
 
@@ -39,12 +41,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """After the fork; returns when the worker ends."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._answering = 0  # requests that a thread of the pool has or will take
         self._drain_asked = threading.Event()
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
-            self._probe_pools = {is_admin: Pool(PROBE_THREADS, "probe") for is_admin in (False, True)}
+            # One thread for each path and port: a client that asks for metrics all the time delays itself only.
+            self._probe_pools = {
+                (path, is_admin): Pool(1, path[1:].decode())
+                for path in (b"/readyz", b"/metrics")
+                for is_admin in (False, True)
+            }
             threading.Thread(target=self._drain, name="drain", daemon=True).start()
         except RuntimeError:
             log.error("Charloom cannot start: %s", resources.too_few_threads(self.cfg.threads))
@@ -57,6 +65,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until told to stop."""
+        self._limits = Limits(
+            self.cfg.limit_request_line,
+            self.cfg.limit_request_fields,
+            self.cfg.limit_request_field_size,
+            self.wsgi.extensions["max_body_bytes"],
+        )
         self._connections = Connections(
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
@@ -86,12 +100,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.expire()
 
     def _new_request(self, **options: float) -> IncomingRequest:
-        return IncomingRequest(self.cfg, self.wsgi.extensions["max_body_bytes"], **options)
+        return IncomingRequest(self._limits, **options)
 
     def _dispatch(self, connection: Connection) -> None:
         """Give a complete request to a thread."""
         if connection.request.is_probe:
-            self._probe_pools[connection.is_admin].submit(partial(self._answer_probe, connection))
+            pool = self._probe_pools.get((connection.request.path, connection.is_admin))
+            if pool:
+                pool.submit(partial(self._answer_probe, connection))
+            else:
+                self._answer_probe(connection)  # /livez: that this very thread works is what it asks for
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
@@ -137,7 +155,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_probe(self, connection: Connection) -> None:
-        """As `_answer_short`, and the connection closes after it."""
+        """As `_answer_short`, and the connection closes after it: requests behind it are for the client to repeat."""
         request, _ = connection.request.take()
 
         def respond() -> Step:

@@ -1,13 +1,13 @@
 """One request as its bytes arrive: completeness, limits, deadlines."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import pytest
 
 from service import connection as module
-from service.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Refusal
+from service.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Limits, Refusal
 
-CFG = SimpleNamespace(limit_request_line=4094, limit_request_fields=100, limit_request_field_size=8190)
+LIMITS = Limits(request_line=4094, request_fields=100, request_field_size=8190, body_bytes=100)
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -26,8 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def request(max_body_bytes: int = 100) -> IncomingRequest:
-    return IncomingRequest(CFG, max_body_bytes)
+def request(body_bytes: int = 100) -> IncomingRequest:
+    return IncomingRequest(dataclasses.replace(LIMITS, body_bytes=body_bytes))
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_a_request_is_complete_with_its_last_byte_and_what_follows_is_apart(mess
         (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", True),
         (b"GET /metrics?name=x HTTP/1.0\r\n\r\n", True),
         (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na", False),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /generate", False),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /generate", True),
         (b"POST /livez HTTP/1.1\r\nHost: x\r\n\r\n", False),
         (b"GET /livezz HTTP/1.1\r\nHost: x\r\n\r\n", False),
         (b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n", False),
     ],
 )
-def test_a_probe_has_no_body_and_nothing_behind_it(message: bytes, is_probe: bool) -> None:
+def test_a_probe_has_no_body(message: bytes, is_probe: bool) -> None:
     incoming = request()
     incoming.feed(message)
     assert incoming.is_complete
@@ -101,7 +101,7 @@ def test_a_refusal_quotes_nothing_of_the_request() -> None:
 
 
 def test_deadlines_are_for_the_whole_head_and_for_the_whole_body(clock: Clock) -> None:
-    incoming = request(max_body_bytes=10**6)
+    incoming = request(body_bytes=10**6)
     silent_until_s = incoming.deadline_s
     assert clock.now_s < silent_until_s < clock.now_s + HEAD_S
     clock.now_s += 3

@@ -10,7 +10,7 @@ import pytest
 from service import connections as module
 from service.connection import HEAD_S, Connection, IncomingRequest
 from service.connections import Connections
-from tests.service.test_connection import CFG, Clock
+from tests.service.test_connection import LIMITS, Clock
 
 WAIT_S = 5.0
 WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -26,7 +26,7 @@ class Server:
         self.complete: list[Connection] = []
         self.clients: list[socket.socket] = []
         self.connections = Connections(
-            self.poller, lambda: IncomingRequest(CFG, 10**6), self.complete.append, max_public=100
+            self.poller, lambda: IncomingRequest(LIMITS), self.complete.append, max_public=100
         )
         self.poller.register(
             self.listener, selectors.EVENT_READ, lambda _: self.connections.accept(self.listener, is_admin=False)
