@@ -1,0 +1,26 @@
+import gc
+import weakref
+
+from service import garbage
+
+
+class Node:
+    """Refers to itself, so that only the collector can free it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_is_alive_is_left_out_of_collections_and_freed_by_the_next_call() -> None:
+    node = Node()
+    found = weakref.ref(node)
+    try:
+        garbage.settle()
+        assert gc.get_freeze_count() > 0
+        del node
+        gc.collect()
+        assert found() is not None
+        garbage.settle()
+        assert found() is None
+    finally:
+        gc.unfreeze()
