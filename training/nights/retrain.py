@@ -9,7 +9,6 @@ Killed at any moment, the store holds what it held or one version more, and the 
 
 import glob
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -227,5 +226,5 @@ class _Work:
 
 def _holds_text(pattern: str) -> bool:
     """Whether there is a file, or a folder with something in it."""
-    found = map(Path, glob.glob(os.path.expanduser(pattern)))
+    found = map(Path, glob.glob(pattern))
     return any(not path.is_dir() or any(path.iterdir()) for path in found)
