@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -58,6 +59,56 @@ def replacing(folder: Path, names: set[str]) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """Make sure that `folder` can be created or written to, and leave nothing there.
+
+    Raises:
+        InputError: it cannot; names the value of `flag`.
+    """
+    existing = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        verb = "written to" if existing == folder else "created"
+        raise InputError(f"{flag}: {folder} cannot be {verb}: {error.strerror}.") from None
+
+
+def require_space(needs: Mapping[Path, int], content: str) -> None:
+    """Make sure that there is free space for so many bytes in each of these folders, which may not exist yet.
+
+    Raises:
+        InputError: a disk has less; names the folders on it, `content`, the need and the free space.
+    """
+    disks: dict[int, list[Path]] = {}
+    for folder in needs:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        need, free = sum(needs[folder] for folder in folders), shutil.disk_usage(_existing(folders[0])).free
+        if need > free:
+            raise InputError(
+                f"{content} needs about {_megabytes(need)} of disk space in {' and '.join(map(str, folders))}, "
+                f"and {_megabytes(free)} are free."
+            )
+
+
+def sentence(error: OSError) -> str:
+    """The error as a person reads it, without its number."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}."
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself or the nearest one above it that exists."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def flush_tree(folder: Path) -> None:

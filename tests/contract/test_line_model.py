@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lines")
     (folder / "names.txt").write_text(names(), encoding="utf-8")
     flags = [item for name, value in FLAGS.items() for item in (f"--{name}", value)]
-    done = training("train", "--name", "names", "--corpus", "names.txt", *flags, cwd=folder)
+    done = training("train", "--name", "names", "--corpus", "names.txt", *flags, "--force", cwd=folder)
     (folder / "printed").write_text(done.stdout, encoding="utf-8")
     return folder
 
@@ -116,7 +116,7 @@ def test_tensorboard_has_the_run_and_a_new_one_begins_with_an_empty_folder(folde
     (first,) = board.iterdir()
     assert "tfevents" in first.name
     flags = [item for name, value in (FLAGS | {"patience": "1"}).items() for item in (f"--{name}", value)]
-    training("train", "--name", "names", "--corpus", "names.txt", *flags, "--restart", cwd=folder)
+    training("train", "--name", "names", "--corpus", "names.txt", *flags, "--restart", "--force", cwd=folder)
     (second,) = board.iterdir()
     assert second.name != first.name
     assert manifest_of(folder / "models/names/2")["version"] == 2

@@ -1,5 +1,7 @@
 """Files and folders that are whole or absent, on a disk that takes no more and in a process that is killed."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from tests.processes import ENVIRONMENT
 from tests.training.full_disk import disk_takes
 from tests.training.test_run import run_in
 from training.errors import InputError, ReportedError
-from training.files import replacing, write_atomically
+from training.files import replacing, sentence, write_atomically
 from training.learning.run import train
 from training.release.publish import Release, publish
 
@@ -81,10 +83,16 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_versio
     assert train(run_restored(tmp_path))
     done, models = run_restored(tmp_path), tmp_path / "models"
     release = Release("tale", done.result(), done.config, done.corpus)
-    with disk_takes(1000), pytest.raises((ReportedError, OSError)):
+    with disk_takes(1000), pytest.raises(ReportedError, match=r"cannot be written to .*/tale: File too large\.$"):
         publish(release, models)
     assert list((models / "tale").iterdir()) == []
     assert publish(release, models) == models / "tale" / "1"
+
+
+def test_a_full_disk_is_one_sentence_without_an_error_number() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/mine/checkpoint.npz")
+    assert sentence(full) == "runs/mine/checkpoint.npz: No space left on device."
+    assert sentence(OSError("stdin is closed")) == "stdin is closed"
 
 
 @pytest.mark.parametrize("damage", [lambda good: good[:-1000], lambda good: b"", lambda good: b"x" * len(good)])

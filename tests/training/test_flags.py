@@ -1,6 +1,7 @@
 """The flags of `train`: complete, explained, and refused in one sentence."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from training.commands import cli
 from training.config import CHOICES, OF_THE_PARENT, TrainConfig
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
+from training.release.store import NAME
 
 FIELDS = [field.name for field in fields(TrainConfig)]
 
@@ -159,6 +161,34 @@ def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
     assert "1 to 64 of a-z" in refusal("train", f"--name={name}", "--corpus", "-")
 
 
+@pytest.mark.parametrize(
+    ("name", "proposed"),
+    [
+        ("My Novel", "my-novel"),
+        ("-Über/alles-", "uber-alles"),
+        ("x" * 65, "x" * 64),
+        ("..", "my-model"),
+        ("戦争", "my-model"),
+        ("a_b.c 1", "a_b.c-1"),
+    ],
+)
+def test_a_refused_name_proposes_a_valid_one(name: str, proposed: str) -> None:
+    assert f"for example {proposed}." in refusal("train", f"--name={name}", "--corpus", "-")
+    assert re.fullmatch(NAME, proposed)
+
+
+def test_a_tilde_is_the_home_folder_where_the_shell_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "nightly.toml").write_text('[[model]]\nname = "mine"\ncorpus = "~/texts"\nminutes = 1\n')
+    assert f"There is no model in {tmp_path}/models yet." in run("list", "--models=~/models").output
+    resumed = run("train", "--name", "mine", "--resume", "--runs=~/runs")
+    assert str(resumed.exception).startswith(f"There is no run to resume in {tmp_path}/runs/mine")
+    missing = run("train", "--name", "mine", "--corpus=~/texts", "--runs=~/runs", "--models=~/models")
+    assert str(missing.exception) == f"--corpus {tmp_path}/texts does not exist."
+    unknown = run("retrain", "other", "--config=~/nightly.toml")
+    assert str(unknown.exception) == "No model 'other' is configured: there is mine."
+
+
 @pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])
 def test_what_cannot_be_a_version_to_start_from_is_refused(tmp_path: Path, start: str) -> None:
     sentence = refusal("train", "--name", "a", "--corpus", "-", "--init-from", start, "--runs", str(tmp_path))
@@ -171,7 +201,14 @@ def test_a_corpus_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("--units", ["4"]), ("--corpus", ["x"]), ("--preset", ["tiny"]), ("--init-from", ["x"]), ("--restart", [])],
+    [
+        ("--units", ["4"]),
+        ("--patience", ["4"]),
+        ("--corpus", ["x"]),
+        ("--preset", ["tiny"]),
+        ("--init-from", ["x"]),
+        ("--restart", []),
+    ],
 )
 def test_resume_takes_no_setting(tmp_path: Path, flag: str, value: list[str]) -> None:
     sentence = refusal("train", "--name", "a", "--resume", "--runs", str(tmp_path), flag, *value)

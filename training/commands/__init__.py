@@ -11,6 +11,7 @@ import click
 
 from training.commands import corpora, nights, store, train, use
 from training.errors import ReportedError
+from training.files import sentence
 
 
 def main() -> None:
@@ -23,8 +24,11 @@ def main() -> None:
         )  # who reads a pipe or a log sees an evaluation when it is done
     try:
         cli(prog_name="python -m training")
-    except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
+    except ReportedError as error:
         print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, or a file that may not be read or written
+        print(f"Error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
 
 

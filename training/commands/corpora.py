@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from training.commands.options import UserPath
 from training.data.catalogue import CATALOGUE
 
 
@@ -23,9 +24,7 @@ def list_corpora() -> None:
 
 @corpus_group.command("fetch")
 @click.argument("name", type=click.Choice(list(CATALOGUE)))
-@click.option(
-    "--to", type=click.Path(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into."
-)
+@click.option("--to", type=UserPath(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into.")
 def fetch_corpus(name: str, to: Path) -> None:
     """Download the corpus of a preset; a download that was interrupted goes on."""
     from training.data.fetch import fetch

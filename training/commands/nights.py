@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from training.commands.options import models_option, runs_option, use_devices
+from training.commands.options import UserPath, models_option, runs_option, use_devices
+from training.files import require_writable
 from training.nights.config import Nightly
 from training.nights.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, last_night
 from training.terminal import quietly, stop_on_signal
@@ -17,7 +18,7 @@ EXIT_CODES = {PUBLISHED: 0, UNCHANGED: 0, REFUSED: 3, INTERRUPTED: 1, FAILED: 1}
 config_option = click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=UserPath(path_type=Path, dir_okay=False),
     default="nightly.toml",
     help="Which models, from what text, for how long.",
 )
@@ -34,6 +35,9 @@ def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> Non
     Exit code 0: published, or nothing was new; 3: the gate refused; 1: a night failed or was interrupted.
     """
     jobs = Nightly.read(path).chosen(names)
+    for job in jobs:
+        require_writable(runs / job.name, "--runs")
+        require_writable(models / job.name, "--models")
     use_devices()
     with quietly():
         from training.nights.retrain import retrain as spend_a_night

@@ -1,13 +1,13 @@
 """`list`, `publish`, `rollback`, `prune`: the versions of a model, by hand."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from training.commands.options import model_argument, models_option, use_devices
+from training.commands.options import UserPath, force_option, model_argument, models_option, use_devices
 from training.errors import InputError
+from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.release import store
 from training.terminal import quietly
@@ -36,12 +36,14 @@ def list_models(name: str | None, models: Path) -> None:
     "--from",
     "run",
     required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=UserPath(path_type=Path, exists=True, file_okay=False),
     help="Folder of the run, finished or not: the best weights so far are published.",
 )
+@force_option
 @models_option
-def publish(name: str, run: Path, models: Path) -> None:
-    """Publish what a run has learned so far, for example one that the gate refused."""
+def publish(name: str, run: Path, models: Path, force: bool) -> None:
+    """Publish what a run has learned so far; an unfinished run can still be resumed."""
+    require_writable(models / name, "--models")
     if not (run / PLAN).exists():
         raise InputError(f"{run} is not the folder of a run: it has no {PLAN}.")
     with locked(run):
@@ -50,19 +52,19 @@ def publish(name: str, run: Path, models: Path) -> None:
             raise InputError(f"The run in {run} has learned nothing yet: it has no {CHECKPOINT}.")
         use_devices()
         with quietly():
+            from training.commands.publishing import publish_run
+            from training.learning.room import require_room
             from training.learning.run import TrainingRun
-            from training.release.publish import Release
-            from training.release.publish import publish as publish_release
 
         corpus = plan.open_corpus(run)
+        require_room(plan.config, len(corpus.vocabulary), models / name)
         training_run = TrainingRun(plan.config, corpus, run)
         training_run.restore()
         if training_run.best is None:
             raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: go on with it.")
-        release = Release(name, training_run.result(), plan.config, corpus, parent=plan.parent_of(name))
-        place = publish_release(release, models)
-        replace(plan, published=str(place)).save(run)
-    click.echo(f"Published {place}.")
+        place = publish_run(training_run, plan, name=name, models=models, force=force)
+    more = "" if training_run.is_finished else "; --resume goes on with the run"
+    click.echo(f"Published {place}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 from training.commands.options import (
     corpus_help,
+    force_option,
     model_name,
     models_option,
     published,
@@ -18,14 +19,27 @@ from training.commands.options import (
 )
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
+from training.files import require_writable
 from training.flags import config_of, config_options
-from training.learning.folder import CORPUS, Plan, discard, is_unfinished, locked
+from training.learning.folder import (
+    PLAN,
+    Plan,
+    Position,
+    adopt_corpus,
+    discard,
+    is_being_moved,
+    is_unfinished,
+    keep_as_old,
+    locked,
+    next_corpus,
+)
 from training.presets import PRESETS
 from training.release.store import NAME
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
     from training.learning.network import NetworkWeights
+    from training.learning.run import TrainingRun
 
 START = re.compile(NAME + r"(/[1-9][0-9]*)?")
 
@@ -44,89 +58,180 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
     "--init-from", metavar="NAME[/VERSION]", callback=_start, help="Start from the weights of a published model."
 )
 @config_options
-@click.option("--resume", is_flag=True, help="Go on with the run of this name; takes all its settings from there.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run of this name; takes its settings from there, but for --epochs or --steps to extend it.",
+)
 @click.option("--restart", is_flag=True, help="Discard the unfinished run of this name and begin anew.")
+@force_option
 @runs_option
 @models_option
 @click.pass_context
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
-    folder = runs / name
-    with locked(folder):
-        if options["resume"]:
-            _refuse_settings(context)
-            plan = Plan.load(folder)
-            if plan.published:
-                raise InputError(f"The run in {folder} is finished, published as {plan.published}: nothing to resume.")
-            _train(plan, plan.open_corpus(folder), name=name, folder=folder, models=models, resume=True)
-        else:
-            plan, corpus, weights = _planned(context, options, folder, models)
-            _train(plan, corpus, name=name, folder=folder, models=models, resume=False, start_from=weights)
+    job = _Job(name, runs / name, models, options.pop("force"))
+    if options["resume"]:
+        longer = _longer(context, options)
+        Plan.load(job.folder)  # before it is locked: a name without a run gets no folder
+    require_writable(job.folder, "--runs")
+    require_writable(job.store, "--models")
+    with locked(job.folder):
+        plan, run = _resumed(job, longer) if options["resume"] else _begun(context, options, job)
+        _finish(plan, run, job)
 
 
-def _refuse_settings(context: click.Context) -> None:
-    given = click.core.ParameterSource.COMMANDLINE
-    own = {"name", "runs", "models", "resume"}
-    for key in context.params:
-        if key not in own and context.get_parameter_source(key) == given:
-            flag = key.replace("_", "-")
-            raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
+@dataclass(frozen=True)
+class _Job:
+    """A run and where it is published."""
+
+    name: str
+    folder: Path  # of the run
+    models: Path
+    force: bool
+
+    @property
+    def store(self) -> Path:
+        return self.models / self.name
 
 
-def _planned(
-    context: click.Context, options: dict[str, Any], folder: Path, models: Path
-) -> tuple[Plan, Corpus, "NetworkWeights | None"]:
-    """The plan of a new run, its text and first weights. Of an old run only the copy of its text may be replaced."""
+def _longer(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that extend a run. With --resume, any other setting is refused."""
+    given = {key for key in context.params if _is_given(context, key)}
+    for key in given - {"name", "runs", "models", "force", "resume", "epochs", "steps"}:
+        flag = key.replace("_", "-")
+        raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
+    longer = {key: options[key] for key in ("epochs", "steps") if key in given}
+    return {"steps": 0} | longer if longer else {}
+
+
+def _is_given(context: click.Context, key: str) -> bool:
+    return context.get_parameter_source(key) == click.core.ParameterSource.COMMANDLINE
+
+
+def _resumed(job: _Job, longer: dict[str, Any]) -> "tuple[Plan, TrainingRun]":
+    """The run as it was saved, or with more steps to take."""
+    before = Plan.load(job.folder)
+    position = Position.of(job.folder, before)
+    if not longer and position.is_finished and before.is_published_at(position.step):
+        raise InputError(
+            f"The run in {job.folder} is finished after {position.step:,} steps and published as {before.published}: "
+            "nothing to resume. To extend it, add --epochs or --steps with its new total."
+        )
+    plan = replace(
+        before,
+        config=replace(before.config, **longer),
+        published_step=before.published_step or (position.step if before.published else None),
+    )
+    corpus = before.open_corpus(job.folder)
+    run = _made(plan, corpus, job, saved=True)
+    run.restore()
+    if longer:
+        _extend(run, before, plan)
+    return plan, run
+
+
+def _extend(run: "TrainingRun", before: Plan, plan: Plan) -> None:
+    """Record the new total of steps.
+
+    Raises:
+        InputError: it leaves no step to take.
+    """
+    old_total = before.config.total_steps(run.steps_per_epoch)
+    flag = f"--steps {plan.config.steps}" if plan.config.steps else f"--epochs {plan.config.epochs}"
+    if run.total_steps <= run.step:
+        raise InputError(
+            f"{flag} means {run.total_steps:,} steps, and the run in {run.folder} has taken {run.step:,} already: "
+            "only a larger total extends it."
+        )
+    if run.is_finished:
+        raise InputError(
+            f"--patience {plan.config.patience} ended the run in {run.folder} at step {run.step:,}, "
+            f"and {flag} does not change that: train a new one, for example with --init-from."
+        )
+    plan.save(run.folder)
+    if run.total_steps != old_total:
+        click.echo(
+            f"The run now has {run.total_steps:,} steps in place of {old_total:,}: "
+            f"from step {run.step:,} on, the learning rate follows the schedule of the new total."
+        )
+
+
+def _begun(context: click.Context, options: dict[str, Any], job: _Job) -> "tuple[Plan, TrainingRun]":
+    """A new run at step 0. Whatever fails before its first checkpoint leaves the run of this name as it was."""
     if not options["corpus"]:
         raise click.UsageError("Missing option '--corpus': the text to learn from.")
-    if not options["restart"] and is_unfinished(folder):
-        raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
+    keeps_old = _keeps_old(job.folder, restart=options["restart"])
     if options["init_from"]:
         use_devices()  # to load the parent is to compute
-    parent = published(models, *options["init_from"].split("/")) if options["init_from"] else None
+    parent = published(job.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
-    corpus = prepare(options["corpus"], config, folder / CORPUS, vocabulary=vocabulary, extend=parent is not None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
-    return Plan(config, options["corpus"], corpus.key, start), corpus, weights
+    with next_corpus(job.folder) as aside:
+        corpus = prepare(options["corpus"], config, aside, vocabulary=vocabulary, extend=parent is not None)
+        plan = Plan(config, options["corpus"], corpus.key, start)
+        run = _made(plan, corpus, job, start_from=weights)
+        if keeps_old:
+            click.echo(f"The finished run of this name is kept in {keep_as_old(job.folder)}.")
+        else:
+            discard(job.folder)
+        adopt_corpus(aside, job.folder)
+    run.save()  # before the plan: whatever is resumed begins with these weights
+    plan.save(job.folder)
+    for note in corpus.notes:
+        click.echo(note)
+    return plan, run
 
 
-def _train(
-    plan: Plan,
-    corpus: Corpus,
-    *,
-    name: str,
-    folder: Path,
-    models: Path,
-    resume: bool,
-    start_from: "NetworkWeights | None" = None,
-) -> None:
+def _keeps_old(folder: Path, *, restart: bool) -> bool:
+    """Whether there is a finished run, which is kept.
+
+    Raises:
+        InputError: there is an unfinished one, or one that cannot be read, and no --restart.
+    """
+    if is_being_moved(folder):
+        return True
+    try:
+        unfinished = is_unfinished(folder)
+    except InputError:
+        if restart:
+            return False
+        raise
+    if unfinished and not restart:
+        raise InputError(f"{folder} holds an unfinished run: --resume goes on with it, --restart discards it.")
+    return not unfinished and (folder / PLAN).exists()
+
+
+def _made(
+    plan: Plan, corpus: Corpus, job: _Job, *, start_from: "NetworkWeights | None" = None, saved: bool = False
+) -> "TrainingRun":
+    """The run at step 0, if the disk has room for it."""
     use_devices()
     with quietly():
+        from training.learning.room import require_room
         from training.learning.run import TrainingRun
-        from training.learning.run import train as take_to_the_end
-        from training.release.publish import Release, publish
 
-    run = TrainingRun(plan.config, corpus, folder, start_from=start_from)
-    if resume:
-        run.restore()
-    else:
-        discard(folder)
-        run.save()  # before the plan: whatever is resumed begins with these weights
-        plan.save(folder)
-        for note in corpus.notes:
-            click.echo(note)
+    require_room(plan.config, len(corpus.vocabulary), job.store, run=job.folder, saved=saved)
+    return TrainingRun(plan.config, corpus, job.folder, start_from=start_from)
+
+
+def _finish(plan: Plan, run: "TrainingRun", job: _Job) -> None:
+    """Take the run to its end and publish it."""
+    with quietly():
+        from training.commands.publishing import publish_run
+        from training.learning.run import train as take_to_the_end
+
     click.echo(
-        f"{len(corpus):,} {'bytes' if plan.config.unit == 'byte' else 'characters'}, "
-        f"{len(corpus.vocabulary) - 1:,} of them distinct; "
+        f"{len(run.corpus):,} {'bytes' if plan.config.unit == 'byte' else 'characters'}, "
+        f"{len(run.corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
     with stop_on_signal() as should_stop:
         finished = take_to_the_end(run, should_stop)
     if not finished:
         click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-        click.echo(f"python -m training train --name {name} --resume", err=True)
+        click.echo(f"python -m training train --name {job.name} --resume", err=True)
         sys.exit(1)
-    place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
-    replace(plan, published=str(place)).save(folder)
-    click.echo(f"Published {place}. Try: python -m training sample {name}")
+    place = publish_run(run, plan, name=job.name, models=job.models, force=job.force)
+    click.echo(f"Published {place}. Try: python -m training sample {job.name}")

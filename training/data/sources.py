@@ -146,7 +146,7 @@ def sources(paths: Sequence[str]) -> list[Source]:
     Raises:
         InputError: a path is missing or unreadable, a folder or pattern has no file, an archive is damaged.
     """
-    return [source for path in paths for source in _sources_of(path)]
+    return [source for path in paths for source in _sources_of(os.path.expanduser(path))]
 
 
 def with_end(pieces: Iterator[AnyStr], end: AnyStr) -> Iterator[tuple[AnyStr, bool]]:

@@ -2,7 +2,8 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,23 +31,40 @@ class Checkpoint:
                     _write(archive, f"{group}/{number}", array)
 
     @classmethod
+    def values_of(cls, path: Path) -> dict[str, Any]:
+        """The values alone, without reading the arrays.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        with _opened(path) as file:
+            values: dict[str, Any] = json.loads(str(file["json"]))
+            return values
+
+    @classmethod
     def load(cls, path: Path) -> "Checkpoint":
         """Read what `save` wrote.
 
         Raises:
             InputError: it is damaged.
         """
-        try:
-            with path.open("rb") as opened, np.load(opened) as file:
-                arrays: dict[str, list[NDArray[Any]]] = {}
-                for key in file.files:  # in the order in which they were saved
-                    if key != "json":
-                        arrays.setdefault(key.split("/")[0], []).append(file[key])
-                return cls(arrays, json.loads(str(file["json"])))
-        except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path} is damaged, or another program wrote it ({error}): --restart discards the run."
-            ) from error
+        with _opened(path) as file:
+            arrays: dict[str, list[NDArray[Any]]] = {}
+            for key in file.files:  # in the order in which they were saved
+                if key != "json":
+                    arrays.setdefault(key.split("/")[0], []).append(file[key])
+            return cls(arrays, json.loads(str(file["json"])))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with path.open("rb") as opened, np.load(opened) as file:
+            yield file
+    except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged, or another program wrote it ({error}): --restart discards the run."
+        ) from error
 
 
 def _write(archive: zipfile.ZipFile, key: str, array: NDArray[Any]) -> None:

@@ -1,8 +1,13 @@
-"""The folder of a run: what was asked for, so that `--resume` needs nothing but the name. Knows no framework."""
+"""The folder of a run: what was asked for, so that `--resume` needs nothing but the name. Knows no framework.
 
+`runs/<name>` holds the current run. Older finished runs of that name are kept in `runs/<name>/old/1`, `2`, ...
+"""
+
+import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +18,41 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.errors import InputError
 from training.files import write_atomically
+from training.learning.checkpoint import Checkpoint
+from training.learning.schedule import has_ended
 
 PLAN = "run.json"
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.jsonl"
 CORPUS = "corpus"
 TENSORBOARD = "tensorboard"
+REPORT = "report.html"
+BASELINES = "baselines.json"
+RUN = (PLAN, CHECKPOINT, HISTORY, CORPUS, TENSORBOARD, REPORT, BASELINES)
+
+OLD = "old"
+LOCK, MOVING, NEXT = ".lock", ".old", ".next"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was asked to do, and the version that came of it (None while it is not finished)."""
+    """What a run was asked to do, and the version that was last published from it, at whatever step."""
 
     config: TrainConfig
     corpus: tuple[str, ...]  # as asked for; the run reads the encoded copy of it in its folder
     corpus_key: str  # of that copy
     init_from: str | None = None  # NAME/VERSION of the model whose weights it starts from
-    published: str | None = None
+    published: str | None = None  # folder of that version
+    published_step: int | None = None  # steps that the run had taken then; older versions of Charloom did not record it
+
+    def is_published_at(self, step: int) -> bool:
+        """Whether a version was published from the run as it is after `step` steps."""
+        return self.published is not None and self.published_step in (None, step)
+
+    def version_of(self, name: str) -> int | None:
+        """The version of model `name` that was last published from this run, if that model's was the last one."""
+        *_, model, version = ("", "", *Path(self.published or "").parts)
+        return int(version) if model == name else None
 
     def parent_of(self, name: str) -> int | None:
         """The version of model `name` that it starts from, if it starts from one."""
@@ -73,31 +96,113 @@ class Plan:
         return corpus
 
 
+@dataclass(frozen=True)
+class Position:
+    """How far a run is, from its checkpoint."""
+
+    step: int
+    is_finished: bool  # every step is taken, or patience ended the run
+
+    @classmethod
+    def of(cls, folder: Path, plan: Plan) -> "Position":
+        """The position of the run in `folder`.
+
+        Raises:
+            InputError: its checkpoint is damaged.
+        """
+        path = folder / CHECKPOINT
+        if not path.exists():
+            return cls(0, is_finished=False)
+        values = Checkpoint.values_of(path)
+        try:
+            step, history = values["step"], values["history"]
+            if not history:  # the last step of a run is always evaluated
+                return cls(step, is_finished=False)
+            steps_per_epoch = round(history[-1]["step"] / history[-1]["epoch"])
+            losses = [record["validation_nats_per_char"] for record in history]
+            return cls(step, has_ended(plan.config, step, plan.config.total_steps(steps_per_epoch), losses))
+        except (KeyError, TypeError, ZeroDivisionError) as error:
+            raise InputError(f"{path} is not the checkpoint of a run ({error}): --restart discards the run.") from error
+
+
 def is_unfinished(folder: Path) -> bool:
-    """There is a run in `folder` that was not published yet."""
-    return (folder / PLAN).exists() and Plan.load(folder).published is None
+    """There is a run in `folder` that has steps left to take."""
+    return (folder / PLAN).exists() and not Position.of(folder, Plan.load(folder)).is_finished
 
 
 def discard(folder: Path) -> None:
     """Forget the run in `folder`: its progress first, so that a kill in between leaves no mixture of two runs."""
-    for name in (CHECKPOINT, HISTORY, PLAN):
+    for name in (CHECKPOINT, HISTORY, PLAN, REPORT):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
 
 
+def keep_as_old(folder: Path) -> Path:
+    """Move the run in `folder` whole to the next number under `old/` and return its new folder.
+
+    After a kill, the next call completes the move: the plan goes first, so no half of a run looks like one.
+    """
+    moving, old = folder / MOVING, folder / OLD
+    moving.mkdir(exist_ok=True)
+    for name in RUN:
+        if (folder / name).exists():
+            (folder / name).rename(moving / name)
+    old.mkdir(exist_ok=True)
+    numbers = [int(path.name) for path in old.iterdir() if path.name.isdecimal()]
+    return moving.rename(old / str(max(numbers, default=0) + 1))
+
+
+def is_being_moved(folder: Path) -> bool:
+    """A process was killed while it moved a finished run of `folder` to `old/`."""
+    return (folder / MOVING).exists()
+
+
+@contextmanager
+def next_corpus(folder: Path) -> Iterator[Path]:
+    """A folder to encode the next run's text into while the run in `folder` stays as it is; removed in the end.
+
+    It begins with links to that run's text: if the text is the same, it is not encoded again.
+    """
+    aside = folder / NEXT
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir()
+        if (folder / CORPUS).is_dir():
+            with contextlib.suppress(OSError):  # no links on this file system: the text is encoded again
+                shutil.copytree(folder / CORPUS, aside / CORPUS, copy_function=os.link)
+        yield aside / CORPUS
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def adopt_corpus(corpus: Path, folder: Path) -> None:
+    """Make an encoded text that of the run in `folder`."""
+    shutil.rmtree(folder / CORPUS, ignore_errors=True)
+    corpus.rename(folder / CORPUS)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process.
+    """Hold the folder for this process; one that is empty in the end is removed.
 
     Raises:
         InputError: another process trains in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    path = folder / LOCK
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Another process may have removed the file between our opening and locking it.
+            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                raise BlockingIOError
         except BlockingIOError:
             raise InputError(
                 f"Another process is training in {folder}: wait for it, or choose another --name."
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if [*folder.iterdir()] == [path]:
+                path.unlink()
+                folder.rmdir()

@@ -33,7 +33,7 @@ from training.learning.folder import CHECKPOINT, HISTORY
 from training.learning.network import NetworkWeights, scale_logits, state_shape, weights_of
 from training.learning.progress import Progress
 from training.learning.samples import Novelty, sample_texts
-from training.learning.schedule import evaluations_since_best, learning_rate
+from training.learning.schedule import has_ended, learning_rate
 from training.learning.step import next_symbol_losses
 
 SECONDS_BETWEEN_CHECKPOINTS = 60
@@ -99,8 +99,7 @@ class TrainingRun:
     @property
     def is_finished(self) -> bool:
         """All epochs are read, or `patience` evaluations in a row brought no new best."""
-        patience = self.config.patience
-        return self.step >= self.total_steps or 0 < patience <= evaluations_since_best(self._validation_losses)
+        return has_ended(self.config, self.step, self.total_steps, self._validation_losses)
 
     @property
     def parameters(self) -> int:

@@ -30,6 +30,11 @@ def _factor(config: TrainConfig, step: int, steps_per_epoch: int, validation_los
     return 1.0
 
 
+def has_ended(config: TrainConfig, step: int, total_steps: int, losses: Sequence[float]) -> bool:
+    """All steps are taken, or `patience` evaluations in a row brought no new best."""
+    return step >= total_steps or 0 < config.patience <= evaluations_since_best(losses)
+
+
 def evaluations_since_best(losses: Sequence[float]) -> int:
     """How many evaluations in a row, up to the last one, brought no new best."""
     return len(losses) - 1 - losses.index(min(losses)) if losses else 0

@@ -10,7 +10,7 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.noise import is_noise
 from training.data.sources import sources
-from training.data.vocabulary import RESERVED
+from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import ReportedError
 from training.learning.evaluate import evaluate
 from training.release.published import PublishedModel
@@ -24,6 +24,8 @@ Losses = dict[str, dict[str, float]]
 
 class Refused(ReportedError):
     """The new version may not serve; the message says why."""
+
+    exit_code = 3
 
 
 def refuse_noise(paths: Sequence[str]) -> None:
@@ -54,7 +56,7 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
     for name, ids in texts.items():
         if len(ids) >= MIN_JUDGED_CHARS:
             ids = _spread(ids)
-            known = np.where(ids < len(old.vocabulary), ids, RESERVED)  # symbols that came since are unknown to it
+            known = _ids_in(old.vocabulary, new.vocabulary)[ids]
             found[name] = {
                 "old": evaluate(old.read, old.cold_state, known).nats_per_char,
                 "new": evaluate(new.read, new.cold_state, ids).nats_per_char,
@@ -84,6 +86,11 @@ def verdict(losses: Losses, version: int, *, allowed: float) -> str:
 def fingerprints(manifest: Mapping[str, Any]) -> list[str]:
     """Checksums of the files that a version learned from."""
     return [file["sha256"] for file in manifest["corpus"]["files"]]
+
+
+def _ids_in(old: Vocabulary, new: Vocabulary) -> NDArray[np.int32]:
+    """[V of `new`] For each id of `new`, the id of the same symbol in `old`; `RESERVED` where it has none."""
+    return np.concatenate([[RESERVED], old.encode_points(np.array(new.points, np.uint32))], dtype=np.int32)
 
 
 def _spread(ids: NDArray[Any]) -> NDArray[Any]:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError, ReportedError
-from training.learning.folder import CORPUS, PLAN, Plan, discard, is_unfinished, locked
+from training.learning.folder import CORPUS, PLAN, Plan, discard, locked
+from training.learning.room import require_room
 from training.learning.run import Diverged, TrainingRun, train
 from training.nights import gate, record
 from training.nights.budget import config_of, within_budget
@@ -94,7 +95,7 @@ class _Work:
         except Refused:
             self._keep_as("refused")
             raise
-        replace(plan, published=str(place)).save(self.work)
+        replace(plan, published=str(place), published_step=run.step).save(self.work)
         self._keep_as("served")
         self.night.version = int(place.name)
         store.prune(self.models, self.job.name, keep=self.job.keep, spare=self.night.version)
@@ -125,7 +126,7 @@ class _Work:
         if not (self.work / PLAN).exists():
             return
         plan = Plan.load(self.work)
-        if plan.published is None and plan.init_from == self._start(parent):
+        if plan.version_of(self.job.name) is None and plan.init_from == self._start(parent):
             return
         manifest = store.manifest_of(self.models / self.job.name / str(parent)) if parent else {}
         is_served = manifest and fingerprints(manifest) == plan.open_corpus(self.work).fingerprints
@@ -135,7 +136,7 @@ class _Work:
             discard(self.work)
 
     def _resumed(self, old: PublishedModel | None) -> Begun | None:
-        if not is_unfinished(self.work):
+        if not (self.work / PLAN).exists():
             return None
         plan = Plan.load(self.work)
         corpus = plan.open_corpus(self.work)
@@ -164,6 +165,7 @@ class _Work:
         start = self._start(self.night.parent)
         if (refused := self._plan_of("refused")) and (refused.corpus_key, refused.init_from) == (corpus.key, start):
             raise Unchanged("The text is what the last night's run was refused for.")
+        require_room(config, len(corpus.vocabulary), self.models / self.job.name, run=self.work)
         weights = old.weights() if old else None
         config = within_budget(config, corpus, self.work, weights, self.seconds_left)
         plan = Plan(config, self.job.corpus, corpus.key, start)
@@ -202,8 +204,7 @@ class _Work:
     def _reference(self) -> NDArray[Any]:
         """What the version that serves was judged by, where its run is still here: what it knew must not be lost."""
         plan = self._plan_of("served")
-        place = (self.job.name, str(self.night.parent))
-        if plan is None or Path(plan.published or "").parts[-2:] != place:
+        if plan is None or plan.version_of(self.job.name) != self.night.parent:
             return np.zeros(0, np.int32)
         return plan.open_corpus(self.folder / "served").validation
 

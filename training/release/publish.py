@@ -1,5 +1,7 @@
 """Weights -> a whole new version in the store, or none. Proves the export before anybody can see it."""
 
+import errno
+import os
 import shutil
 import subprocess
 import uuid
@@ -72,8 +74,8 @@ def _write(release: Release, aside: Path) -> dict[str, Any]:
     """The whole version but for its number, and proof that it does what the network did; returns its manifest."""
     try:
         write_saved_model(release.trained.weights, aside)
-    except tf.errors.OpError as error:  # TensorFlow's word for a full disk, among others
-        raise ReportedError(f"The model cannot be written to {aside.parent}: {error.message}") from error
+    except tf.errors.OpError as error:  # a full disk, among others
+        raise ReportedError(f"The model cannot be written to {aside.parent}: {_reason(error)}.") from error
     (aside / MANIFEST.parent).mkdir()
     history = "".join(map(jsonl.line, release.trained.history))
     (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
@@ -85,6 +87,12 @@ def _write(release: Release, aside: Path) -> dict[str, Any]:
     if _probe(PublishedModel(aside), release) != manifest["probe"]:
         raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
     return manifest
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """The system's own words, which TensorFlow's message may contain among others."""
+    known = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS))
+    return next((words for words in known if words in error.message), error.message.rstrip("."))
 
 
 def _facts(release: Release) -> dict[str, Any]:

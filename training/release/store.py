@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,12 @@ MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def proposed_name(name: str) -> str:
+    """A valid name that is like this one."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:64].rstrip("-._") or "my-model"
 
 
 def names(models: Path) -> list[str]:

@@ -19,11 +19,11 @@ from training.data import ngrams
 from training.data.corpus import Corpus
 from training.errors import InputError
 from training.files import write_atomically
+from training.learning.folder import BASELINES
 
 # Of more evaluations than this a page shows that many: it stays quick to open.
 MAX_SHOWN = 200
 
-BASELINES = "baselines.json"
 # Raised when ngrams.py computes something else, so that what runs keep of it is computed again.
 BASELINES_FORMAT = 1
 

@@ -7,13 +7,11 @@ import math
 from pathlib import Path
 
 from training.files import write_atomically
+from training.learning.folder import REPORT
 from training.report.charts import short
 from training.report.curves import course_section, loss_section
 from training.report.page import number, page, shown, table
 from training.report.recorded import Evaluation, RunRecord, read_run
-
-REPORT = "report.html"
-
 
 CELLS = {"lstm": "An LSTM", "gru": "A GRU", "rnn": "A plain recurrent network"}
 

@@ -1,0 +1,66 @@
+"""Which versions `train` and `publish` refuse: worse than a unigram model, or than the version that serves."""
+
+import shutil
+from pathlib import Path
+
+from tests.processes import training
+from tests.training.test_kept_runs import BEGIN, after_one, finished
+from training.learning.folder import CHECKPOINT, Plan
+from training.nights import gate
+from training.release.published import PublishedModel
+from training.release.store import versions
+
+__all__ = ["after_one", "finished"]  # fixtures
+
+STANDSTILL = ["--optimizer", "sgd", "--learning-rate", "1e-30", "--schedule", "constant"]
+
+
+def test_a_version_worse_than_a_unigram_model_is_kept_and_not_published(tmp_path: Path, after_one: Path) -> None:
+    shutil.copy(after_one / "corpus.txt", tmp_path)
+    refused = training(*BEGIN, *STANDSTILL, cwd=tmp_path, check=False)
+    assert refused.returncode == 3
+    assert len(refused.stderr.splitlines()) == 1
+    assert "unigram model" in refused.stderr
+    assert "publish mine --from runs/mine --models models --force" in refused.stderr
+    assert not versions(tmp_path / "models", "mine")
+    assert (tmp_path / "runs/mine" / CHECKPOINT).exists()
+    assert training("train", "--name", "mine", "--resume", cwd=tmp_path, check=False).returncode == 3
+    assert training("publish", "mine", "--from", "runs/mine", cwd=tmp_path, check=False).returncode == 3
+    assert "Published" in training("publish", "mine", "--from", "runs/mine", "--force", cwd=tmp_path).stdout
+
+
+def test_force_publishes_at_the_end_of_a_run(tmp_path: Path, after_one: Path) -> None:
+    shutil.copy(after_one / "corpus.txt", tmp_path)
+    assert "Published" in training(*BEGIN, *STANDSTILL, "--force", cwd=tmp_path).stdout
+
+
+def test_a_version_worse_than_the_one_that_serves_is_not_published(finished: Path) -> None:
+    """The new text shifts the id of every symbol, which the old version must be given as its own ids."""
+    text = (finished / "corpus.txt").read_text()
+    (finished / "corpus.txt").write_text("!?" * 20 + text)
+    flags = ["--split", "0.7,0.25,0.05", "--steps", "40"]
+    refused = training(*BEGIN, *flags, cwd=finished, check=False)
+    assert refused.returncode == 3, refused.stdout
+    assert "On the validation text it loses" in refused.stderr
+    assert "and version 1 " in refused.stderr
+    assert "--force" in refused.stderr
+    assert versions(finished / "models", "mine") == [1]
+    assert Plan.load(finished / "runs/mine").published is None
+    assert (finished / "runs/mine/old/1" / CHECKPOINT).exists()
+    training("publish", "mine", "--from", "runs/mine", "--force", cwd=finished)
+    assert versions(finished / "models", "mine") == [1, 2]
+
+
+def test_a_version_of_another_unit_has_nothing_to_be_compared_by(finished: Path) -> None:
+    assert "Published models/mine/2" in training(*BEGIN, "--unit", "byte", "--epochs", "8", cwd=finished).stdout
+
+
+def test_two_versions_are_judged_by_the_same_text_whatever_their_ids(finished: Path) -> None:
+    text = (finished / "corpus.txt").read_text()
+    (finished / "other.txt").write_text("!?" * 20 + text)
+    flags = BEGIN[5:]
+    training("train", "--name", "other", "--corpus", "other.txt", *flags, cwd=finished)
+    old, new = (PublishedModel(finished / "models" / name / "1") for name in ("mine", "other"))
+    known = old.vocabulary.encode(text[-800:])
+    found = gate.losses(old, new, {"text": new.vocabulary.encode(text[-800:])})["text"]
+    assert found["old"] == gate.losses(old, old, {"text": known})["text"]["old"]

@@ -1,0 +1,66 @@
+"""From a run to a published version, judged before it serves. Loads TensorFlow: imported where it is used."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from training.data.corpus import Corpus
+from training.data.ngrams import baselines
+from training.learning.folder import Plan
+from training.learning.run import TrainingRun
+from training.nights import gate
+from training.nights.config import Job
+from training.nights.gate import Refused
+from training.release.publish import Release, publish
+from training.release.published import PublishedModel, newest_whole
+
+ALLOWED_LOSS = float(Job.model_fields["gate"].default)
+
+
+def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force: bool) -> Path:
+    """Publish the best weights so far as the next version of model `name`, and record that in the run's plan.
+
+    Raises:
+        Refused: the version is worse than a unigram model or than the version that serves; not with `force`.
+    """
+    release = Release(name, run.result(), plan.config, run.corpus, parent=plan.parent_of(name))
+    try:
+        place = publish(release, models, None if force else _judge(release, models))
+    except Refused as refused:
+        again = ["publish", name, "--from", run.folder, "--models", models, "--force"]
+        raise Refused(
+            f"Not published. {refused} The run is kept; to publish it all the same: "
+            f"python -m training {shlex.join(map(str, again))}"
+        ) from None
+    replace(plan, published=str(place), published_step=run.step).save(run.folder)
+    return place
+
+
+def _judge(release: Release, models: Path) -> Callable[[PublishedModel], None]:
+    def judge(new: PublishedModel) -> None:
+        _require_better_than_unigram(release)
+        number = newest_whole(models, release.name)
+        if number is not None:
+            _require_not_worse(PublishedModel(models / release.name / str(number)), new, release.corpus)
+
+    return judge
+
+
+def _require_better_than_unigram(release: Release) -> None:
+    corpus, found = release.corpus, release.trained.validation
+    (unigram,) = baselines(
+        corpus.training, corpus.validation[: found.characters], len(corpus.vocabulary), orders=[1]
+    ).values()
+    if not found.nats_per_char <= unigram:
+        raise Refused(
+            f"On the validation text it loses {found.nats_per_char:.4f} nats/char, more than the {unigram:.4f} of a "
+            "unigram model, which only knows how often each symbol occurs."
+        )
+
+
+def _require_not_worse(old: PublishedModel, new: PublishedModel, corpus: Corpus) -> None:
+    """The gate of the nights, on the new run's validation text. Models of other units have no comparable text."""
+    if old.vocabulary.unit == new.vocabulary.unit:
+        losses = gate.losses(old, new, {"validation": corpus.validation})
+        gate.verdict(losses, old.manifest["version"], allowed=ALLOWED_LOSS)

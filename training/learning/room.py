@@ -1,0 +1,40 @@
+"""Disk space that a run needs, known from the shape of its network before the network is made."""
+
+from pathlib import Path
+
+from training.config import TrainConfig
+from training.files import require_space
+from training.learning.recurrence.layer import CELLS
+
+BYTES_PER_NUMBER = 4
+OPTIMIZER_NUMBERS = 2  # for each parameter: AdamW's two moments; other optimizers keep fewer
+GRAPH_BYTES = 1_000_000  # of a version: the graph and the manifest
+
+
+def parameters_of(config: TrainConfig, symbols: int) -> int:
+    """Trained numbers of a network over V `symbols`."""
+    gates, units = CELLS[config.cell].gates, config.units
+    width = config.embedding or symbols
+    layers = 0
+    for _ in range(config.layers):
+        layers += gates * units * (width + units + 1) + (units if config.cell == "gru" else 0)
+        width = units
+    return config.embedding * symbols + layers + (units + 1) * symbols
+
+
+def require_room(
+    config: TrainConfig, symbols: int, store: Path, run: Path | None = None, *, saved: bool = False
+) -> None:
+    """Make sure that the disks have room for a version in `store` and for the checkpoints in `run`, where it is given.
+
+    A checkpoint is written beside the one before it; `saved`: there is one already.
+
+    Raises:
+        InputError: they have not.
+    """
+    size = BYTES_PER_NUMBER * parameters_of(config, symbols)
+    needs = {store: size + GRAPH_BYTES}
+    if run is not None:
+        kept = 2 + OPTIMIZER_NUMBERS + (config.ema > 0)  # the weights, the best weights, the optimizer, the average
+        needs[run] = kept * size * (1 if saved else 2)
+    require_space(needs, f"A network of {parameters_of(config, symbols):,} parameters")
