@@ -17,7 +17,8 @@ from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.errors import InputError
 from training.learning.folder import CORPUS, Plan, discard, locked
-from training.learning.run import Diverged, TrainingRun, train
+from training.learning.loop import train
+from training.learning.run import Diverged, TrainingRun
 
 SIZE = ["--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 SETTING = {

@@ -1,5 +1,6 @@
 """`list`, `publish`, `rollback`, `prune`: the versions of a model, by hand."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from training.commands.options import model_argument, models_option, use_devices
 from training.errors import InputError
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.release import store
-from training.terminal import quietly
+from training.terminal import quietly, stop_on_signal
 
 HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
 
@@ -51,6 +52,7 @@ def publish(name: str, run: Path, models: Path) -> None:
         use_devices()
         with quietly():
             from training.learning.run import TrainingRun
+            from training.learning.stages import Stopped
             from training.release.publish import Release
             from training.release.publish import publish as publish_release
 
@@ -60,7 +62,13 @@ def publish(name: str, run: Path, models: Path) -> None:
         if training_run.best is None:
             raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: go on with it.")
         release = Release(name, training_run.result(), plan.config, corpus, parent=plan.parent_of(name))
-        place = publish_release(release, models)
+        with stop_on_signal() as stop:
+            training_run.stages.should_stop = stop
+            try:
+                place = publish_release(release, models, stages=training_run.stages)
+            except Stopped:
+                click.echo("Stopped; nothing was published.", err=True)
+                sys.exit(stop.exit_code)
         replace(plan, published=str(place)).save(run)
     click.echo(f"Published {place}.")
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
 @click.pass_context
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
+    began_s = time.monotonic()
     folder = runs / name
     with locked(folder):
         if options["resume"]:
@@ -61,6 +63,8 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
             _train(plan, plan.open_corpus(folder), name=name, folder=folder, models=models, resume=True)
         else:
             plan, corpus, weights = _planned(context, options, folder, models)
+            if plan.config.minutes:
+                plan = _within_minutes(plan, corpus, folder, weights, began_s)
             _train(plan, corpus, name=name, folder=folder, models=models, resume=False, start_from=weights)
 
 
@@ -91,6 +95,24 @@ def _planned(
     return Plan(config, options["corpus"], corpus.key, start), corpus, weights
 
 
+def _within_minutes(plan: Plan, corpus: Corpus, folder: Path, weights: "NetworkWeights | None", began_s: float) -> Plan:
+    """The plan with as many steps as there is time for, measured here."""
+    use_devices()
+    with quietly():
+        from training.learning.budget import within
+        from training.learning.progress import StageProgress
+        from training.learning.run import TrainingRun
+
+    run = TrainingRun(plan.config, corpus, folder, start_from=weights)
+    with StageProgress(run.stages):
+        config = within(plan.config, run, began_s + 60 * plan.config.minutes)
+    click.echo(
+        f"{config.steps:,} steps in {config.minutes:g} minutes: "
+        f"the text is read {config.steps / run.steps_per_epoch:.2g} times."
+    )
+    return replace(plan, config=config)
+
+
 def _train(
     plan: Plan,
     corpus: Corpus,
@@ -103,8 +125,9 @@ def _train(
 ) -> None:
     use_devices()
     with quietly():
+        from training.learning.loop import train as take_to_the_end
         from training.learning.run import TrainingRun
-        from training.learning.run import train as take_to_the_end
+        from training.learning.stages import Stopped
         from training.release.publish import Release, publish
 
     run = TrainingRun(plan.config, corpus, folder, start_from=start_from)
@@ -121,12 +144,16 @@ def _train(
         f"{len(corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
-    with stop_on_signal() as should_stop:
-        finished = take_to_the_end(run, should_stop)
-    if not finished:
-        click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-        click.echo(f"python -m training train --name {name} --resume", err=True)
-        sys.exit(1)
-    place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
+    with stop_on_signal() as stop:
+        run.stages.should_stop = stop
+        try:
+            if not take_to_the_end(run, stop):
+                raise Stopped
+            release = Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name))
+            place = publish(release, models, stages=run.stages)
+        except Stopped:
+            click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
+            click.echo(f"python -m training train --name {name} --resume", err=True)
+            sys.exit(stop.exit_code)
     replace(plan, published=str(place)).save(folder)
     click.echo(f"Published {place}. Try: python -m training sample {name}")

@@ -56,8 +56,8 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
             ids = _spread(ids)
             known = np.where(ids < len(old.vocabulary), ids, RESERVED)  # symbols that came since are unknown to it
             found[name] = {
-                "old": evaluate(old.read, old.cold_state, known).nats_per_char,
-                "new": evaluate(new.read, new.cold_state, ids).nats_per_char,
+                "old": evaluate(old.read, old.cold_states, known).nats_per_char,
+                "new": evaluate(new.read, new.cold_states, ids).nats_per_char,
                 "characters": float(len(ids)),
             }
     return found
