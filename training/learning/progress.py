@@ -81,9 +81,9 @@ class RunProgress(StageProgress):
         """One optimisation step is done."""
         self._step += 1
         self._bar.update(1)
-        epochs = self._total_steps / self._steps_per_epoch
+        epochs = f"{self._total_steps / self._steps_per_epoch:.1f}".removesuffix(".0")
         loss = f"{nats_per_char:.3f} nats {nats_per_char / math.log(2):.2f} bits"
-        self._draw(f"epoch {self._step / self._steps_per_epoch:.1f}/{epochs:.4g}", loss)
+        self._draw(f"epoch {self._step / self._steps_per_epoch:.1f}/{epochs}", loss)
         self._estimate()
 
     def evaluation(self, record: dict[str, Any], *, best: bool) -> None:
