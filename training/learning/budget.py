@@ -11,7 +11,7 @@ from training.learning.run import TrainingRun
 STEPS_COMPILED = 3
 MIN_STEPS = 25
 MEASURED_SHARE, MAX_SECONDS_MEASURED = 0.02, 10.0
-EVALUATIONS = 6  # at least
+EVALUATIONS = 2  # at least
 EVALUATED_SHARE = 0.1
 # To write the SavedModel, load it twice and place it; and the parts of a text that it is checked on, as evaluations.
 EXPORT_SECONDS, CHECKS = 8.0, 2

@@ -18,8 +18,8 @@ from training.data.vocabulary import RESERVED
 from training.learning.stages import Stages
 
 ROWS = 32  # at most
-WARM_UP = 1000  # characters
-ROW_CHARS = 4 * WARM_UP  # at least: a warm-up is at most a fifth of the work
+WARM_UP = 500  # characters
+ROW_CHARS = 2 * WARM_UP  # at least: a warm-up is at most about a third of the work
 WINDOW = 100  # characters of each row in one call
 
 Reader = Callable[[NDArray[np.int32], NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
