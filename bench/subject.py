@@ -80,10 +80,10 @@ def _loss(network: Any, config: Any, corpus: Any) -> Any:
     from training.learning.step import next_symbol_losses
 
     def read(previous: Any, targets: Any, state: Any) -> Any:
-        logits, state = network(previous[None], state)
-        return next_symbol_losses(logits, targets[None]).numpy()[0], state
+        logits, state = network(previous, state)
+        return next_symbol_losses(logits, targets).numpy(), state
 
-    return evaluate(read, np.zeros(state_shape(config, 1), np.float32), corpus.validation)
+    return evaluate(read, lambda rows: np.zeros(state_shape(config, rows), np.float32), corpus.validation)
 
 
 def hand_over(version: Path, path: Path) -> None:

@@ -52,6 +52,7 @@ class TrainConfig:
     window: int = 100
     epochs: int = 60
     steps: int = 0
+    minutes: float = 0.0
     optimizer: str = "adamw"
     learning_rate: float = 4e-3
     schedule: str = "cosine"
@@ -77,7 +78,16 @@ class TrainConfig:
             _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
         for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("embedding", "steps", "warmup_steps", "decay_after", "grad_clip", "weight_decay", "patience"):
+        for name in (
+            "embedding",
+            "steps",
+            "minutes",
+            "warmup_steps",
+            "decay_after",
+            "grad_clip",
+            "weight_decay",
+            "patience",
+        ):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("input_dropout", "dropout", "output_dropout", "weight_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))

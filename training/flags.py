@@ -32,6 +32,7 @@ HELP = {
     "window": "Characters that a gradient reaches back.",
     "epochs": "Times that the training text is read.",
     "steps": "Optimisation steps of the run, whatever --epochs says; 0: as many as the epochs have.",
+    "minutes": "Time of the whole command; the steps that fit take the place of --epochs and --steps; 0: no limit.",
     "optimizer": "What turns gradients into steps.",
     "learning_rate": "The highest rate.",
     "schedule": "How the rate falls: to 0 on half a cosine, not at all, step by epoch, or where the loss stands still.",

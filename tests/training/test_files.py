@@ -15,7 +15,7 @@ from tests.training.full_disk import disk_takes
 from tests.training.test_run import run_in
 from training.errors import InputError, ReportedError
 from training.files import replacing, sentence, write_atomically
-from training.learning.run import train
+from training.learning.loop import train
 from training.release.publish import Release, publish
 
 

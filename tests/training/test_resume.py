@@ -43,12 +43,13 @@ class Ended:
 
 
 def without_speed(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name != "chars_per_second"}
+    measured = ("chars_per_second", "seconds", "elapsed_seconds")
+    return {name: value for name, value in record.items() if name not in measured}
 
 
 def save_and_tell_each_step(events: Connection) -> None:
     """In the process that trains: every step is followed by a checkpoint; steps and evaluations are told."""
-    from training.learning import run
+    from training.learning import loop, run
 
     def told(method: Any) -> Any:
         def call(self: run.TrainingRun) -> Any:
@@ -58,7 +59,7 @@ def save_and_tell_each_step(events: Connection) -> None:
 
         return call
 
-    run.SECONDS_BETWEEN_CHECKPOINTS = -1
+    loop.SECONDS_BETWEEN_CHECKPOINTS = -1
     run.TrainingRun.take_step = told(run.TrainingRun.take_step)  # type: ignore[method-assign]
     run.TrainingRun.evaluate = told(run.TrainingRun.evaluate)  # type: ignore[method-assign]
 
@@ -126,6 +127,7 @@ def test_killed_ten_times_every_number_is_that_of_a_run_that_never_stopped(ended
         assert found == [(array.dtype, array.shape, array.tobytes()) for array in arrays], (group, how)
     for checkpoint in (straight, killed):
         assert checkpoint.values.pop("seconds") >= 0
+        assert checkpoint.values.pop("stages")["elapsed_seconds"] > 0
         checkpoint.values["history"] = [without_speed(record) for record in checkpoint.values["history"]]
     assert killed.values == straight.values, how
     assert straight.values["step"] == STEPS

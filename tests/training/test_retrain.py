@@ -90,10 +90,10 @@ def served(after_one: Path, tmp_path: Path) -> Nightly:
     return Nightly(shutil.copytree(after_one, tmp_path / "nightly"))
 
 
-def stop_after(checks: int) -> Callable[[], bool]:
-    """Asks for a stop when it has been asked so many times: once a step."""
+def stop_after(checks: int, run: Path) -> Callable[[], bool]:
+    """Asks for a stop when it has been asked so many times since the run began: at least once a step."""
     left: Iterator[int] = iter(range(checks))
-    return lambda: next(left, None) is None
+    return lambda: (run / PLAN).exists() and next(left, None) is None
 
 
 def test_nights_learn_what_is_new_and_nothing_twice(served: Nightly) -> None:
@@ -148,7 +148,7 @@ def test_noise_is_refused_with_exit_code_3_before_anything_is_trained(served: Ni
 
 def test_a_stopped_night_is_gone_on_with(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2))
-    stopped = served.night(should_stop=stop_after(40))
+    stopped = served.night(should_stop=stop_after(40, served.run("night")))
     assert stopped.decision == INTERRUPTED
     assert 0 < stopped.steps < 60
     served.write("3.txt", words(FINNISH, 3))  # of the next night's business
@@ -200,7 +200,7 @@ def test_a_run_that_cannot_be_read_is_given_up_and_begun_anew(served: Nightly) -
     (served.run("night") / PLAN).write_text("{")
     assert served.night().decision == UNCHANGED
     served.write("2.txt", words(RUSSIAN, 2))
-    assert served.night(should_stop=stop_after(10)).decision == INTERRUPTED
+    assert served.night(should_stop=stop_after(10, served.run("night"))).decision == INTERRUPTED
     Checkpoint({}, {}).save(served.run("night") / CHECKPOINT)  # whole, but of something else
     night = served.night()
     assert (night.decision, night.resumed, night.version) == (PUBLISHED, False, 2)

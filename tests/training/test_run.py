@@ -17,7 +17,8 @@ from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.errors import InputError
 from training.learning.folder import CORPUS, Plan, discard, locked
-from training.learning.run import Diverged, TrainingRun, train
+from training.learning.loop import train
+from training.learning.run import Diverged, TrainingRun
 
 SIZE = ["--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 SETTING = {
@@ -247,7 +248,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, errors = process.communicate()
     (folder / "errors").write_text(errors)
     (folder / "text").write_text("".join(texts))
-    assert process.returncode == 1
+    assert process.returncode == 128 + signal.SIGINT
     return folder
 
 
@@ -292,3 +293,39 @@ def test_a_resumed_run_needs_neither_its_files_nor_stdin(stopped: Path) -> None:
     finished = training("train", "--name", "me", "--resume", cwd=stopped, check=False)
     assert finished.returncode == 1
     assert "nothing to resume" in finished.stderr
+
+
+def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus.txt", words=5000)
+    network = [*SIZE, "--layers", "1", "--weight-dropout", "0"]
+    out = training("train", "--name", "me", "--corpus", "corpus.txt", *network, "--minutes", "0.6", cwd=tmp_path).stdout
+    plan = Plan.load(tmp_path / "runs/me")
+    assert plan.config.minutes == 0.6
+    assert plan.config.steps >= EVALUATED_EVERY
+    assert f"{plan.config.steps:,} steps in 0.6 minutes" in out
+    last = history_of(tmp_path / "runs/me")[-1]
+    assert last["step"] == plan.config.steps
+    assert last["learning_rate"] < plan.config.learning_rate / 100
+    assert last["elapsed_seconds"] < 60 * 0.6 * 1.5  # far wider than the promise: other tests have the cores too
+
+
+def test_the_time_of_every_stage_is_recorded(tmp_path: Path) -> None:
+    run = run_in(tmp_path, epochs=2)
+    train(run)
+    again = run_in(tmp_path, epochs=2)
+    again.restore()
+    for line in history_of(tmp_path):
+        assert {"training", "evaluation", "sampling"} <= set(line["seconds"])
+        assert min(line["seconds"].values()) >= 0
+    first, second = history_of(tmp_path)
+    assert second["elapsed_seconds"] == pytest.approx(
+        first["elapsed_seconds"] + sum(second["seconds"].values()), abs=0.02
+    )
+    assert again.stages.elapsed_seconds >= second["elapsed_seconds"]
+
+
+def test_an_evaluation_reads_at_most_a_quarter_of_what_was_trained_on_since_the_last(tmp_path: Path) -> None:
+    run = run_in(tmp_path, TEXT * 10, split=(0.5, 0.5, 0.0), epochs=5, eval_every=0.1)
+    train(run)
+    steps = [line["step"] for line in history_of(tmp_path)]
+    assert steps[0] == 800  # of 10 characters, for 2,000 that are scored

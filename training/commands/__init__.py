@@ -3,7 +3,6 @@
 The modules that load TensorFlow are imported where they are used: `--help` and a mistyped flag answer at once.
 """
 
-import io
 import os
 import sys
 
@@ -12,16 +11,18 @@ import click
 from training.commands import corpora, nights, store, train, use
 from training.errors import ReportedError
 from training.files import sentence
+from training.terminal import end_plainly_on_ctrl_c, failed_output, print_what_can_be_printed
 
 
 def main() -> None:
-    """Run one command. Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused."""
+    """Run one command.
+
+    Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused; 130, 143, 129: stopped by
+    SIGINT, SIGTERM, SIGHUP.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name that is not UTF-8, or a character that the terminal's encoding lacks, is shown as an escape.
-        sys.stdout.reconfigure(
-            errors="backslashreplace", line_buffering=True
-        )  # who reads a pipe or a log sees an evaluation when it is done
+    print_what_can_be_printed()
+    end_plainly_on_ctrl_c()
     try:
         cli(prog_name="python -m training")
     except ReportedError as error:
@@ -30,6 +31,10 @@ def main() -> None:
     except OSError as error:  # a full disk, or a file that may not be read or written
         print(f"Error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        if lost := failed_output():
+            print(f"Error: Some of the output is lost: {lost.strerror}.", file=sys.stderr)
+            sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})

@@ -26,7 +26,7 @@ def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force:
     """
     release = Release(name, run.result(), plan.config, run.corpus, parent=plan.parent_of(name))
     try:
-        place = publish(release, models, None if force else _judge(release, models))
+        place = publish(release, models, None if force else _judge(release, models), stages=run.stages)
     except Refused as refused:
         again = ["publish", name, "--from", run.folder, "--models", models, "--force"]
         raise Refused(

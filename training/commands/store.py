@@ -1,5 +1,6 @@
 """`list`, `publish`, `rollback`, `prune`: the versions of a model, by hand."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from training.errors import InputError
 from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.release import store
-from training.terminal import quietly
+from training.terminal import quietly, stop_on_signal
 
 HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
 
@@ -55,6 +56,7 @@ def publish(name: str, run: Path, models: Path, force: bool) -> None:
             from training.commands.publishing import publish_run
             from training.learning.room import require_room
             from training.learning.run import TrainingRun
+            from training.learning.stages import Stopped
 
         corpus = plan.open_corpus(run)
         require_room(plan.config, len(corpus.vocabulary), models / name)
@@ -62,7 +64,13 @@ def publish(name: str, run: Path, models: Path, force: bool) -> None:
         training_run.restore()
         if training_run.best is None:
             raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: go on with it.")
-        place = publish_run(training_run, plan, name=name, models=models, force=force)
+        with stop_on_signal() as stop:
+            training_run.stages.should_stop = stop
+            try:
+                place = publish_run(training_run, plan, name=name, models=models, force=force)
+            except Stopped:
+                click.echo("Stopped; nothing was published.", err=True)
+                sys.exit(stop.exit_code)
     more = "" if training_run.is_finished else "; --resume goes on with the run"
     click.echo(f"Published {place}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
 @click.pass_context
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
-    job = _Job(name, runs / name, models, options.pop("force"))
+    job = _Job(name, runs / name, models, options.pop("force"), time.monotonic())
     if options["resume"]:
         longer = _longer(context, options)
         Plan.load(job.folder)  # before it is locked: a name without a run gets no folder
@@ -89,6 +90,7 @@ class _Job:
     folder: Path  # of the run
     models: Path
     force: bool
+    began_s: float  # of time.monotonic
 
     @property
     def store(self) -> Path:
@@ -172,6 +174,9 @@ def _begun(context: click.Context, options: dict[str, Any], job: _Job) -> "tuple
         corpus = prepare(options["corpus"], config, aside, vocabulary=vocabulary, extend=parent is not None)
         plan = Plan(config, options["corpus"], corpus.key, start)
         run = _made(plan, corpus, job, start_from=weights)
+        if config.minutes:
+            plan = _within_minutes(plan, run, job.began_s)
+            run = _made(plan, corpus, job, start_from=weights)
         if keeps_old:
             click.echo(f"The finished run of this name is kept in {keep_as_old(job.folder)}.")
         else:
@@ -216,22 +221,41 @@ def _made(
     return TrainingRun(plan.config, corpus, job.folder, start_from=start_from)
 
 
+def _within_minutes(plan: Plan, run: "TrainingRun", began_s: float) -> Plan:
+    """The plan with as many steps as there is time for, measured with `run`, which cannot be used after it."""
+    with quietly():
+        from training.learning.budget import within
+        from training.learning.progress import StageProgress
+
+    with StageProgress(run.stages):
+        config = within(plan.config, run, began_s + 60 * plan.config.minutes)
+    click.echo(
+        f"{config.steps:,} steps in {config.minutes:g} minutes: "
+        f"the text is read {config.steps / run.steps_per_epoch:.2g} times."
+    )
+    return replace(plan, config=config)
+
+
 def _finish(plan: Plan, run: "TrainingRun", job: _Job) -> None:
     """Take the run to its end and publish it."""
     with quietly():
         from training.commands.publishing import publish_run
-        from training.learning.run import train as take_to_the_end
+        from training.learning.loop import train as take_to_the_end
+        from training.learning.stages import Stopped
 
     click.echo(
         f"{len(run.corpus):,} {'bytes' if plan.config.unit == 'byte' else 'characters'}, "
         f"{len(run.corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
-    with stop_on_signal() as should_stop:
-        finished = take_to_the_end(run, should_stop)
-    if not finished:
-        click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-        click.echo(f"python -m training train --name {job.name} --resume", err=True)
-        sys.exit(1)
-    place = publish_run(run, plan, name=job.name, models=job.models, force=job.force)
+    with stop_on_signal() as stop:
+        run.stages.should_stop = stop
+        try:
+            if not take_to_the_end(run, stop):
+                raise Stopped
+            place = publish_run(run, plan, name=job.name, models=job.models, force=job.force)
+        except Stopped:
+            click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
+            click.echo(f"python -m training train --name {job.name} --resume", err=True)
+            sys.exit(stop.exit_code)
     click.echo(f"Published {place}. Try: python -m training sample {job.name}")

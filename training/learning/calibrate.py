@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.data.vocabulary import RESERVED
+from training.learning.stages import Stages
 from training.learning.step import next_symbol_losses
 
 STREAMS = 50
@@ -26,18 +27,32 @@ Step = Callable[[NDArray[np.int32], Any], tuple[tf.Tensor, Any]]
 """(previous [N, T], state) -> (logits [N, T, V], state)."""
 
 
-def logit_scale(step: Step, cold_state: Callable[[int], Any], ids: NDArray[Any], *, symbols: int) -> float:
+def logit_scale(
+    step: Step,
+    cold_state: Callable[[int], Any],
+    ids: NDArray[Any],
+    *,
+    symbols: int,
+    stages: Stages | None = None,
+) -> float:
     """The factor, to two decimals, under which a network over V `symbols` predicts `ids` [characters] best.
 
     At most the first 50,000 are read, as parallel streams; `cold_state(N)` is the state of N streams before them.
+
+    Raises:
+        Stopped: `stages` was asked to stop.
     """
+    stages = stages or Stages()
     characters = min(CHARACTERS, len(ids))
     streams = max(1, min(STREAMS, len(ids) // characters, MAX_LOGITS // (characters * symbols)))
     targets = np.asarray(ids[: streams * characters], np.int32).reshape(streams, characters)
     previous = np.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=RESERVED)
     state, losses = cold_state(streams), np.zeros(len(SCALES))
-    for start in range(0, characters, WINDOW):
+    windows = range(0, characters, WINDOW)
+    stages.enter("calibration", len(windows))
+    for start in windows:
         window = slice(start, start + WINDOW)
         logits, state = step(previous[:, window], state)
         losses += [float(tf.reduce_sum(next_symbol_losses(logits * s, targets[:, window]))) for s in SCALES]
+        stages.advance()
     return SCALES[losses.argmin()]

@@ -1,43 +1,94 @@
-"""What a person sees while a network learns: a bar, a line and a sample at each evaluation, TensorBoard's curves.
+"""What a person sees while a network learns: a bar, and a few lines and a sample at each evaluation. Decides nothing.
 
-Decides nothing.
+Where stderr is no terminal, a line every half minute takes the place of the bar.
 """
 
 import math
-from pathlib import Path
+import sys
+import time
 from typing import Any, Self
 
 from tqdm import tqdm
 
-from training.learning.folder import TENSORBOARD
-from training.learning.tensorboard import EventLog
+from training.learning.stages import Stages
 
 SHOWN_TEMPERATURE = "0.8"
+SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_DRAWINGS = 0.1
+# Without the loss or the speed in words, so that all of it fits into 60 columns.
+RUN_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+STAGE_BAR = "{desc} {elapsed}"
+# The first steps compile; the estimate is of the steps after them.
+STEPS_COMPILED, SECONDS_MEASURED = 3, 3.0
+TRAINING_SHARE = 0.9  # evaluations, samples and publishing take the rest
+ROUND_MINUTES = (5, 10, 15, 30, 60, 120, 240, 480)
 
 
-class Progress:
-    """A progress bar over the characters of a run (on a terminal) and a few lines at each evaluation."""
+class StageProgress:
+    """Shows the stages of some work in the bar, or as lines."""
 
-    def __init__(self, total_chars: int, chars_seen: int, folder: Path) -> None:
-        self._log = EventLog(folder / TENSORBOARD)
+    def __init__(self, stages: Stages, *, total: int = 0, done: int = 0) -> None:
+        self._stages = stages
         self._bar = tqdm(
-            total=total_chars,
-            initial=chars_seen,
-            unit="char",
-            unit_scale=True,
+            total=total or None,
+            initial=done,
+            bar_format=RUN_BAR if total else STAGE_BAR,
             dynamic_ncols=True,
+            leave=bool(total),
             disable=None,  # None: only where stderr is a terminal
         )
+        self._drawn_s, self._line_s = 0.0, time.monotonic()
+        stages.show = self._show
 
-    def step(self, chars: int, nats_per_char: float) -> None:
-        """One optimisation step over `chars` characters is done."""
-        self._bar.set_postfix_str(f"{nats_per_char / math.log(2):.3f} bits/char", refresh=False)
-        self._bar.update(chars)
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if stage != "training":
+            self._draw(f"{stage} {done / total:.0%}" if total else stage)
+
+    def _draw(self, text: str, loss: str = "") -> None:
+        now_s = time.monotonic()
+        if self._bar.disable:
+            if now_s - self._line_s > SECONDS_BETWEEN_LINES:
+                print(self._line(text, loss), file=sys.stderr)
+                self._line_s = now_s
+            return
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_postfix_str(loss, refresh=False)
+        if now_s - self._drawn_s > SECONDS_BETWEEN_DRAWINGS:
+            self._bar.refresh()
+            self._drawn_s = now_s
+
+    def _line(self, text: str, loss: str) -> str:
+        return text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave the terminal as it was."""
+        self._stages.show = Stages.show
+        self._bar.close()
+
+
+class RunProgress(StageProgress):
+    """Shows a run's epoch, its loss, the time left and its evaluations."""
+
+    def __init__(self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int) -> None:
+        super().__init__(stages, total=total_steps, done=step)
+        self._total_steps, self._step, self._steps_per_epoch = total_steps, step, steps_per_epoch
+        self._taken, self._compiled_s, self._is_estimated = 0, 0.0, False
+
+    def step(self, nats_per_char: float) -> None:
+        """One optimisation step is done."""
+        self._step += 1
+        self._bar.update(1)
+        epochs = f"{self._total_steps / self._steps_per_epoch:.1f}".removesuffix(".0")
+        loss = f"{nats_per_char:.3f} nats {nats_per_char / math.log(2):.2f} bits"
+        self._draw(f"epoch {self._step / self._steps_per_epoch:.1f}/{epochs}", loss)
+        self._estimate()
 
     def evaluation(self, record: dict[str, Any], *, best: bool) -> None:
         """An evaluation is done; `record` is its line of history.jsonl."""
         nats = record["validation_nats_per_char"]
-        self._log.evaluation(record)
         novelty = record.get("novelty")
         new = f"{novelty['new']:.0%} of {novelty['lines']:.0f} sampled lines are new\n" if novelty else ""
         self._bar.write(
@@ -47,10 +98,30 @@ class Progress:
             f"{new}{record['samples'][SHOWN_TEMPERATURE]}\n"
         )
 
-    def __enter__(self) -> Self:
-        return self
+    def _line(self, text: str, loss: str) -> str:
+        share = f"step {self._step:,} of {self._total_steps:,} ({self._step / self._total_steps:.0%})"
+        return ", ".join(part for part in (text, share, loss) if part)
 
-    def __exit__(self, *exception: object) -> None:
-        """Leave the terminal as it was."""
-        self._bar.close()
-        self._log.close()
+    def _estimate(self) -> None:
+        """Say once how long the run will take, by its first steps."""
+        self._taken += 1
+        now_s = time.monotonic()
+        if self._taken == STEPS_COMPILED:
+            self._compiled_s = now_s
+        measured_s = now_s - self._compiled_s
+        if self._is_estimated or self._taken <= STEPS_COMPILED or measured_s < SECONDS_MEASURED:
+            return
+        self._is_estimated = True
+        step_s = measured_s / (self._taken - STEPS_COMPILED) / TRAINING_SHARE
+        minutes = step_s * (self._total_steps - self._step) / 60
+        self._bar.write(estimate(minutes, self._total_steps / self._steps_per_epoch))
+
+
+def estimate(minutes: float, epochs: float) -> str:
+    """How long a run of so many epochs will take, and what a shorter time would give."""
+    sentence = f"About {minutes:.0f} minutes" if minutes >= 1.5 else "About a minute"
+    shorter = [number for number in ROUND_MINUTES if number <= minutes / 2]
+    if not shorter:
+        return f"{sentence}."
+    times = f"{epochs * shorter[-1] / minutes:.2g}"
+    return f"{sentence}; --minutes {shorter[-1]} would read the text {times} times instead of {epochs:.4g}."

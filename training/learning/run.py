@@ -11,7 +11,6 @@ Knows nothing of artifacts or versions.
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,15 @@ from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
 from training.learning.folder import CHECKPOINT, HISTORY
 from training.learning.network import NetworkWeights, scale_logits, state_shape, weights_of
-from training.learning.progress import Progress
 from training.learning.samples import Novelty, sample_texts
 from training.learning.schedule import has_ended, learning_rate
+from training.learning.stages import Stages
 from training.learning.step import next_symbol_losses
 
-SECONDS_BETWEEN_CHECKPOINTS = 60
 STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
+# An evaluation reads at most this share of the characters trained on since the last one: with a character read costing
+# less than half of one trained on, at most a tenth of a run goes into evaluations.
+EVALUATED_SHARE = 0.25
 
 
 class Diverged(ReportedError):
@@ -83,6 +84,7 @@ class TrainingRun:
         self._best_weights: list[NDArray[Any]] = []
         self._losses: list[float] = []  # of the training steps since the last evaluation
         self._seconds = 0.0  # that they took
+        self.stages = Stages()
         self.step = 0
         self.history: list[dict[str, Any]] = []
 
@@ -135,8 +137,12 @@ class TrainingRun:
         return loss
 
     def is_evaluation_due(self) -> bool:
-        """Every `eval_every` epochs, and at the end."""
-        every = max(STEPS_BETWEEN_EVALUATIONS, round(self.config.eval_every * self._windows.per_epoch))
+        """Every `eval_every` epochs, less often where that would take too long, and at the end; once at a step."""
+        if self.step in (0, self.history[-1]["step"] if self.history else 0):
+            return False
+        read = len(self._scored) + len(self._held_out)
+        fewest = math.ceil(read / EVALUATED_SHARE / self.chars_per_step)
+        every = max(STEPS_BETWEEN_EVALUATIONS, fewest, round(self.config.eval_every * self._windows.per_epoch))
         return self.step % every == 0 or self.step == self.total_steps
 
     def evaluate(self) -> dict[str, Any]:
@@ -147,19 +153,25 @@ class TrainingRun:
 
         Raises:
             Diverged: the loss is not finite.
+            Stopped: `stages` was asked to stop; the run is as it was before, and this evaluation still due.
         """
         with self._learner.averaged():
-            self._logit_scale = self._fitted_logit_scale()
-            loss = evaluate(self._read, self._cold_state(1), self._scored)
-            if not math.isfinite(loss.nats_per_char):
-                raise self._diverged(f"the validation loss is {loss.nats_per_char}")
-            record = self._measured(loss)
+            record = self.score()
             self.history.append(record)
             if record is self.best:
                 self._best_weights = [variable.numpy() for variable in self._learner.network.variables]
         self._losses, self._seconds = [], 0.0
+        self.stages.forget()
         write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
         return record
+
+    def score(self) -> dict[str, Any]:
+        """What `evaluate` measures: the history line of the network as it is. Changes nothing of the run."""
+        self._logit_scale = self._fitted_logit_scale()
+        loss = evaluate(self._read, self._cold_state, self._scored, stages=self.stages)
+        if not math.isfinite(loss.nats_per_char):
+            raise self._diverged(f"the validation loss is {loss.nats_per_char}")
+        return self._measured(loss)
 
     def result(self) -> Trained:
         """The weights of the best evaluation."""
@@ -172,6 +184,7 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write the checkpoint that `restore` reads."""
+        self.stages.switch("saving")
         variables = {name: (variable.numpy() for variable in group) for name, group in self._learner.variables.items()}
         Checkpoint(
             arrays=variables | {"best": self._best_weights, "state": [np.asarray(self._state)]},
@@ -181,6 +194,7 @@ class TrainingRun:
                 "losses": self._losses,
                 "seconds": self._seconds,
                 "history": self.history,
+                "stages": {"seconds": self.stages.seconds, "elapsed_seconds": self.stages.elapsed_seconds},
             },
         ).save(self.folder / CHECKPOINT)
 
@@ -200,6 +214,8 @@ class TrainingRun:
         self._losses = checkpoint.values["losses"]
         self._seconds = checkpoint.values["seconds"]
         self.history = checkpoint.values["history"]
+        for name, value in checkpoint.values.get("stages", {}).items():  # absent in checkpoints of older versions
+            setattr(self.stages, name, value)
 
     def _diverged(self, how: str) -> Diverged:
         return Diverged(
@@ -219,10 +235,13 @@ class TrainingRun:
             "logit_scale": self._logit_scale,
             "learning_rate": self._learning_rate(self.step - 1),
             "chars_per_second": round(len(self._losses) * self.chars_per_step / self._seconds),
-            "samples": sample_texts(self._logits_of, self._cold_state, self.corpus.vocabulary, generator),
+            "samples": sample_texts(self._logits_of, self._cold_state, self.corpus.vocabulary, generator, self.stages),
         }
         if self._novelty:
-            record["novelty"] = self._novelty.measure(self._logits_of, self._cold_state, generator)
+            record["novelty"] = self._novelty.measure(self._logits_of, self._cold_state, generator, self.stages)
+        self.stages.clock()
+        record["seconds"] = {stage: round(seconds, 3) for stage, seconds in self.stages.seconds.items()}
+        record["elapsed_seconds"] = round(self.stages.elapsed_seconds, 3)
         return record
 
     @property
@@ -242,34 +261,15 @@ class TrainingRun:
         if not len(self._held_out):
             return 1.0
         symbols = len(self.corpus.vocabulary)
-        return logit_scale(self._learner.read, self._cold_state, self._held_out, symbols=symbols)
+        return logit_scale(self._learner.read, self._cold_state, self._held_out, symbols=symbols, stages=self.stages)
 
     def _cold_state(self, streams: int) -> NDArray[np.float32]:
         return np.zeros(state_shape(self.config, streams), np.float32)
 
     def _read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
-        logits, state = self._learner.read(previous[None], state)
-        return next_symbol_losses(logits * self._logit_scale, targets[None]).numpy()[0], state
+        logits, state = self._learner.read(previous, state)
+        return next_symbol_losses(logits * self._logit_scale, targets).numpy(), state
 
     def _logits_of(self, previous: NDArray[np.int32], state: Any) -> Any:
         logits, state = self._learner.read(previous[:, None], state)
         return np.asarray(logits)[:, 0] * self._logit_scale, state
-
-
-def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Take the run to its end. Returns False when `should_stop` asked for a stop first; the run is saved then."""
-    saved_at = time.monotonic()
-    with Progress(run.total_steps * run.chars_per_step, run.step * run.chars_per_step, run.folder) as progress:
-        while not run.is_finished:
-            progress.step(run.chars_per_step, run.take_step())
-            evaluated = run.is_evaluation_due()
-            if evaluated:
-                record = run.evaluate()
-                progress.evaluation(record, best=record is run.best)
-            stop = should_stop()
-            if evaluated or stop or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
-                run.save()
-                saved_at = time.monotonic()
-            if stop and not run.is_finished:
-                return False
-    return True

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from training.data.corpus import Corpus
 from training.data.vocabulary import RESERVED, Vocabulary
+from training.learning.stages import Stages
 
 SAMPLE_SYMBOLS = 300
 TEMPERATURES = (0.5, 0.8, 1.0)
@@ -23,12 +24,16 @@ ColdState = Callable[[int], Any]
 
 
 def sample_texts(
-    logits_of: LogitsOf, cold_state: ColdState, vocabulary: Vocabulary, generator: np.random.Generator
+    logits_of: LogitsOf,
+    cold_state: ColdState,
+    vocabulary: Vocabulary,
+    generator: np.random.Generator,
+    stages: Stages | None = None,
 ) -> dict[str, str]:
     """One text for each temperature, from a cold start: to watch the text become what it was trained on."""
     first = np.full(len(TEMPERATURES), RESERVED, np.int32)
     state = cold_state(len(TEMPERATURES))
-    ids = _sampled(logits_of, state, first, SAMPLE_SYMBOLS, np.array(TEMPERATURES), generator)
+    ids = _sampled(logits_of, state, first, SAMPLE_SYMBOLS, np.array(TEMPERATURES), generator, stages or Stages())
     return {str(temperature): vocabulary.decode(row) for temperature, row in zip(TEMPERATURES, ids, strict=True)}
 
 
@@ -46,11 +51,18 @@ class Novelty:
         small = len(corpus.training) <= MAX_KNOWN_SYMBOLS
         return cls(corpus) if small and corpus.vocabulary.encode("\n")[0] != RESERVED else None
 
-    def measure(self, logits_of: LogitsOf, cold_state: ColdState, generator: np.random.Generator) -> dict[str, float]:
+    def measure(
+        self,
+        logits_of: LogitsOf,
+        cold_state: ColdState,
+        generator: np.random.Generator,
+        stages: Stages | None = None,
+    ) -> dict[str, float]:
         """Sample lines at temperature 1; of those that ended: how many, which shares are known, which is new."""
         _, state = logits_of(np.full(LINE_STREAMS, RESERVED, np.int32), cold_state(LINE_STREAMS))
         first = np.full(LINE_STREAMS, self._line_end, np.int32)
-        ids = _sampled(logits_of, state, first, MAX_LINE_SYMBOLS, np.ones(LINE_STREAMS), generator)
+        ones = np.ones(LINE_STREAMS)
+        ids = _sampled(logits_of, state, first, MAX_LINE_SYMBOLS, ones, generator, stages or Stages())
         lines = [line for row in ids for line in self._whole_lines(row)][:LINES]
         shares = {"lines": float(len(lines)), "in_training": 0.0, "in_validation": 0.0, "new": 0.0}
         for line in lines:
@@ -75,9 +87,11 @@ def _sampled(
     length: int,
     temperatures: NDArray[np.float64],
     generator: np.random.Generator,
+    stages: Stages,
 ) -> NDArray[np.int32]:
     """[N, length] symbols, one stream for each of `first` [N]; id 0 is never sampled."""
     previous, columns = first, []
+    stages.enter("sampling", length)
     for _ in range(length):
         logits, state = logits_of(previous, state)
         scaled = logits.astype(np.float64) / temperatures[:, None]
@@ -85,4 +99,5 @@ def _sampled(
         # The Gumbel trick: the largest of logits plus such noise is a sample of their softmax.
         previous = (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1).astype(np.int32)
         columns.append(previous)
+        stages.advance()
     return np.stack(columns, axis=1)

@@ -1,7 +1,7 @@
 """How a night trains: as the version that serves was trained, for as many steps as the budget has time for."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,14 @@ from typing import Any
 from training.config import OF_THE_PARENT, TrainConfig
 from training.data.corpus import Corpus
 from training.errors import InputError
+from training.learning.budget import MIN_STEPS, of_steps, within
 from training.learning.network import NetworkWeights
 from training.learning.run import TrainingRun
 from training.nights.config import Job
 from training.nights.gate import JUDGED_CHARS
 
-TRAINING_SHARE = 0.8  # of the budget that is left when training begins: the rest is for judging and publishing
+JUDGING_SHARE = 0.2  # of the budget that is left when training begins: for comparing the old and the new version
 EVALUATIONS = 6
-MIN_STEPS = 25
-SECONDS_MEASURED, STEPS_MEASURED, STEPS_COMPILED = 10, 50, 3
 
 
 def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
@@ -43,6 +42,7 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
         warmup_steps=first.warmup_steps,
         epochs=job.epochs,
         steps=0,
+        minutes=0.0,
         split_by="each-file" if config.split_by == "char" else config.split_by,
         eval_chars=min(config.eval_chars, JUDGED_CHARS),
         patience=0,
@@ -50,23 +50,20 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
 
 
 def within_budget(
-    config: TrainConfig, corpus: Corpus, folder: Path, weights: NetworkWeights | None, seconds: float
+    config: TrainConfig,
+    corpus: Corpus,
+    folder: Path,
+    weights: NetworkWeights | None,
+    seconds: float,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainConfig:
-    """As many of the epochs as there are seconds for from now on, by the speed of some steps."""
-    deadline_s = time.monotonic() + seconds
+    """As many of the epochs as there are seconds for from now on, by the speed of some steps.
+
+    Raises:
+        Stopped: `should_stop` says so.
+    """
     run = TrainingRun(config, corpus, folder, start_from=weights)
-    for _ in range(STEPS_COMPILED):
-        run.take_step()
-    began_s, taken = time.monotonic(), 0
-    while taken < STEPS_MEASURED and time.monotonic() - began_s < SECONDS_MEASURED:
-        run.take_step()
-        taken += 1
-    now_s = time.monotonic()
-    affordable = int(taken / (now_s - began_s) * TRAINING_SHARE * (deadline_s - now_s))
+    run.stages.should_stop = should_stop
+    affordable = within(config, run, time.monotonic() + seconds, reserve=JUDGING_SHARE).steps
     steps = max(MIN_STEPS, min(run.total_steps, affordable))
-    return replace(
-        config,
-        steps=steps,
-        warmup_steps=min(config.warmup_steps, steps // 10),
-        eval_every=steps / run.steps_per_epoch / EVALUATIONS,
-    )
+    return of_steps(config, steps, run.steps_per_epoch, EVALUATIONS)

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError, ReportedError
 from training.learning.folder import CORPUS, PLAN, Plan, discard, locked
+from training.learning.loop import train
 from training.learning.room import require_room
-from training.learning.run import Diverged, TrainingRun, train
+from training.learning.run import Diverged, TrainingRun
+from training.learning.stages import Stopped
 from training.nights import gate, record
 from training.nights.budget import config_of, within_budget
 from training.nights.config import Job
@@ -51,6 +53,7 @@ DECISION_OF: dict[type[Exception], str] = {
     Unchanged: record.UNCHANGED,
     Refused: record.REFUSED,
     Interrupted: record.INTERRUPTED,
+    Stopped: record.INTERRUPTED,
 }
 
 
@@ -91,7 +94,7 @@ class _Work:
         self._train(run)
         release = Release(self.job.name, run.result(), plan.config, corpus, parent=parent)
         try:
-            place = publish(release, self.models, lambda new: self._judge(old, new, plan, corpus))
+            place = publish(release, self.models, lambda new: self._judge(old, new, plan, corpus), stages=run.stages)
         except Refused:
             self._keep_as("refused")
             raise
@@ -167,7 +170,7 @@ class _Work:
             raise Unchanged("The text is what the last night's run was refused for.")
         require_room(config, len(corpus.vocabulary), self.models / self.job.name, run=self.work)
         weights = old.weights() if old else None
-        config = within_budget(config, corpus, self.work, weights, self.seconds_left)
+        config = within_budget(config, corpus, self.work, weights, self.seconds_left, self.should_stop)
         plan = Plan(config, self.job.corpus, corpus.key, start)
         run = TrainingRun(config, corpus, self.work, start_from=weights)
         discard(self.work)
@@ -181,6 +184,7 @@ class _Work:
         Raises:
             Interrupted: it was asked to stop; the run is saved.
         """
+        run.stages.should_stop = self.should_stop
         try:
             finished = train(run, lambda: self.should_stop() or self.seconds_left < 0)
         except Diverged:

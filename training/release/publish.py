@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 import training
 from training import jsonl
@@ -20,8 +21,10 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.vocabulary import REPLACEMENT, RESERVED
 from training.errors import ReportedError
-from training.learning.evaluate import evaluate
+from training.learning.evaluate import Loss, evaluate
+from training.learning.progress import StageProgress
 from training.learning.run import Trained
+from training.learning.stages import Stages
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
 from training.release.store import MANIFEST, PARTIAL, changing, place, write_manifest
@@ -49,7 +52,13 @@ class Release:
     parent: int | None = None  # the version that training started from
 
 
-def publish(release: Release, models: Path, judge: Callable[[PublishedModel], None] | None = None) -> Path:
+def publish(
+    release: Release,
+    models: Path,
+    judge: Callable[[PublishedModel], None] | None = None,
+    *,
+    stages: Stages | None = None,
+) -> Path:
     """Write the next version of the model and return its folder `models/<name>/<version>`.
 
     `judge` is shown the export before anybody else can see it, and raises what it has against it.
@@ -57,21 +66,26 @@ def publish(release: Release, models: Path, judge: Callable[[PublishedModel], No
     Raises:
         ReportedError, OSError: the store cannot be written to, for a full disk for example.
         ExportDiffers: the export, loaded again, loses other nats than the network did, or does not repeat itself.
+        Stopped: `stages` was asked to stop; nothing was published.
     """
+    stages = stages or Stages()
     store = models / release.name
-    with changing(store):
+    with changing(store), StageProgress(stages):
         aside = store / f"{PARTIAL}{uuid.uuid4().hex}"
         try:
-            manifest = _write(release, aside)
+            manifest = _write(release, aside, stages)
             if judge:
+                stages.enter("comparison")
                 judge(PublishedModel(aside))
+            stages.enter("publishing")
             return place(aside, store, manifest)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write(release: Release, aside: Path) -> dict[str, Any]:
+def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     """The whole version but for its number, and proof that it does what the network did; returns its manifest."""
+    stages.enter("export")
     try:
         write_saved_model(release.trained.weights, aside)
     except tf.errors.OpError as error:  # a full disk, among others
@@ -80,9 +94,11 @@ def _write(release: Release, aside: Path) -> dict[str, Any]:
     history = "".join(map(jsonl.line, release.trained.history))
     (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
     manifest = _facts(release)
+    stages.enter("check of the export")
     write_manifest(aside, manifest)
     model = PublishedModel(aside)
-    manifest["metrics"] = _metrics(model, release)
+    manifest["metrics"] = _metrics(model, release, stages)
+    stages.enter("check of the export")
     manifest["probe"] = _probe(model, release)
     if _probe(PublishedModel(aside), release) != manifest["probe"]:
         raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
@@ -126,17 +142,21 @@ def _facts(release: Release) -> dict[str, Any]:
     }
 
 
-def _metrics(model: PublishedModel, release: Release) -> dict[str, Any]:
+def _metrics(model: PublishedModel, release: Release, stages: Stages) -> dict[str, Any]:
     """Losses of the export itself on the text that the network did not learn from."""
     corpus, most = release.corpus, release.config.eval_chars
-    losses = {"validation": evaluate(model.read, model.cold_state, corpus.validation[:most])}
+
+    def loss_of(part: str, ids: NDArray[Any]) -> Loss:
+        return evaluate(model.read, model.cold_states, ids[:most], stages=stages, stage=f"{part} text")
+
+    losses = {"validation": loss_of("validation", corpus.validation)}
     expected, found = release.trained.validation.nats_per_char, losses["validation"].nats_per_char
     if not abs(expected - found) <= MAX_NATS_DIFFERENCE:
         raise ExportDiffers(
             f"The export loses {found:.6f} nats/char on the validation text, the trained network {expected:.6f}."
         )
     if len(corpus.test):
-        losses["test"] = evaluate(model.read, model.cold_state, corpus.test[:most])
+        losses["test"] = loss_of("test", corpus.test)
     return {name: loss.to_json() for name, loss in losses.items()}
 
 

@@ -87,8 +87,24 @@ class PublishedModel:
 
     def read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
         """A `training.learning.evaluate.Reader`."""
-        outputs = self.advance(int(previous[0]), targets, np.zeros(0, np.float32), state)
-        return -outputs["logprobs"].numpy()[0], outputs["state"]
+        rows, steps = targets.shape
+        outputs = self._advance(
+            previous=tf.constant(previous[:, 0], tf.int32),
+            given=tf.constant(targets, tf.int32),
+            given_length=tf.fill([rows], steps),
+            length=tf.fill([rows], steps),
+            uniforms=tf.zeros((rows, steps)),
+            temperature=tf.zeros(rows),
+            top_k=tf.zeros(rows, tf.int32),
+            top_p=tf.ones(rows),
+            bias=tf.zeros((rows, len(self.vocabulary))),
+            state=state,
+        )
+        return -outputs["logprobs"].numpy(), outputs["state"]
+
+    def cold_states(self, rows: int) -> NDArray[np.float32]:
+        """[S, N, H] of zeros, for N rows."""
+        return np.repeat(self.cold_state, rows, axis=1)
 
     def generate(self, prompt: str, *, length: int, temperature: float, seed: int) -> Iterator[str]:
         """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""

@@ -42,4 +42,4 @@ def score(
 
 
 def _loss(model: PublishedModel, ids: NDArray[Any]) -> Loss:
-    return evaluate(model.read, model.cold_state, np.asarray(ids))
+    return evaluate(model.read, model.cold_states, np.asarray(ids))

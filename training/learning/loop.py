@@ -1,0 +1,45 @@
+"""Takes a run from where it is to its end: when it is evaluated, saved and stopped, and what is shown of it."""
+
+import time
+from collections.abc import Callable
+
+from training.learning.folder import TENSORBOARD
+from training.learning.progress import RunProgress
+from training.learning.run import TrainingRun
+from training.learning.stages import Stopped
+from training.learning.tensorboard import EventLog
+
+SECONDS_BETWEEN_CHECKPOINTS = 60
+
+
+def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> bool:
+    """Take the run to its end. Returns False when `should_stop` or the run's stages asked for a stop; it is saved then.
+
+    An evaluation that was interrupted is made by the train call that resumes the run.
+    """
+    saved_at_s = time.monotonic()
+    with (
+        RunProgress(run.stages, run.total_steps, run.step, run.steps_per_epoch) as progress,
+        EventLog(run.folder / TENSORBOARD) as log,
+    ):
+        try:
+            while True:
+                if run.is_evaluation_due():
+                    record = run.evaluate()
+                    run.save()  # before anything is printed
+                    saved_at_s = time.monotonic()
+                    log.evaluation(record)
+                    progress.evaluation(record, best=record is run.best)
+                if run.is_finished:
+                    return True
+                if should_stop():
+                    break
+                run.stages.enter("training")
+                progress.step(run.take_step())
+                if time.monotonic() - saved_at_s > SECONDS_BETWEEN_CHECKPOINTS:
+                    run.save()
+                    saved_at_s = time.monotonic()
+        except Stopped:
+            pass
+        run.save()
+        return False
