@@ -48,7 +48,7 @@ def test_record_names_the_file_and_no_folder(tmp_path: Path) -> None:
         (b"", {"unit": "byte"}, ["no byte"]),
         ("\ufeff", {}, ["texts is empty"]),
         (b"aaaa", {}, ["one distinct character"]),
-        (b"na\xefve", {}, ["not UTF-8", "0xef", "offset 2", "--encoding latin-1", "--unit byte"]),
+        (b"na\xefve", {}, ["not UTF-8", "0xef", "offset 2", "--encoding cp1252", "--unit byte"]),
         (b"abc", {"encoding": "klingon"}, ["klingon"]),
         (b"ab" * 4, {}, ["validation part of 8 characters is empty"]),
         (b"ab" * 4, {"unit": "byte"}, ["validation part of 8 bytes is empty"]),

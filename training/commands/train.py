@@ -16,6 +16,7 @@ from training.commands.options import (
     runs_option,
     use_devices,
 )
+from training.commands.selection import selection_of, selection_options
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
 from training.flags import config_of, config_options
@@ -44,6 +45,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
     "--init-from", metavar="NAME[/VERSION]", callback=_start, help="Start from the weights of a published model."
 )
 @config_options
+@selection_options
 @click.option("--resume", is_flag=True, help="Go on with the run of this name; takes all its settings from there.")
 @click.option("--restart", is_flag=True, help="Discard the unfinished run of this name and begin anew.")
 @runs_option
@@ -86,7 +88,14 @@ def _planned(
     parent = published(models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
-    corpus = prepare(options["corpus"], config, folder / CORPUS, vocabulary=vocabulary, extend=parent is not None)
+    corpus = prepare(
+        options["corpus"],
+        config,
+        folder / CORPUS,
+        vocabulary=vocabulary,
+        extend=parent is not None,
+        selection=selection_of(options),
+    )
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     return Plan(config, options["corpus"], corpus.key, start), corpus, weights
 

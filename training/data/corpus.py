@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encode import Reading, read
+from training.data.find import Selection
 from training.data.order import ARRANGEMENTS, Split
-from training.data.sources import Source, Tally, sources
+from training.data.source import Tally, shown
+from training.data.sources import ALL, NoText
+from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary, learned
 from training.data.windows import require_windows
 from training.errors import InputError
@@ -132,6 +135,8 @@ def prepare(
     *,
     vocabulary: Vocabulary | None = None,
     extend: bool = False,
+    selection: Selection = ALL,
+    earlier: "Corpus | None" = None,
 ) -> Corpus:
     """Encode the text of all `paths` into `folder`, unless it holds just that already.
 
@@ -144,23 +149,27 @@ def prepare(
     """
     if vocabulary is not None and vocabulary.unit != config.unit:
         raise InputError(f"--unit {config.unit} does not suit the vocabulary, whose unit is {vocabulary.unit}.")
-    found = sources(paths)
-    options = _options(config, vocabulary, extend)
-    if (kept := _kept(folder, found, options)) is not None:
-        return kept
+    found = survey(paths, config, selection)
+    options = _options(config, vocabulary, extend, earlier)
+    if (kept := _kept(folder, found.tallies, options)) is not None:
+        return dataclasses.replace(kept, notes=(*found.notes, *kept.notes))
     with replacing(folder, {IDS, RECORD}) as aside:
-        reading = read(found, config, aside / "provisional.bin")
+        reading = read(found.sources, config, aside / "provisional.bin")
         if not reading.symbols:
             kind = "character" if config.unit == "char" else "byte"
-            raise InputError(f"--corpus {', '.join(paths)} is empty: there is no {kind} to learn from.")
+            place = ", ".join(map(shown, paths))
+            raise NoText(f"--corpus {place} is empty: there is no {kind} to learn from.", place)
         if vocabulary is None or extend:
             vocabulary = learned(config.unit, reading.occurrences, min_count=config.min_count, known=vocabulary)
         _encode(reading, config, aside, vocabulary, options)
         reading.path.unlink()
-    return Corpus.open(folder)
+    corpus = Corpus.open(folder)
+    return dataclasses.replace(corpus, notes=(*found.notes, *corpus.notes))
 
 
-def _options(config: TrainConfig, vocabulary: Vocabulary | None, extend: bool) -> dict[str, Any]:
+def _options(
+    config: TrainConfig, vocabulary: Vocabulary | None, extend: bool, earlier: Corpus | None
+) -> dict[str, Any]:
     """All that decides the encoding beside the files, and nothing that does not."""
     names = ["unit", "min_count", "split", "split_by"]
     if config.unit == "char":
@@ -178,12 +187,12 @@ def _key(files: Sequence[Tally], options: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([content, options]).encode()).hexdigest()
 
 
-def _kept(folder: Path, found: Sequence[Source], options: dict[str, Any]) -> Corpus | None:
+def _kept(folder: Path, found: Sequence[Tally], options: dict[str, Any]) -> Corpus | None:
     """What `folder` holds, if it is the encoding of just these files; a pipe cannot be read a second time to know."""
-    if all(source.repeatable for source in found):
+    if all(tally.source.repeatable for tally in found):
         with contextlib.suppress(InputError):
             corpus = Corpus.open(folder)
-            return corpus if corpus.key == _key([Tally(source).exhausted() for source in found], options) else None
+            return corpus if corpus.key == _key(found, options) else None
     return None
 
 
