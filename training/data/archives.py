@@ -161,5 +161,5 @@ class _Archive:
 
 
 def _is_hidden(member: str) -> bool:
-    parts = member.removeprefix("./").split("/")
+    parts = [part for part in member.split("/") if part not in (".", "..")]
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -111,7 +111,8 @@ def _by_line(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     order = np.arange(terminated + rest, dtype=np.uint32)
     # A last line without a newline stays last: elsewhere it would run into the line after it.
     _generator(config).shuffle(order[:terminated])
-    parts = _with_validation(Split.contiguous(len(order), config.split), len(order), "lines")
+    advice = "use a corpus of more lines, or --split-by char, which cuts a text anywhere"
+    parts = _with_validation(Split.contiguous(len(order), config.split), len(order), "lines", advice)
     lengths = rewrite_lines(reading, final, order, file)
     cuts = [int(lengths[order[:stop]].sum(dtype=np.int64)) for _, stop in (parts.train, parts.validation)]
     return Split.at(cuts[0], cuts[1], reading.symbols)
@@ -161,9 +162,9 @@ def _file_cuts(sizes: Sequence[int], parts: Sequence[float]) -> list[int]:
     return [*cuts, int(ends[-1])]
 
 
-def _with_validation(split: Split, count: int, kind: str) -> Split:
+def _with_validation(split: Split, count: int, kind: str, advice: str = "use a longer corpus") -> Split:
     if split.validation[0] == split.validation[1]:
-        raise InputError(f"The validation part of {count:,} {kind} is empty: use a longer corpus.")
+        raise InputError(f"The validation part of {count:,} {kind} is empty: {advice}.")
     return split
 
 
