@@ -130,7 +130,7 @@ def test_text_that_is_read_in_a_wrong_encoding_without_an_error_is_remarked(tmp_
     said = "\n".join(read(folder, "latin-1").notes)
     assert "a.txt holds" in said
     assert "--encoding cp1252" in said
-    assert "b.txt is valid UTF-8, but is read as latin-1" in said
+    assert "b.txt looks like UTF-8, but is read as latin-1" in said
 
 
 def test_include_and_exclude_choose_by_name_or_by_path(tmp_path: Path) -> None:

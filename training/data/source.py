@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from training.data.encodings import MARKS, UTF_16_MARKS, decoder_of, with_end
+from training.data.kinds import HEAD_BYTES
 from training.errors import InputError
 
 BLOCK_BYTES = 1 << 20
@@ -85,6 +86,7 @@ class Tally:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.bytes = 0
+        self.head = b""  # the first bytes
         self.marked = False  # by a byte order mark at its start, which is no part of the text
         self._digest = hashlib.sha256()
 
@@ -92,6 +94,8 @@ class Tally:
         """The blocks of the source; `bytes` and `sha256` speak of those passed on so far."""
         for block in self.source.blocks():
             self.bytes += len(block)
+            if len(self.head) < HEAD_BYTES:
+                self.head = (self.head + block)[:HEAD_BYTES]
             self._digest.update(block)
             yield block
 

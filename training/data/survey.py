@@ -6,13 +6,13 @@ A file that is not in the encoding asked for gets a guess with a line of its tex
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from training.config import TrainConfig
-from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of, with_end
+from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of
 from training.data.find import Selection
-from training.data.kinds import HEAD_BYTES, kind_of
+from training.data.kinds import kind_of
 from training.data.source import NotEncodedSo, Source, Tally
 from training.data.sources import LISTED, sources_and_notes
 from training.errors import InputError
@@ -84,59 +84,73 @@ def _look_at(source: Source, config: TrainConfig, result: Survey) -> None:
 
 
 def _as_text(source: Source, config: TrainConfig, result: Survey) -> Tally | Fault:
-    head = next(source.blocks(), b"")[:HEAD_BYTES]
-    if kind := source.kind or kind_of(head):
-        return Fault(source.place, f"is {kind}", re.split("[:,(]", kind)[0].strip())
     encoding = "utf-8" if config.encoding == AUTO else config.encoding
-    fault = "it holds NUL bytes"
-    if b"\0" not in head or _WIDE.match(encoding) or (_is_utf_8([head], final=False) and not utf_16_of(head)):
-        try:
-            return _decoded(source, encoding, result)
-        except NotEncodedSo as error:
-            fault = error.fault
-    elif not utf_16_of(head):
+    tally = Tally(replace(source, encoding=encoding))
+    try:
+        if _is_read(tally, encoding, result):
+            return tally
+        fault = "it holds NUL bytes"
+    except NotEncodedSo as error:
+        fault = error.fault
+    if kind := _kind(tally):
+        return Fault(source.place, f"is {kind}", re.split("[:,(]", kind)[0].strip())
+    if _has_nuls(tally.head, encoding) and not utf_16_of(tally.head):
         return Fault(source.place, "is a binary file: it holds NUL bytes", "binary file")
     guessed = guess(source.blocks())
     if guessed is None:
         reason = f"is not {encoding.upper()}: {fault}, and it looks like no other encoding that is known"
         return Fault(source.place, reason, "unknown")
     if config.encoding == AUTO:
+        tally = Tally(replace(source, encoding=guessed.encoding))
+        _is_read(tally, guessed.encoding, result)
         line = f"its line {guessed.line_number} is '{guessed.line}'"
-        result.notes.append(f"{source.name} is read as {guessed.encoding}: {line}.")
-        return _decoded(source, guessed.encoding, result)
+        result.notes.append(f"{source.place} is read as {guessed.encoding}: {line}.")
+        return tally
     reason = f"is not {encoding.upper()}: {fault}; {guessed.sentence}"
     return Fault(source.place, reason, f"{guessed.encoding} text", guessed)
 
 
-def _decoded(source: Source, encoding: str, result: Survey) -> Tally:
-    """Read a file to its end in this encoding.
+def _is_read(tally: Tally, encoding: str, result: Survey) -> bool:
+    """Read a file to its end in this encoding; False where its beginning is not that of a text.
+
+    In one pass: to go back in a compressed archive is to unpack it again.
 
     Raises:
         NotEncodedSo: it is not written in it.
     """
-    tally = Tally(replace(source, encoding=encoding))
+    codec, place = codecs.lookup(encoding).name, tally.source.place
     controls, is_ascii = 0, True
-    is_latin_1 = codecs.lookup(encoding).name == _LATIN_1
     for text in tally.text(encoding):
+        if _kind(tally) or _has_nuls(tally.head, encoding):
+            return False
         is_ascii = is_ascii and text.isascii()
-        controls += len(_C1.findall(text)) if is_latin_1 else 0
+        controls += len(_C1.findall(text)) if codec == _LATIN_1 else 0
     if controls:
         result.notes.append(
-            f"{source.name} holds {controls:,} bytes of 0x80 to 0x9F, which {encoding} reads as control characters: "
+            f"{place} holds {controls:,} bytes of 0x80 to 0x9F, which {encoding} reads as control characters: "
             f"in cp1252 they are quotes, dashes and the like (--encoding cp1252), in other encodings letters."
         )
-    if not is_ascii and codecs.lookup(encoding).name == "utf-8":
-        result.beyond_ascii = True
-    elif not is_ascii and _is_utf_8(source.blocks(), final=True):
-        result.notes.append(f"{source.name} is valid UTF-8, but is read as {encoding}: is that the right --encoding?")
-    return tally
+    if codec == "utf-8":
+        result.beyond_ascii |= not is_ascii
+    elif not tally.head.isascii() and _is_utf_8(tally.head):
+        result.notes.append(f"{place} looks like UTF-8, but is read as {encoding}: is that the right --encoding?")
+    return True
 
 
-def _is_utf_8(blocks: Iterable[bytes], *, final: bool) -> bool:
-    decoder = decoder_of("utf-8")
+def _kind(tally: Tally) -> str | None:
+    return tally.source.kind or kind_of(tally.head)
+
+
+def _has_nuls(head: bytes, encoding: str) -> bool:
+    """NUL bytes that no text holds: a text in UTF-8 with a few is only remarked upon when it is encoded."""
+    if b"\0" not in head or _WIDE.match(encoding):
+        return False
+    return utf_16_of(head) is not None or not _is_utf_8(head)
+
+
+def _is_utf_8(head: bytes) -> bool:
     try:
-        for block, ended in with_end(iter(blocks), b""):
-            decoder.decode(block, final and ended)
+        decoder_of("utf-8").decode(head)  # it may end within a character
     except UnicodeDecodeError:
         return False
     return True
