@@ -16,7 +16,7 @@ from training.presets import PRESETS
 HELP = {
     "unit": "What a symbol is: a Unicode character, or a byte of any file at all.",
     "normalization": "Unicode normal form of the text.",
-    "encoding": "Encoding of the files.",
+    "encoding": "Encoding of the files; auto: UTF-8, and of a file that is not the encoding that it looks like.",
     "min_count": "Occurrences below which a symbol is left out of the vocabulary.",
     "split": "Shares of the text, in order: training, validation, test.",
     "split_by": "What the split cuts: the text as it stands, each file of it, or lines or files, shuffled by --seed.",

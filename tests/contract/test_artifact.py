@@ -121,8 +121,9 @@ def test_a_broken_version_is_refused_before_it_serves(copy: Path, damage, words:
         Model(copy)
 
 
-def test_the_command_line_and_the_service_write_the_same_text(tiny: Path, server: Server) -> None:
-    wanted = {"prompt": "the c", "temperature": 0.7, "length": 120, "seed": 11}
+@pytest.mark.parametrize("prompt", ["the c", "the cat\r\nsat\r"])
+def test_the_command_line_and_the_service_write_the_same_text(tiny: Path, server: Server, prompt: str) -> None:
+    wanted = {"prompt": prompt, "temperature": 0.7, "length": 120, "seed": 11}
     served = server.generate(**wanted)
     flags = [item for name, value in wanted.items() for item in (f"--{name}", str(value))]
     printed = training("sample", "tiny", *flags, cwd=tiny)

@@ -242,3 +242,17 @@ def test_a_run_that_cannot_be_resumed_is_one_sentence(
     if content is not None:
         (tmp_path / "a/run.json").write_text(content)
     assert words in failure(monkeypatch, capsys, "train", "--name", "a", "--resume", "--runs", str(tmp_path))
+
+
+def test_files_of_a_corpus_are_chosen_by_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("ab" * 100)
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n")
+    train = ["train", "--name", "a", "--corpus", str(tmp_path), "--runs", str(tmp_path / ".runs")]
+    for flags, words in [
+        (["--include", "*.md"], "no text file in it, as --include chooses them"),
+        (["--exclude", "*.txt"], "logo.png is a PNG image"),
+        (["--skip-unreadable"], "The training part has 180 characters"),
+    ]:
+        assert words in failure(monkeypatch, capsys, *train, *flags)

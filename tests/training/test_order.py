@@ -1,6 +1,7 @@
 """In which order a text is learned from, and where it is cut."""
 
 import random
+import string
 from collections import Counter
 from pathlib import Path
 
@@ -113,3 +114,53 @@ def test_a_file_that_comes_later_moves_no_text_from_one_part_of_another_to_the_o
     after = prepare([write(tmp_path / "2", "a" * 77, *texts)], settings, tmp_path / "corpus-2")
     for one, other in zip(parts_of(before), parts_of(after), strict=True):
         assert other.lstrip("a") == one
+
+
+def sentences(seed: int, length: int) -> str:
+    return "".join(random.Random(seed).choices(string.ascii_lowercase + " .\n", k=length))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_file_that_grows_night_by_night_keeps_all_that_was_ever_held_out(tmp_path: Path, seed: int) -> None:
+    generator = random.Random(seed)
+    settings = config(split_by="each-file", split=(0.8, 0.1, 0.1))
+    text, earlier, held_out = sentences(seed, 4000), None, set()
+    for night in range(8):
+        folder = tmp_path / str(night)
+        earlier = prepare([write(folder / "texts", text, "other " * 40)], settings, folder / "corpus", earlier=earlier)
+        train, validation, test = parts_of(earlier)
+        held_out |= {*validation.split("\n"), *test.split("\n")}
+        assert not [line for line in held_out if len(line) > 40 and line in train]
+        assert 0.7 < len(train) / len(earlier) < 0.85
+        assert len(train) + len(validation) + len(test) == len(text) + 240
+        text += sentences(100 * seed + night, generator.choice([10, 300, 2000]))
+    assert len(validation) > 600  # of what came later, too
+    assert len(test) > 600
+
+
+def test_text_that_was_held_out_stays_so_where_it_is_edited_moved_and_renamed(tmp_path: Path) -> None:
+    settings = config(split_by="each-file", split=(0.8, 0.2, 0.0))
+    text = sentences(1, 5000)
+    before = prepare([write(tmp_path / "1", text)], settings, tmp_path / "corpus-1")
+    edited = sentences(2, 700) + text[:4500] + "edited" + text[4503:] + sentences(3, 900)
+    after = prepare([write(tmp_path / "2", sentences(4, 300), edited)], settings, tmp_path / "corpus-2", earlier=before)
+    train, validation, _ = parts_of(after)
+    assert text[4000:4500] + "edited" + text[4503:] in validation
+    assert text[:4000] in train
+    fresh = after.validation_of({after.files[1].sha256}, settings)
+    assert after.vocabulary.decode(fresh).startswith(text[4000:4500])
+
+
+def test_text_that_repeats_itself_is_learned_again(tmp_path: Path) -> None:
+    settings = config(split_by="each-file", split=(0.8, 0.2, 0.0))
+    before = prepare([write(tmp_path / "1", "hello world\n" * 100)], settings, tmp_path / "corpus-1")
+    after = prepare([write(tmp_path / "2", "hello world\n" * 200)], settings, tmp_path / "corpus-2", earlier=before)
+    assert len(after.training) == int(2400 * 0.8)
+
+
+def test_with_nothing_new_every_file_is_cut_where_it_was(tmp_path: Path) -> None:
+    settings = config(split_by="each-file", split=(0.8, 0.1, 0.1))
+    path = write(tmp_path / "texts", sentences(1, 5000), sentences(2, 777))
+    before = prepare([path], settings, tmp_path / "corpus-1")
+    after = prepare([path], settings, tmp_path / "corpus-2", earlier=before)
+    assert parts_of(after) == parts_of(before)

@@ -270,14 +270,53 @@ def test_what_cannot_be_done_is_recorded_in_a_sentence(served: Nightly) -> None:
         assert "Another process is training" in served.night().reason
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_before_there_is_any_text_there_is_nothing_to_do(tmp_path: Path, is_there: bool) -> None:
+def test_what_was_held_out_of_a_file_stays_held_out_when_it_grows(served: Nightly) -> None:
+    first = words(ENGLISH, 1)
+    reference = first[int(len(first) * 0.8) :]
+    for seed in (2, 3):
+        served.write("1.txt", (served.texts / "1.txt").read_text() + words(ENGLISH, seed))
+        night = served.night()
+        assert night.decision in (PUBLISHED, REFUSED)
+    run = served.run("served" if night.decision == PUBLISHED else "refused")
+    corpus = Plan.load(run).open_corpus(run)
+    assert reference in corpus.text(*corpus.split.validation)
+    assert reference[:100] not in corpus.text(*corpus.split.train)
+
+
+@pytest.mark.parametrize("names", [[], [".gitkeep"], ["empty/"], ["empty.txt"]])
+def test_before_there_is_any_text_there_is_nothing_to_do(tmp_path: Path, names: list[str]) -> None:
     nightly = Nightly(tmp_path)
-    if not is_there:
-        nightly.texts.rmdir()
+    for name in names:
+        (nightly.texts / name).mkdir() if name.endswith("/") else nightly.write(name, "")
     night = nightly.night()
     assert (night.decision, nightly.versions) == (UNCHANGED, [])
-    assert "There is no text in" in night.reason
+    assert f"There is no text in {nightly.texts} yet." in night.reason
+
+
+def test_a_folder_that_is_missing_is_a_failure(tmp_path: Path) -> None:
+    nightly = Nightly(tmp_path)
+    nightly.texts.rmdir()
+    night = nightly.night()
+    assert night.decision == FAILED
+    assert f"{nightly.texts} does not exist" in night.reason
+
+
+def test_a_folder_with_brackets_in_its_name_is_read(tmp_path: Path) -> None:
+    nightly = Nightly(tmp_path)
+    nightly.texts = nightly.texts.rename(tmp_path / "texts [1]")
+    nightly.write("1.txt", words(ENGLISH, 1))
+    assert nightly.night().decision == PUBLISHED
+
+
+def test_a_night_leaves_out_what_the_job_says(tmp_path: Path) -> None:
+    nightly = Nightly(tmp_path)
+    nightly.write("1.txt", words(ENGLISH, 1))
+    nightly.write("logo.png", b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(9000))
+    nightly.write("noise.bin", random.Random(2).randbytes(9000))
+    refused = nightly.night(exclude=("*.bin",))
+    assert (refused.decision, nightly.versions) == (FAILED, [])
+    assert "logo.png is a PNG image" in refused.reason
+    assert nightly.night(skip_unreadable=True).decision == PUBLISHED
 
 
 def test_once_there_is_a_version_text_that_went_is_a_failure(served: Nightly) -> None:

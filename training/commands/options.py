@@ -14,7 +14,9 @@ from training.terminal import quietly
 if TYPE_CHECKING:
     from training.release.published import PublishedModel
 
-corpus_help = "A file (also .gz .bz2 .xz .zip), a folder, a glob pattern or - for stdin; repeat the flag for several."
+corpus_help = (
+    "A file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern or - for stdin; repeat the flag for several."
+)
 
 
 def model_name(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -18,6 +18,7 @@ from training.commands.options import (
     runs_option,
     use_devices,
 )
+from training.commands.selection import selection_of, selection_options
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
 from training.files import require_writable
@@ -59,6 +60,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
     "--init-from", metavar="NAME[/VERSION]", callback=_start, help="Start from the weights of a published model."
 )
 @config_options
+@selection_options
 @click.option(
     "--resume",
     is_flag=True,
@@ -171,7 +173,14 @@ def _begun(context: click.Context, options: dict[str, Any], job: _Job) -> "tuple
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(job.folder) as aside:
-        corpus = prepare(options["corpus"], config, aside, vocabulary=vocabulary, extend=parent is not None)
+        corpus = prepare(
+            options["corpus"],
+            config,
+            aside,
+            vocabulary=vocabulary,
+            extend=parent is not None,
+            selection=selection_of(options),
+        )
         plan = Plan(config, options["corpus"], corpus.key, start)
         run = _made(plan, corpus, job, start_from=weights)
         if config.minutes:

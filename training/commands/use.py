@@ -3,10 +3,12 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from training.commands.options import corpus_help, model_argument, models_option, published, runs_option
+from training.commands.selection import selection_of, selection_options
 
 
 @click.command()
@@ -32,6 +34,7 @@ def sample(name: str, prompt: str, temperature: float, length: int, seed: int | 
 @model_argument
 @click.option("--corpus", required=True, multiple=True, help=corpus_help)
 @click.option("--encoding", default="utf-8", help="Encoding of the files.")
+@selection_options
 @click.option(
     "--part",
     "parts",
@@ -41,12 +44,14 @@ def sample(name: str, prompt: str, temperature: float, length: int, seed: int | 
     help="Of the corpus that the model was trained on: the part to read; repeat the flag for several.",
 )
 @models_option
-def evaluate(name: str, corpus: tuple[str, ...], encoding: str, parts: tuple[str, ...], models: Path) -> None:
+def evaluate(
+    name: str, corpus: tuple[str, ...], encoding: str, parts: tuple[str, ...], models: Path, **options: Any
+) -> None:
     """Say how well the newest version predicts a text, its state carried through all of it."""
     model = published(models, name)  # first: it loads TensorFlow, quietly
     from training.release.score import score
 
-    for part, loss, unknown in score(model, corpus, encoding=encoding, parts=parts):
+    for part, loss, unknown in score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options)):
         click.echo(
             f"{name} {model.manifest['version']}, {part}: {loss.nats_per_char:.4f} nats/char, "
             f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "

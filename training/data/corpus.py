@@ -17,8 +17,12 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encode import Reading, read
-from training.data.order import ARRANGEMENTS, Split
-from training.data.sources import Source, Tally, sources
+from training.data.find import Selection
+from training.data.held_out import HeldOut
+from training.data.order import Split, arrange
+from training.data.source import Tally, shown
+from training.data.sources import ALL, NoText
+from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary, learned
 from training.data.windows import require_windows
 from training.errors import InputError
@@ -27,7 +31,7 @@ from training.files import replacing
 IDS = "ids.bin"
 RECORD = "corpus.json"
 
-_ENCODING_VERSION = 2  # to be raised when the same files and options begin to give other ids, or another record
+_ENCODING_VERSION = 3  # to be raised when the same files and options begin to give other ids, or another record
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class SourceFile:
     bytes: int
     sha256: str
     symbols: int = 0  # that it became
+    validation: int | None = None  # symbols of it in that part, where every file is cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +116,16 @@ class Corpus:
         start, ranges = self.split.validation[0], []
         for file in self.files:
             first, last = Split.contiguous(file.symbols, config.split).validation
+            length = last - first if file.validation is None else file.validation
             if file.sha256 in digests:
-                ranges.append(self.ids[start : start + last - first])
-            start += last - first
+                ranges.append(self.ids[start : start + length])
+            start += length
         return np.concatenate([self.ids[:0], *ranges])
+
+    def held_out(self) -> HeldOut:
+        """What its training part does not hold, to be found again in a later state of the text."""
+        points = np.array([0, *self.vocabulary.points], np.uint32)
+        return HeldOut(self.training, self.validation, self.test, points)
 
     def __len__(self) -> int:
         """Symbols of the whole text."""
@@ -132,10 +143,13 @@ def prepare(
     *,
     vocabulary: Vocabulary | None = None,
     extend: bool = False,
+    selection: Selection = ALL,
+    earlier: "Corpus | None" = None,
 ) -> Corpus:
     """Encode the text of all `paths` into `folder`, unless it holds just that already.
 
-    With a `vocabulary` that one is used: other symbols become id 0, or with `extend` new ids. Memory does not grow with
+    With a `vocabulary` that one is used: other symbols become id 0, or with `extend` new ids. Where every file is cut,
+    what `earlier` held out stays held out, wherever it stands now. Memory does not grow with
     the text (but by 15 bytes a line where lines are shuffled). Killed at any time, it leaves `folder` whole or absent.
 
     Raises:
@@ -144,23 +158,27 @@ def prepare(
     """
     if vocabulary is not None and vocabulary.unit != config.unit:
         raise InputError(f"--unit {config.unit} does not suit the vocabulary, whose unit is {vocabulary.unit}.")
-    found = sources(paths)
-    options = _options(config, vocabulary, extend)
-    if (kept := _kept(folder, found, options)) is not None:
-        return kept
+    found = survey(paths, config, selection)
+    options = _options(config, vocabulary, extend, earlier)
+    if (kept := _kept(folder, found.tallies, options)) is not None:
+        return dataclasses.replace(kept, notes=(*found.notes, *kept.notes))
     with replacing(folder, {IDS, RECORD}) as aside:
-        reading = read(found, config, aside / "provisional.bin")
+        reading = read(found.sources, config, aside / "provisional.bin")
         if not reading.symbols:
             kind = "character" if config.unit == "char" else "byte"
-            raise InputError(f"--corpus {', '.join(paths)} is empty: there is no {kind} to learn from.")
+            place = ", ".join(map(shown, paths))
+            raise NoText(f"--corpus {place} is empty: there is no {kind} to learn from.", place)
         if vocabulary is None or extend:
             vocabulary = learned(config.unit, reading.occurrences, min_count=config.min_count, known=vocabulary)
-        _encode(reading, config, aside, vocabulary, options)
+        _encode(reading, config, aside, vocabulary, options, earlier)
         reading.path.unlink()
-    return Corpus.open(folder)
+    corpus = Corpus.open(folder)
+    return dataclasses.replace(corpus, notes=(*found.notes, *corpus.notes))
 
 
-def _options(config: TrainConfig, vocabulary: Vocabulary | None, extend: bool) -> dict[str, Any]:
+def _options(
+    config: TrainConfig, vocabulary: Vocabulary | None, extend: bool, earlier: Corpus | None
+) -> dict[str, Any]:
     """All that decides the encoding beside the files, and nothing that does not."""
     names = ["unit", "min_count", "split", "split_by"]
     if config.unit == "char":
@@ -168,7 +186,9 @@ def _options(config: TrainConfig, vocabulary: Vocabulary | None, extend: bool) -
     if config.split_by in ("line", "file"):
         names += ["seed"]
     symbols = None if vocabulary is None else vocabulary.to_json()
-    given = {"vocabulary": symbols, "extend": extend, "version": _ENCODING_VERSION}
+    given: dict[str, Any] = {"vocabulary": symbols, "extend": extend, "version": _ENCODING_VERSION}
+    if earlier and config.split_by == "each-file":
+        given["earlier"] = earlier.key
     return {name: getattr(config, name) for name in names} | given
 
 
@@ -178,26 +198,37 @@ def _key(files: Sequence[Tally], options: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([content, options]).encode()).hexdigest()
 
 
-def _kept(folder: Path, found: Sequence[Source], options: dict[str, Any]) -> Corpus | None:
+def _kept(folder: Path, found: Sequence[Tally], options: dict[str, Any]) -> Corpus | None:
     """What `folder` holds, if it is the encoding of just these files; a pipe cannot be read a second time to know."""
-    if all(source.repeatable for source in found):
+    if all(tally.source.repeatable for tally in found):
         with contextlib.suppress(InputError):
             corpus = Corpus.open(folder)
-            return corpus if corpus.key == _key([Tally(source).exhausted() for source in found], options) else None
+            return corpus if corpus.key == _key(found, options) else None
     return None
 
 
-def _source_files(reading: Reading) -> list[SourceFile]:
+def _source_files(reading: Reading, validation: Sequence[int]) -> list[SourceFile]:
     sizes = np.diff(reading.ends, prepend=0).tolist()
-    files = zip(reading.files, sizes, strict=True)
-    return [SourceFile(file.source.name, file.bytes, file.sha256, symbols) for file, symbols in files]
+    held_out: Sequence[int | None] = validation or [None] * len(sizes)
+    return [
+        SourceFile(file.source.name, file.bytes, file.sha256, *symbols)
+        for file, symbols in zip(reading.files, zip(sizes, held_out, strict=True), strict=True)
+    ]
 
 
-def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Vocabulary, options: Any) -> None:
+def _encode(
+    reading: Reading,
+    config: TrainConfig,
+    aside: Path,
+    vocabulary: Vocabulary,
+    options: Any,
+    earlier: "Corpus | None",
+) -> None:
     learns = options["vocabulary"] is None or options["extend"]
     final = vocabulary.encode_points(reading.points).astype(vocabulary.dtype)
     with (aside / IDS).open("wb") as file:
-        split = ARRANGEMENTS[config.split_by](reading, final, config, file)
+        arrangement = arrange(reading, final, config, file, earlier.held_out() if earlier else None)
+        split = arrangement.split
     if learns:
         learned = split.train[1] - config.held_out(split.train[1])
         require_windows(learned, batch_size=config.batch_size, window=config.window)
@@ -210,7 +241,7 @@ def _encode(reading: Reading, config: TrainConfig, aside: Path, vocabulary: Voca
         "unit": vocabulary.unit,
         "vocabulary": vocabulary.to_json(),
         "symbols": reading.symbols,
-        "files": [dataclasses.asdict(file) for file in _source_files(reading)],
+        "files": [dataclasses.asdict(file) for file in _source_files(reading, arrangement.validation)],
         "split": dataclasses.asdict(split),
         "notes": notes,
         "unknown": int(lost.sum()),

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.sources import Source, Tally, with_end
+from training.data.encodings import with_end
+from training.data.source import Source, Tally
 from training.data.vocabulary import MAX_SYMBOLS, code_points
 from training.errors import InputError
 

@@ -5,7 +5,7 @@ Whatever the order, the parts are contiguous ranges of the ids on disk. Knows no
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encode import Reading, rewrite, rewrite_lines
+from training.data.held_out import PASSAGE, HeldOut, Range
 from training.errors import InputError
 
 _SHUFFLE_STREAM = 1  # beside the seed: no other generator of a run draws the same numbers
@@ -38,6 +39,14 @@ class Split:
         return cls.at(int(length * fractions[0]), test_start, length)
 
 
+@dataclass(frozen=True)
+class Arrangement:
+    """Where a text was cut."""
+
+    split: Split
+    validation: tuple[int, ...] = ()  # symbols of each file in that part, where every file is cut
+
+
 def _by_char(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
     kind = "characters" if config.unit == "char" else "bytes"
     split = _with_validation(Split.contiguous(reading.symbols, config.split), reading.symbols, kind)
@@ -45,19 +54,56 @@ def _by_char(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     return split
 
 
-def _by_each_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
+def _by_each_file(
+    reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
+) -> Arrangement:
     """Every file is cut: what a file ends with is never learned from, whatever files come or go beside it."""
-    order: list[list[tuple[int, int]]] = [[], [], []]
+    order: tuple[list[Range], list[Range], list[Range]] = ([], [], [])
+    validation = []
     for start, stop in zip((0, *reading.ends), reading.ends, strict=False):
-        cut = Split.contiguous(stop - start, config.split)
-        for ranges, part in zip(order, (cut.train, cut.validation, cut.test), strict=True):
-            ranges.append((start + part[0], start + part[1]))
-    train, validation, _ = (sum(stop - start for start, stop in ranges) for ranges in order)
-    split = Split.at(train, train + validation, reading.symbols)
+        kept = earlier.ranges(reading.points[ids] for ids in reading.blocks(start, stop)) if earlier else ([], [])
+        parts = _parts_of_file(stop - start, kept, config.split)
+        for ranges, part in zip(order, parts, strict=True):
+            ranges += [(start + first, start + last) for first, last in part]
+        validation.append(_length(parts[1]))
+    train, held_out = _length(order[0]), sum(validation)
+    split = Split.at(train, train + held_out, reading.symbols)
     kind = "characters" if config.unit == "char" else "bytes"
     split = _with_validation(split, reading.symbols, kind)
     rewrite(reading, final, list(chain(*order)), file)
-    return split
+    return Arrangement(split, tuple(validation))
+
+
+def _parts_of_file(
+    length: int, kept: tuple[list[Range], list[Range]], fractions: tuple[float, float, float]
+) -> tuple[list[Range], list[Range], list[Range]]:
+    """Training, validation and test of a file of which the ranges `kept` were validation and test before.
+
+    They stay what they were. What the held-out share lacks is taken from the end of the text behind them: from what
+    the file has grown by.
+    """
+    cut = Split.contiguous(length, fractions)
+    if not any(kept):
+        return [cut.train], [cut.validation], [cut.test]
+    parts = np.zeros(length, np.uint8)
+    for part in (2, 1):
+        for start, stop in kept[part - 1]:
+            parts[start:stop] = part
+    lacking = length - cut.train[1] - int(np.count_nonzero(parts))
+    behind: int = max(stop for _, stop in chain(*kept))
+    grown = min(lacking, length - behind)
+    if grown >= PASSAGE:  # less would not be found again
+        tested = int(grown * fractions[2] / (fractions[1] + fractions[2]))
+        parts[length - grown :] = 1
+        parts[length - (tested if PASSAGE <= tested <= grown - PASSAGE else 0) :] = 2
+    edges = np.flatnonzero(np.diff(parts, prepend=3, append=3)).tolist()
+    ranges = list(pairwise(edges))
+    train, validation, test = ([r for r in ranges if parts[r[0]] == part] for part in (0, 1, 2))
+    return train, validation, test
+
+
+def _length(ranges: Sequence[Range]) -> int:
+    return sum(stop - start for start, stop in ranges)
 
 
 def _by_line(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
@@ -65,7 +111,8 @@ def _by_line(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     order = np.arange(terminated + rest, dtype=np.uint32)
     # A last line without a newline stays last: elsewhere it would run into the line after it.
     _generator(config).shuffle(order[:terminated])
-    parts = _with_validation(Split.contiguous(len(order), config.split), len(order), "lines")
+    advice = "use a corpus of more lines, or --split-by char, which cuts a text anywhere"
+    parts = _with_validation(Split.contiguous(len(order), config.split), len(order), "lines", advice)
     lengths = rewrite_lines(reading, final, order, file)
     cuts = [int(lengths[order[:stop]].sum(dtype=np.int64)) for _, stop in (parts.train, parts.validation)]
     return Split.at(cuts[0], cuts[1], reading.symbols)
@@ -86,7 +133,22 @@ def _by_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
     return Split.at(cuts[0], cuts[1], reading.symbols)
 
 
-ARRANGEMENTS = {"char": _by_char, "each-file": _by_each_file, "line": _by_line, "file": _by_file}
+_ARRANGEMENTS = {"char": _by_char, "line": _by_line, "file": _by_file}
+
+
+def arrange(
+    reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
+) -> Arrangement:
+    """Write the ids in the order in which they are learned from; `final[i]` is what the provisional id i becomes.
+
+    Where every file is cut, what `earlier` held out stays held out.
+
+    Raises:
+        InputError: the text cannot be split as asked.
+    """
+    if config.split_by == "each-file":
+        return _by_each_file(reading, final, config, file, earlier)
+    return Arrangement(_ARRANGEMENTS[config.split_by](reading, final, config, file))
 
 
 def _file_cuts(sizes: Sequence[int], parts: Sequence[float]) -> list[int]:
@@ -100,9 +162,9 @@ def _file_cuts(sizes: Sequence[int], parts: Sequence[float]) -> list[int]:
     return [*cuts, int(ends[-1])]
 
 
-def _with_validation(split: Split, count: int, kind: str) -> Split:
+def _with_validation(split: Split, count: int, kind: str, advice: str = "use a longer corpus") -> Split:
     if split.validation[0] == split.validation[1]:
-        raise InputError(f"The validation part of {count:,} {kind} is empty: use a longer corpus.")
+        raise InputError(f"The validation part of {count:,} {kind} is empty: {advice}.")
     return split
 
 

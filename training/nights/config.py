@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from training.config import TrainConfig
+from training.data.find import Selection
 from training.errors import InputError
 from training.presets import PRESETS
 from training.release.store import NAME
@@ -31,6 +32,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +44,10 @@ class Job(_Table):
 
     name: str = Field(pattern=f"^{NAME}$")
     corpus: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_list)]
+    include: Patterns = ()
+    exclude: Patterns = ()
+    skip_unreadable: bool = False
+    """With these two, the flags of `train` that choose files."""
     minutes: Positive = 60.0
     """Of the whole night's work for this model."""
     gate: float = Field(default=0.01, ge=0, lt=1)
@@ -71,6 +79,11 @@ class Job(_Table):
         except InputError as error:
             raise ValueError(str(error)) from None
         return settings
+
+    @property
+    def selection(self) -> Selection:
+        """The files of the corpus that are read."""
+        return Selection(self.include, self.exclude, self.skip_unreadable)
 
     def first_config(self) -> TrainConfig:
         """How the first version is trained. Every file is cut, so that later nights learn nothing it is judged by."""

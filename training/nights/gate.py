@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import Corpus
+from training.data.find import Selection
+from training.data.kinds import kind_of
 from training.data.noise import is_noise
 from training.data.sources import sources
+from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import ReportedError
 from training.learning.evaluate import evaluate
@@ -28,16 +31,20 @@ class Refused(ReportedError):
     exit_code = 3
 
 
-def refuse_noise(paths: Sequence[str]) -> None:
+def refuse_noise(paths: Sequence[str], config: TrainConfig, selection: Selection) -> None:
     """Look at the beginning of every file of `paths`, before anything is read as a text.
+
+    A file that the selection skips is not looked at, and one that is known to be no text is left to be named so.
 
     A loss cannot tell: of noise a new version knows more than the old one, and both know nothing worth writing.
 
     Raises:
         Refused: one of them has nothing to learn.
     """
-    for source in sources(paths):
-        if is_noise(next(source.blocks(), b"")):
+    skips = selection.skip_unreadable
+    for source in survey(paths, config, selection).sources if skips else sources(paths, selection):
+        head = next(source.blocks(), b"")
+        if is_noise(head) and not (source.kind or kind_of(head)):
             raise Refused(f"{source.place} looks like noise: take it away, or let it in with noise = true.")
 
 

@@ -7,7 +7,6 @@
 Killed at any moment, the store holds what it held or one version more, and the next night goes on.
 """
 
-import glob
 import logging
 import shutil
 import time
@@ -20,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.config import TrainConfig
 from training.data.corpus import Corpus, prepare
+from training.data.sources import NoText
 from training.errors import InputError, ReportedError
 from training.learning.folder import CORPUS, PLAN, Plan, discard, locked
 from training.learning.loop import train
@@ -151,17 +152,12 @@ class _Work:
 
     def _begun(self, old: PublishedModel | None) -> Begun:
         config = config_of(self.job, old.manifest if old else None)
-        if old is None and not any(map(_holds_text, self.job.corpus)):
-            raise Unchanged(f"There is no text in {', '.join(self.job.corpus)} yet.")
-        if not self.job.noise:
-            gate.refuse_noise(self.job.corpus)
-        corpus = prepare(
-            self.job.corpus,
-            config,
-            self.work / CORPUS,
-            vocabulary=old.vocabulary if old else None,
-            extend=old is not None,
-        )
+        try:
+            corpus = self._encoded(config, old)
+        except NoText as missing:
+            if old is not None:
+                raise
+            raise Unchanged(f"There is no text in {missing.place} yet.") from missing
         self._note(corpus, old)
         if old and corpus.fingerprints == fingerprints(old.manifest):
             raise Unchanged(f"The text is what version {self.night.parent} learned from.")
@@ -177,6 +173,20 @@ class _Work:
         run.save()  # before the plan: whatever is resumed begins with these weights
         plan.save(self.work)
         return plan, corpus, run
+
+    def _encoded(self, config: TrainConfig, old: PublishedModel | None) -> Corpus:
+        if not self.job.noise:
+            gate.refuse_noise(self.job.corpus, config, self.job.selection)
+        served = self._plan_of("served")
+        return prepare(
+            self.job.corpus,
+            config,
+            self.work / CORPUS,
+            vocabulary=old.vocabulary if old else None,
+            extend=old is not None,
+            selection=self.job.selection,
+            earlier=served.open_corpus(self.folder / "served") if served else None,
+        )
 
     def _train(self, run: TrainingRun) -> None:
         """To its end, or to where the budget ends it.
@@ -226,9 +236,3 @@ class _Work:
             before, now = {*fingerprints(old.manifest)}, {*corpus.fingerprints}
             self.night.new_files, self.night.gone_files = len(now - before), len(before - now)
             self.night.new_symbols = len(corpus.vocabulary) - len(old.vocabulary)
-
-
-def _holds_text(pattern: str) -> bool:
-    """Whether there is a file, or a folder with something in it."""
-    found = map(Path, glob.glob(pattern))
-    return any(not path.is_dir() or any(path.iterdir()) for path in found)

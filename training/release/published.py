@@ -109,7 +109,7 @@ class PublishedModel:
     def generate(self, prompt: str, *, length: int, temperature: float, seed: int) -> Iterator[str]:
         """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""
         generator = np.random.Generator(np.random.PCG64(seed))
-        given = self.vocabulary.encode(unicodedata.normalize("NFC", prompt) if self._is_normalized else prompt)
+        given = self.vocabulary.encode(self._as_trained(prompt))
         previous, state = RESERVED, self.cold_state
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while length:
@@ -123,9 +123,11 @@ class PublishedModel:
             length -= min(length, len(text))
             previous, state, given = int(outputs["previous"][0]), outputs["state"], given[:0]
 
-    @property
-    def _is_normalized(self) -> bool:
-        return bool(self.manifest["normalization"] == "NFC")
+    def _as_trained(self, prompt: str) -> str:
+        """The prompt with what training does to a text: line ends become LF, and the normal form is the model's."""
+        if ord("\r") not in self.vocabulary.points:
+            prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")
+        return unicodedata.normalize("NFC", prompt) if self.manifest["normalization"] == "NFC" else prompt
 
 
 def newest_whole(models: Path, name: str) -> int | None:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import prepare
+from training.data.find import Selection
+from training.data.sources import ALL
 from training.learning.evaluate import Loss, evaluate
 from training.release.published import PublishedModel
 
 
 def score(
-    model: PublishedModel, paths: Sequence[str], *, encoding: str, parts: Sequence[str]
+    model: PublishedModel, paths: Sequence[str], *, encoding: str, parts: Sequence[str], selection: Selection = ALL
 ) -> Iterator[tuple[str, Loss, int]]:
     """What was read, its loss, and how many of its symbols the model does not know.
 
@@ -29,12 +32,15 @@ def score(
     known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
     config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
     whole = replace(config, split=(0.5, 0.5, 0.0), split_by="char")
+    encoded = partial(prepare, vocabulary=model.vocabulary, selection=selection)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = prepare(paths, whole, Path(folder) / "whole", vocabulary=model.vocabulary)
+        corpus = encoded(paths, whole, Path(folder) / "whole")
         ranges = {"text": (0, len(corpus))}
         if corpus.fingerprints == [file["sha256"] for file in trained_on["files"]]:
             if config.split_by != "char":
-                corpus = prepare(paths, config, Path(folder) / "parts", vocabulary=model.vocabulary)
+                corpus = prepare(
+                    paths, config, Path(folder) / "parts", vocabulary=model.vocabulary, selection=selection
+                )
             ranges = {part: tuple(trained_on["split"][part]) for part in parts}
         for part, (start, stop) in ranges.items():
             if start < stop:
