@@ -9,8 +9,9 @@ import sys
 
 import click
 
-from training.commands import corpora, nights, store, train, use
+from training.commands import corpora, hints, nights, store, train, use
 from training.errors import ReportedError
+from training.packages import check_backend
 
 
 def main() -> None:
@@ -22,7 +23,8 @@ def main() -> None:
             errors="backslashreplace", line_buffering=True
         )  # who reads a pipe or a log sees an evaluation when it is done
     try:
-        cli(prog_name="python -m training")
+        check_backend()
+        cli(prog_name=hints.program())
     except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,9 +1,11 @@
 """What several commands take, and how they open a published model."""
 
+import math
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,24 +18,60 @@ if TYPE_CHECKING:
 corpus_help = "A file (also .gz .bz2 .xz .zip), a folder, a glob pattern or - for stdin; repeat the flag for several."
 
 
+VERSION_REFERENCE = re.compile(NAME + r"(/[1-9][0-9]*)?")
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. click.FloatRange lets nan through, which is neither below nor above any limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click.FloatRange does, after nan and infinity are refused."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number in the range {self._describe_range()}.", param, ctx)
+        return super().convert(number, param, ctx)
+
+
 def model_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
     """A click callback."""
     if not re.fullmatch(NAME, value):
+        proposal = _valid_name(value)
         raise click.BadParameter(
-            f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit."
+            f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit"
+            f"{f', for example {proposal}' if proposal else ''}."
         )
     return value
+
+
+def version_reference(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A click callback for NAME or NAME/VERSION."""
+    if value is not None and not VERSION_REFERENCE.fullmatch(value):
+        raise click.BadParameter(f"{value!r} must be NAME or NAME/VERSION of a published model.")
+    return value
+
+
+def _valid_name(value: str) -> str:
+    """The nearest name that is allowed: without accents, in small letters, each run of other characters a hyphen."""
+    plain = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9._]+", "-", plain).lstrip("._-")[:64].rstrip("-")
+
+
+def _in_home(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A click callback: `--models=~/models` reaches us as it is, because a shell expands only a word's first `~`."""
+    return value.expanduser() if value is not None else None
 
 
 models_option = click.option(
     "--models",
     type=click.Path(path_type=Path, file_okay=False),
+    callback=_in_home,
     default="models",
     help="Folder of published models.",
 )
 runs_option = click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),
+    callback=_in_home,
     default="runs",
     help="Folder of runs.",
 )

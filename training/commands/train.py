@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands.hints import command
 from training.commands.options import (
     corpus_help,
     model_name,
@@ -18,7 +19,7 @@ from training.commands.options import (
 )
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
-from training.flags import config_of, config_options
+from training.flags import GroupedCommand, config_of, config_options
 from training.learning.folder import CORPUS, Plan, discard, is_unfinished, locked
 from training.presets import PRESETS
 from training.release.store import NAME
@@ -36,7 +37,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.option("--name", required=True, callback=model_name, help="What the model is to be called.")
 @click.option("--corpus", multiple=True, help=corpus_help)
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings of an experiment; flags go before them.")
@@ -125,8 +126,8 @@ def _train(
         finished = take_to_the_end(run, should_stop)
     if not finished:
         click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-        click.echo(f"python -m training train --name {name} --resume", err=True)
+        click.echo(command("train", "--name", name, "--resume", runs=folder.parent, models=models), err=True)
         sys.exit(1)
     place = publish(Release(name, run.result(), plan.config, corpus, parent=plan.parent_of(name)), models)
     replace(plan, published=str(place)).save(folder)
-    click.echo(f"Published {place}. Try: python -m training sample {name}")
+    click.echo(f"Published {place}. Try: {command('sample', name, models=models)}")

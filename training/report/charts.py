@@ -107,6 +107,16 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def duration(seconds: float) -> str:
+    """A time as a person says it: 42 s, 12 min 5 s, 3 h 20 min."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600:,} h {total % 3600 // 60} min"
+
+
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Ascending `places`, moved as little as it takes to stand `gap` apart between `low` and `high`.
 
@@ -163,15 +173,16 @@ def _curves(chart: Chart, scales: Scales) -> str:
 
 
 def _curve(curve: Curve, scales: Scales) -> str:
-    path, pen = "", "M"
-    for x, y in curve.points:
-        if math.isfinite(y):
-            path += f"{pen}{scales.x(x):.1f} {scales.y(y):.1f}"
-            path += "h0" if pen == "M" else ""  # a point that stands alone is seen as a dot
-            pen = "L"
-        else:
-            pen = "M"
-    return f'<path class="curve {curve.kind}" d="{path}"/>'
+    """A line through each group of neighbouring points; a point that stands alone is a dot."""
+    lines, dots = "", ""
+    for is_finite, group in itertools.groupby(curve.points, lambda point: math.isfinite(point[1])):
+        places = [f"{scales.x(x):.1f} {scales.y(y):.1f}" for x, y in group] if is_finite else []
+        if len(places) > 1:
+            lines += "M" + "L".join(places)
+        elif places:
+            dots += f"M{places[0]}h0"
+    drawn = f'<path class="curve {curve.kind}" d="{lines}"/>' if lines else ""
+    return drawn + (f'<path class="point {curve.kind}" d="{dots}"/>' if dots else "")
 
 
 def _placed_levels(chart: Chart, scales: Scales) -> list[tuple[str, float, float]]:
