@@ -44,4 +44,4 @@ def test_what_train_prints_runs_as_it_is_printed(tiny: Path, tmp_path: Path) -> 
 def test_usage_names_the_interpreter_that_runs(tmp_path: Path) -> None:
     result = training("sample", "--nonsense", cwd=tmp_path, check=False)
     assert result.returncode == 2
-    assert f"Try '{sys.executable} -m training sample -h'" in result.stderr
+    assert f"Try '{sys.executable} -m training sample --help'" in result.stderr

@@ -12,6 +12,7 @@ from html import escape
 LINE_HEIGHT = 16
 LABEL_GAP = 13  # between two labels that would otherwise overlap
 BOTTOM, LEFT, RIGHT = 40, 52, 14
+CLIP_ROOM = 5
 
 Point = tuple[float, float]
 
@@ -166,9 +167,10 @@ def _axes(chart: Chart, scales: Scales) -> str:
 
 def _curves(chart: Chart, scales: Scales) -> str:
     clip = f"{chart.name}-{scales.width}"
-    width, height = scales.width - LEFT - scales.right + 4, scales.height - BOTTOM - scales.top
-    # 2 more on the sides, for the width of a curve's first and last point.
-    box = f'<clipPath id="{clip}"><rect x="{LEFT - 2}" y="{scales.top}" width="{width}" height="{height}"/></clipPath>'
+    # Wider than the chart, for the width of a curve's first and last point.
+    left, width = LEFT - CLIP_ROOM, scales.width - LEFT - scales.right + 2 * CLIP_ROOM
+    height = scales.height - BOTTOM - scales.top
+    box = f'<clipPath id="{clip}"><rect x="{left}" y="{scales.top}" width="{width}" height="{height}"/></clipPath>'
     return f'{box}<g clip-path="url(#{clip})">{"".join(_curve(curve, scales) for curve in chart.curves)}</g>'
 
 

@@ -105,7 +105,10 @@ def _evaluations(run: RunRecord) -> str:
     head = ["epoch", "step", f"{run.unit}s", "training", "validation", "bits", "rate", f"{run.unit}s/s", "logit scale"]
     head.append("elapsed")
     rows = [_evaluation_cells(evaluation) for evaluation in run.thinned]
-    all_of = f"{len(rows)} of {len(run.evaluations)}" if len(rows) < len(run.evaluations) else f"All {len(rows)}"
+    count = len(run.evaluations)
+    all_of = (
+        f"{len(rows)} of {count} evaluations" if len(rows) < count else f"{count} evaluation{'s' if count > 1 else ''}"
+    )
     best = next(index for index, evaluation in enumerate(run.thinned) if evaluation is run.best)
     cells = table(head, rows, numbers=set(range(len(head))), best=best)
     folded = f"<details><summary>{all_of}, the best in bold</summary>{cells}</details>"
