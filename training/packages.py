@@ -1,6 +1,7 @@
 """Which Python packages training needs, and what to say when one is missing. Imports none of them."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -32,16 +33,19 @@ def missing_package(error: ModuleNotFoundError) -> str:
     if package in ("", "training") or package in sys.stdlib_module_names:
         raise error
     requirements = "requirements-jax.txt" if package in ("jax", "jaxlib") else "requirements-training.txt"
-    install = f"{shown_path(sys.executable)} -m pip install -r {shown_path(ROOT / requirements)}"
+    install = f"{interpreter()} -m pip install -r {shlex.quote(_shortest(ROOT / requirements))}"
     environment = ROOT / ".venv" / "bin" / "python"
     is_other = environment.exists() and Path(sys.prefix).resolve() != environment.parents[1].resolve()
-    instead = f", or run this with {shown_path(environment)}" if is_other else ""
+    instead = f", or run this with {shlex.quote(_shortest(environment))}" if is_other else ""
     return f"training needs the package {package.replace('_', '-')}: {install}{instead}"
 
 
-def shown_path(path: str | Path) -> str:
-    """A path as a shell can use it from the working directory: relative where that is shorter."""
-    relative = os.path.relpath(path)
-    if os.sep not in relative:
-        relative = os.path.join(os.curdir, relative)  # a shell would look for a bare name along PATH
-    return min(relative, str(path), key=len)
+def interpreter() -> str:
+    """The Python that runs, as a shell in the working directory can start it: relative to it where that is shorter."""
+    path = _shortest(sys.executable or "python3")
+    # A shell would look for a bare name along PATH.
+    return shlex.quote(path if os.sep in path or not sys.executable else os.path.join(os.curdir, path))
+
+
+def _shortest(path: str | Path) -> str:
+    return min(os.path.relpath(path), str(path), key=len)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, ROOT
-from training.packages import missing_package, shown_path
+from training.packages import interpreter, missing_package
 
 # Read by every Python at its start. An import of a hidden package fails as it does where it was never installed.
 HIDE = """
@@ -68,9 +68,9 @@ def test_jax_is_asked_for_where_keras_is_to_run_on_it(tmp_path: Path, tiny: Path
 
 @pytest.mark.parametrize("backend", ["torch", "openvino", "JAX", "none-such"])
 def test_a_backend_that_cannot_train_is_refused_before_keras_imports_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+    tmp_path: Path, tiny: Path, backend: str
 ) -> None:
-    result = run_without([], tmp_path, "list", KERAS_BACKEND=backend)
+    result = run_without([], tmp_path, "sample", "tiny", "--models", str(tiny / "models"), KERAS_BACKEND=backend)
     assert result.returncode == 1
     assert result.stderr == f"Error: KERAS_BACKEND must be tensorflow or jax, not {backend}.\n"
 
@@ -92,8 +92,19 @@ def test_another_interpreter_is_told_of_the_environment_that_has_the_packages(
     assert missing_package(error).endswith(", or run this with .venv/bin/python")
 
 
-def test_a_path_is_shown_as_a_shell_can_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("executable", "shown"),
+    [
+        ("{folder}/.venv/bin/python", ".venv/bin/python"),
+        ("{folder}/my env/bin/python", "'my env/bin/python'"),
+        ("{folder}/python", "./python"),
+        ("/bin/python3", "/bin/python3"),
+        ("", "python3"),
+    ],
+)
+def test_the_interpreter_is_shown_as_a_shell_can_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executable: str, shown: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shown_path(tmp_path / ".venv/bin/python") == ".venv/bin/python"
-    assert shown_path(tmp_path / "python") == "./python"
-    assert shown_path("/bin/python3") == "/bin/python3"
+    monkeypatch.setattr(sys, "executable", executable.format(folder=tmp_path))
+    assert interpreter() == shown

@@ -11,7 +11,6 @@ import click
 
 from training.commands import corpora, hints, nights, store, train, use
 from training.errors import ReportedError
-from training.packages import check_backend
 
 
 def main() -> None:
@@ -23,7 +22,6 @@ def main() -> None:
             errors="backslashreplace", line_buffering=True
         )  # who reads a pipe or a log sees an evaluation when it is done
     try:
-        check_backend()
         cli(prog_name=hints.program())
     except (ReportedError, OSError) as error:  # what a person can mend, and a disk that is full or not theirs
         print(f"Error: {error}", file=sys.stderr)

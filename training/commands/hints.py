@@ -1,17 +1,16 @@
 """Commands as text that a person can paste: this interpreter, the folders that were given, quoted for a shell."""
 
 import shlex
-import sys
 from pathlib import Path
 
-from training.packages import shown_path
+from training.packages import interpreter
 
 DEFAULTS = {"runs": Path("runs"), "models": Path("models")}
 
 
 def program() -> str:
     """How the running interpreter starts the command line from this folder, e.g. `.venv/bin/python -m training`."""
-    return f"{shlex.quote(shown_path(sys.executable or 'python3'))} -m training"
+    return f"{interpreter()} -m training"
 
 
 def command(*words: str | Path, **folders: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.packages import check_backend
 from training.release.store import NAME, version_folder
 from training.terminal import quietly
 
@@ -80,6 +81,7 @@ model_argument = click.argument("name", callback=model_name)
 
 def published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
     """Load a version of a model, by default the newest, without what TensorFlow has to say."""
+    check_backend()
     with quietly():
         from training.release.published import PublishedModel
 
@@ -89,6 +91,7 @@ def published(models: Path, name: str, version: str | None = None) -> "Published
 @cache
 def use_devices() -> None:
     """Set this process up for training: once, and before anything is computed."""
+    check_backend()
     with quietly():
         from training.learning import backend
 
