@@ -7,32 +7,43 @@ export PORT
 # TensorFlow greets on stderr at every import; only its warnings and errors are worth a line. The service sets its own.
 train test bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: serve train test check bench format clean
+.PHONY: help serve train train-arguments test check bench format clean
 
-serve: $(VENV)/service.done  ## the HTTP service on $(PORT)
+help:  ## this list
+	@echo "make TARGET, with:"
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target text; \
+		do printf '  %-8s %s\n' "$$target" "$$text"; done
+
+serve: $(VENV)/service.done  ## the HTTP service on port 8000; PORT=9000 chooses another
 	$(BIN)/python -m gunicorn --config service/gunicorn.conf.py
 
-train: $(VENV)/training.done  ## make train NAME=mine CORPUS=path [ARGS="--epochs 10"]
-	$(BIN)/python -m training train --name "$(NAME)" --corpus "$(CORPUS)" $(ARGS)
+train: train-arguments $(VENV)/training.done  ## train on your text: make train NAME=mine CORPUS=path [ARGS="--epochs 10"]
+	$(BIN)/python -m training train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
 
-test: $(VENV)/dev.done  ## the whole suite
+# Before anything is installed. A run that is resumed has its text, and ARGS may hold a --corpus of its own.
+train-arguments:
+	$(if $(NAME),,$(error Give the model a name: make train NAME=mine CORPUS=path/to/texts))
+	$(if $(CORPUS)$(findstring --resume,$(ARGS))$(findstring --corpus,$(ARGS))$(findstring --help,$(ARGS)),,$(error Name the text to learn from: make train NAME=$(NAME) CORPUS=path/to/texts))
+	@:
+
+test: $(VENV)/dev.done  ## the whole test suite; ARGS="tests/service -x" for a part
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/dev.done  ## format, lint, types, walls between the wings
+check: $(VENV)/dev.done  ## format, lint, types, forbidden imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/bench.done  ## characters a second of training and of serving, beside PyTorch's nn.LSTM in the same run
+bench: $(VENV)/bench.done  ## characters a second of training and serving, beside PyTorch's nn.LSTM
 	$(BIN)/python -m bench.train
 	$(BIN)/python -m bench.serve
 
-format: $(VENV)/dev.done
+format: $(VENV)/dev.done  ## reformat, and fix what lint can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:
+clean:  ## remove .venv/
 	rm -rf $(VENV)
 
 # An environment that cannot run (half made, or its Python was removed or replaced) is made again, with all packages.

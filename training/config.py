@@ -135,7 +135,7 @@ def _require(condition: bool, name: str, range_: str, value: object) -> None:
 def _require_split(split: tuple[float, float, float]) -> None:
     train, validation, test = split
     given = ",".join(f"{part:g}" for part in split)
-    if train <= 0 or validation <= 0 or test < 0:
+    if not (train > 0 and validation > 0 and test >= 0):  # so that nan is refused too
         raise InputError(f"--split needs a training and a validation part above 0 and no part below 0, not {given}.")
     if abs(train + validation + test - 1) > 1e-6:
         raise InputError(f"--split must add up to 1, not {train + validation + test:g} ({given}).")

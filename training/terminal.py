@@ -26,6 +26,8 @@ def quietly() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
+        except ModuleNotFoundError:  # the name of the missing package is all that helps
+            raise
         except BaseException:
             aside.seek(0)
             os.write(terminal, aside.read())

@@ -113,4 +113,64 @@ def test_tensorflows_log_level_is_set_for_all_but_the_service(folder: Path, targ
         (venv.parent / f"{name}.done").touch()
     (venv / "python").write_text('#!/bin/sh\n[ "$1" = -c ] || echo "level ${TF_CPP_MIN_LOG_LEVEL-unset}"\n')
     (venv / "python").chmod(0o755)
-    assert f"level {level}" in make(folder, target).stdout
+    assert f"level {level}" in make(folder, target, "NAME=x", "CORPUS=text.txt").stdout
+
+
+def test_make_alone_prints_every_target_with_a_line_of_help(folder: Path) -> None:
+    result = make(folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        "help",
+        "serve",
+        "train",
+        "test",
+        "check",
+        "bench",
+        "format",
+        "clean",
+    ]
+    assert all(len(line.split()) > 2 and len(line) <= 100 for line in lines)
+    assert not (folder / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
+        (["CORPUS=text.txt"], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
+        (["NAME=x"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
+        (["NAME=x", "ARGS=--epochs 3"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
+    ],
+)
+def test_what_train_misses_is_one_sentence_before_anything_is_installed(
+    folder: Path, arguments: list[str], words: str
+) -> None:
+    result = make(folder, "train", *arguments)
+    assert result.returncode != 0
+    (line,) = result.stderr.splitlines()
+    assert words in line
+    assert result.stdout == ""
+    assert not (folder / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["NAME=x", "ARGS=--resume"], ["train", "--name", "x", "--resume"]),
+        (["NAME=x", "ARGS=--resume --epochs 9"], ["train", "--name", "x", "--resume", "--epochs", "9"]),
+        (["NAME=x", "CORPUS=my texts"], ["train", "--name", "x", "--corpus", "my texts"]),
+        (["NAME=x", "ARGS=--corpus a --corpus b"], ["train", "--name", "x", "--corpus", "a", "--corpus", "b"]),
+    ],
+)
+def test_train_passes_on_what_it_was_given_and_no_empty_corpus(
+    folder: Path, arguments: list[str], expected: list[str]
+) -> None:
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/training.done").touch()
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] || printf "<%s>\\n" "$@"\n')
+    python.chmod(0o755)
+    result = make(folder, "train", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert [line[1:-1] for line in result.stdout.splitlines() if line.startswith("<")] == ["-m", "training", *expected]

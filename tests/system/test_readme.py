@@ -76,8 +76,10 @@ def test_the_readme_has_the_commands_that_are_run_here() -> None:
     assert BLOCKS[4] == "docker compose up -d"  # run by test_containers
     assert INLINE == [
         ".venv/bin/python -m training train --name mine --resume",
+        ".venv/bin/python -m training sample --run runs/mine",
         ".venv/bin/python -m training report mine",
         ".venv/bin/python -m training train --help",
+        "make help",
         "make bench",
     ]
 
@@ -103,10 +105,11 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
             break
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert INLINE[0].removeprefix(".venv/bin/") in errors
+    assert INLINE[0] in errors
+    assert len(run(INLINE[1], clone)) > 400
     run(INLINE[0], clone)
     assert (clone / "models/mine/1/saved_model.pb").exists()
-    assert run(INLINE[1], clone) == "Wrote runs/mine/report.html\n"
+    assert run(INLINE[2], clone) == "Wrote runs/mine/report.html\n"
     assert run(BLOCKS[3], clone).startswith("The ")
     # The running service has it too.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -117,6 +120,7 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
 
 
 def test_help_names_every_flag_with_its_default(clone: Path) -> None:
-    assert "--weight-dropout" in run(INLINE[2], clone)
+    assert "--weight-dropout" in run(INLINE[3], clone)
+    assert "make train NAME=mine" in run(INLINE[4], clone)
     assert "pytest" in run("make --dry-run test", clone)
     assert "bench.train" in run("make --dry-run bench", clone)

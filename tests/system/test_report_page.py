@@ -94,7 +94,8 @@ def test_stepping_back_and_choosing_a_temperature_shows_that_sample(page: Path) 
 
 def test_without_script_every_sample_can_be_unfolded(page: Path) -> None:
     seen = browse(page, without="<script>.*?</script>")
-    assert [text.partition(" ·")[0] for text in seen["summaries"][:-1]] == [f"epoch {n / 2:g}" for n in range(1, 6)]
+    assert [text.partition(" ·")[0] for text in seen["summaries"][:-2]] == [f"epoch {n / 2:g}" for n in range(1, 6)]
+    assert "at their defaults" in seen["summaries"][-2]
     assert [text.strip()[:5] for text in seen["samples"]] == ["cool ", "hot 5"]  # of the last: the others are folded
     assert not seen["stepper"]
     assert seen["console"] == []

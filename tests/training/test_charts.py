@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.report.charts import short, spread, ticks
+from training.report.charts import duration, short, spread, ticks
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (1.34, 1.67), (0, 6.02e7), (-3, 3), (0.001, 0.0011), (0, 1.04)])
@@ -30,6 +30,12 @@ def test_labels_are_spread_in_order_and_stay_inside() -> None:
     assert spread([99.0, 99.5, 100], 13, 0, 100) == [74, 87, 100]
     assert spread([1, 2, 3], 13, 0, 100) == [1, 14, 27]
     assert spread([0, 0, 0], 13, 0, 10) == [0, 5, 10]  # no room
+
+
+def test_durations_are_said_in_two_units_at_most() -> None:
+    assert [duration(n) for n in (0, 59.4, 59.6, 125, 3600, 12_000)] == [
+        "0 s", "59 s", "1 min 0 s", "2 min 5 s", "1 h 0 min", "3 h 20 min",
+    ]  # fmt: skip
 
 
 def test_counts_are_said_shortly() -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from training import commands
 from training.commands import cli
 from training.config import CHOICES, OF_THE_PARENT, TrainConfig
+from training.data.catalogue import CATALOGUE
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
 from training.release.store import NAME
@@ -73,6 +74,107 @@ def test_every_flag_and_command_of_the_command_line_has_help() -> None:
         assert command.help, command.name
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, (command.name, parameter.name)
+
+
+def test_help_of_train_is_in_sections_with_char_rnns_names() -> None:
+    page = run("train", "--help").output
+    sections = {part.partition(":\n")[0]: part for part in page.split("\n\n")}
+    for title, flags in {
+        "Text": ["--corpus", "--split "],
+        "Network": ["--layers", "--units", "--init-from"],
+        "Regularisation": ["--dropout", "--weight-decay"],
+        "Optimisation": ["--batch-size", "--window", "--learning-rate"],
+        "Watching": ["--eval-every"],
+        "Run": ["--name", "--resume", "--runs", "--help"],
+    }.items():
+        assert all(flag in sections[title] for flag in flags), title
+    listed = re.findall(r"^  (?:-h, )?(--[a-z-]+)", page, re.MULTILINE)
+    assert sorted(listed) == sorted([flag.opts[0] for flag in cli.commands["train"].params] + ["--help"])
+    words = " ".join(page.split()).replace("char- rnn", "char-rnn")
+    for name in (
+        *("model", "num_layers", "rnn_size", "batch_size", "seq_length", "max_epochs", "learning_rate"),
+        *("learning_rate_decay", "learning_rate_decay_after", "grad_clip", "train_frac", "eval_val_every", "dropout"),
+    ):
+        assert f"(char-rnn: {name}" in words, name
+
+
+def float_flags() -> list[tuple[str, str]]:
+    """Every flag of every command that is a floating-point number."""
+    return [
+        (command, parameter.opts[0])
+        for command, made in cli.commands.items()
+        for parameter in made.params
+        if isinstance(parameter.type, click.types.FloatParamType)
+    ]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "NaN", "1e999"])
+@pytest.mark.parametrize(("command", "flag"), float_flags())
+def test_a_number_that_is_not_finite_is_refused_by_every_flag(
+    tmp_path: Path, command: str, flag: str, value: str
+) -> None:
+    (tmp_path / "a.txt").write_text("ab" * 100)
+    others = {"train": ["--name", "a", "--corpus", str(tmp_path / "a.txt"), "--runs", str(tmp_path)]}
+    sentence = refusal(command, *others.get(command, ["a"]), f"{flag}={value}")
+    assert flag in sentence
+    assert "finite" in sentence
+
+
+def test_the_flags_that_are_checked_are_there() -> None:
+    assert {("sample", "--temperature"), ("sample", "--top-p"), ("train", "--dropout")} < set(float_flags())
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--temperature", "5.1"], ["--temperature", "5.1", "0<=x<=5"]),
+        (["--top-p", "0"], ["--top-p", "0<x<=1"]),
+        (["--top-k", "-1"], ["--top-k", "-1", "0<=x"]),
+        (["--count", "0"], ["--count", "x>=1"]),
+        (["--seed", str(2**63 - 1), "--count", "2"], ["--seed", "--count 2", str(2**63 - 1)]),
+        (["--prompt", "a", "--prompt-file", "b"], ["either --prompt or --prompt-file"]),
+        (["--run", "."], ["either NAME of a published model or --run FOLDER"]),
+    ],
+)
+def test_a_sample_out_of_its_range_is_one_sentence(flags: list[str], words: list[str]) -> None:
+    sentence = refusal("sample", "a", *flags)
+    assert all(word in sentence for word in words)
+    assert "Give either NAME" in refusal("sample")
+
+
+@pytest.mark.parametrize(
+    ("given", "proposed"),
+    [
+        ("Upper", "upper"),
+        ("a/b", "a-b"),
+        ("Émile Zola", "emile-zola"),
+        ("..my model..", "my-model.."),
+        ("x" * 65, "x" * 64),
+    ],
+)
+def test_a_name_that_is_refused_comes_with_one_that_is_not(given: str, proposed: str) -> None:
+    assert refusal("train", f"--name={given}", "--corpus", "-").endswith(f", for example {proposed}.")
+    assert re.fullmatch(NAME, proposed)
+
+
+@pytest.mark.parametrize("given", ["", "本", "--", "..."])
+def test_a_name_of_which_nothing_is_left_gets_no_proposal(given: str) -> None:
+    assert "for example" not in refusal("train", f"--name={given}", "--corpus", "-")
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("list", "--models=~/models").output == f"There is no model in {tmp_path}/models yet.\n"
+
+
+def test_corpora_are_listed_in_columns() -> None:
+    head, *lines = run("corpus", "list").output.splitlines()
+    assert head.split() == ["name", "size", "licence"]
+    assert len(lines) == len(CATALOGUE)
+    for line, entry in zip(lines, CATALOGUE.values(), strict=True):
+        assert line.startswith(f"{entry.name} ")
+        assert line.index(entry.licence) == head.index("licence")
+        assert line[head.index("size") + len("size") :].startswith("  ")
 
 
 def test_no_flag_is_the_default_configuration() -> None:
@@ -136,6 +238,7 @@ def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
         (["--split", "0.9,0.1"], ["'0.9,0.1'", "three numbers"]),
         (["--split", "a,b,c"], ["'a,b,c'", "three numbers"]),
         (["--split", "0.9,0.2,0.1"], ["--split must add up to 1, not 1.2 (0.9,0.2,0.1)."]),
+        (["--split", "nan,0.5,0.5"], ["'nan,0.5,0.5'", "three numbers"]),
         (["--split", "1,0,0"], ["--split", "validation part above 0", "1,0,0"]),
         (["--preset", "novel"], ["--preset", "'novel'", "shakespeare"]),
         (["--hidden", "9"], ["--hidden"]),

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from training.commands import corpora, nights, store, train, use
+from training.commands import corpora, hints, nights, store, train, use
 from training.errors import ReportedError
 from training.files import sentence
 from training.terminal import end_plainly_on_ctrl_c, failed_output, print_what_can_be_printed
@@ -24,7 +24,7 @@ def main() -> None:
     print_what_can_be_printed()
     end_plainly_on_ctrl_c()
     try:
-        cli(prog_name="python -m training")
+        cli(prog_name=hints.program())
     except ReportedError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from training.commands.hints import command
 from training.commands.options import UserPath
 from training.data.catalogue import CATALOGUE
 
@@ -17,9 +18,12 @@ def corpus_group() -> None:
 @corpus_group.command("list")
 def list_corpora() -> None:
     """Name every corpus with its size and licence."""
+    rows = [("name", "size", "licence")]
     for entry in CATALOGUE.values():
-        size = f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "size unknown"
-        click.echo(f"{entry.name:12} {size:>12}  {entry.licence}")
+        rows.append((entry.name, f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "unknown", entry.licence))
+    name_width, size_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, size, licence in rows:
+        click.echo(f"{name:{name_width}}  {size:>{size_width}}  {licence}")
 
 
 @corpus_group.command("fetch")
@@ -36,4 +40,4 @@ def fetch_corpus(name: str, to: Path) -> None:
             bar.update(done - bar.n)
 
         path = fetch(CATALOGUE[name], to, say=lambda sentence: bar.write(sentence), progress=progress)
-    click.echo(f"Train on it: python -m training train --name {name} --preset {name} --corpus {path}")
+    click.echo(f"Train on it: {command('train', '--name', name, '--preset', name, '--corpus', path)}")

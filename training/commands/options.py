@@ -1,5 +1,6 @@
 """What several commands take, and how they open a published model."""
 
+import math
 import os
 import re
 from functools import cache
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.packages import check_backend
 from training.release.store import NAME, proposed_name, version_folder
 from training.terminal import quietly
 
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
 corpus_help = (
     "A file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern or - for stdin; repeat the flag for several."
 )
+
+
+VERSION_REFERENCE = re.compile(NAME + r"(/[1-9][0-9]*)?")
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. click.FloatRange lets nan through, which is neither below nor above any limit."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click.FloatRange does, after nan and infinity are refused."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number in the range {self._describe_range()}.", param, ctx)
+        return super().convert(number, param, ctx)
 
 
 def model_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -35,6 +51,13 @@ class UserPath(click.Path):
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         """A click type's conversion."""
         return super().convert(os.path.expanduser(value), parameter, context)
+
+
+def version_reference(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A click callback for NAME or NAME/VERSION."""
+    if value is not None and not VERSION_REFERENCE.fullmatch(value):
+        raise click.BadParameter(f"{value!r} must be NAME or NAME/VERSION of a published model.")
+    return value
 
 
 models_option = click.option(
@@ -57,6 +80,7 @@ model_argument = click.argument("name", callback=model_name)
 
 def published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
     """Load a version of a model, by default the newest, without what TensorFlow has to say."""
+    check_backend()
     with quietly():
         from training.release.published import PublishedModel
 
@@ -66,6 +90,7 @@ def published(models: Path, name: str, version: str | None = None) -> "Published
 @cache
 def use_devices() -> None:
     """Set this process up for training: once, and before anything is computed."""
+    check_backend()
     with quietly():
         from training.learning import backend
 

@@ -1,10 +1,10 @@
 """From a run to a published version, judged before it serves. Loads TensorFlow: imported where it is used."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from training.commands.hints import command
 from training.data.corpus import Corpus
 from training.data.ngrams import baselines
 from training.learning.folder import Plan
@@ -28,11 +28,8 @@ def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force:
     try:
         place = publish(release, models, None if force else _judge(release, models), stages=run.stages)
     except Refused as refused:
-        again = ["publish", name, "--from", run.folder, "--models", models, "--force"]
-        raise Refused(
-            f"Not published. {refused} The run is kept; to publish it all the same: "
-            f"python -m training {shlex.join(map(str, again))}"
-        ) from None
+        again = command("publish", name, "--from", run.folder, "--force", models=models)
+        raise Refused(f"Not published. {refused} The run is kept; to publish it all the same: {again}") from None
     replace(plan, published=str(place), published_step=run.step).save(run.folder)
     return place
 

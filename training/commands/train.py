@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.commands.hints import command
 from training.commands.options import (
     corpus_help,
     force_option,
@@ -22,7 +23,7 @@ from training.commands.selection import selection_of, selection_options
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
 from training.files import require_writable
-from training.flags import config_of, config_options
+from training.flags import GroupedCommand, config_of, config_options
 from training.learning.folder import (
     PLAN,
     Plan,
@@ -52,7 +53,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
     return value
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.option("--name", required=True, callback=model_name, help="What the model is to be called.")
 @click.option("--corpus", multiple=True, help=corpus_help)
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings of an experiment; flags go before them.")
@@ -93,6 +94,10 @@ class _Job:
     models: Path
     force: bool
     began_s: float  # of time.monotonic
+
+    @property
+    def runs(self) -> Path:
+        return self.folder.parent
 
     @property
     def store(self) -> Path:
@@ -265,6 +270,6 @@ def _finish(plan: Plan, run: "TrainingRun", job: _Job) -> None:
             place = publish_run(run, plan, name=job.name, models=job.models, force=job.force)
         except Stopped:
             click.echo(f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Go on with:", err=True)
-            click.echo(f"python -m training train --name {job.name} --resume", err=True)
+            click.echo(command("train", "--name", job.name, "--resume", runs=job.runs, models=job.models), err=True)
             sys.exit(stop.exit_code)
-    click.echo(f"Published {place}. Try: python -m training sample {job.name}")
+    click.echo(f"Published {place}. Try: {command('sample', job.name, models=job.models)}")

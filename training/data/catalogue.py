@@ -69,7 +69,7 @@ _ENTRIES = (
         sha256="0eec7e958b34982662b8f05824ae64642dea097b08057ade65c252191c5fe7ca",
         licence="(c) 1991 Mark Kantrowitz, additions by Bill Ross; any use with credit, copies with their README",
         origin="the 7,944 first names of the CMU AI repository that the post links, as NLTK packs them",
-        note="The archive holds a README too: unpack it (python -m zipfile -e corpora/names.zip corpora) "
+        note="The archive holds a README too: unpack it (python3 -m zipfile -e corpora/names.zip corpora) "
         "and train on --corpus 'corpora/names/*.txt' --split-by line.",
     ),
     Entry(
@@ -110,7 +110,7 @@ _ENTRIES = (
         sha256=None,
         licence="GFDL 1.2 (the authors of the Stacks Project)",
         origin="the open book on algebraic geometry as it stood on the day of the post, 21 May 2015: 16 MB of LaTeX",
-        note="GitHub packs it anew for each caller. It holds programs too: unpack it (python -m zipfile -e "
+        note="GitHub packs it anew for each caller. It holds programs too: unpack it (python3 -m zipfile -e "
         f"corpora/stacks-project.zip corpora) and train on --corpus 'corpora/stacks-project-{STACKS_PROJECT}/*.tex'.",
     ),
     Entry(

@@ -13,8 +13,7 @@ from training.errors import InputError
 from training.learning.network import Network, NetworkWeights, set_weights, weights_of
 from training.learning.step import Learner, use_one_core_per_replica
 from training.learning.warm_start import warm_started
-
-BACKENDS = ("tensorflow", "jax")
+from training.packages import BACKENDS
 
 
 def use_devices() -> None:

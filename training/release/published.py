@@ -2,6 +2,7 @@
 
 import codecs
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ class PublishedModel:
         state: Any,
         *,
         temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
     ) -> dict[str, Any]:
         """Follow `given`, then sample one symbol for each of `uniforms`; the artifact's outputs for N = 1."""
         steps = len(given) + len(uniforms)
@@ -67,8 +70,8 @@ class PublishedModel:
             length=_row(steps, tf.int32),
             uniforms=tf.constant(np.pad(uniforms, (len(given), 0))[None], tf.float32),
             temperature=_row(temperature, tf.float32),
-            top_k=_row(0, tf.int32),
-            top_p=_row(1.0, tf.float32),
+            top_k=_row(top_k, tf.int32),
+            top_p=_row(top_p, tf.float32),
             bias=tf.zeros((1, len(self.vocabulary))),
             state=state,
         )
@@ -106,7 +109,17 @@ class PublishedModel:
         """[S, N, H] of zeros, for N rows."""
         return np.repeat(self.cold_state, rows, axis=1)
 
-    def generate(self, prompt: str, *, length: int, temperature: float, seed: int) -> Iterator[str]:
+    def unknown(self, prompt: str) -> Counter[str]:
+        """The symbols of a prompt that the model does not know, in readable form, and how often each occurs."""
+        text = self._as_trained(prompt)
+        is_byte = self.vocabulary.unit == "byte"
+        shown = [f"0x{byte:02x}" for byte in text.encode("utf-8", "surrogatepass")] if is_byte else map(repr, text)
+        ids = self.vocabulary.encode(text)
+        return Counter(symbol for symbol, id_ in zip(shown, ids, strict=True) if id_ == RESERVED)
+
+    def generate(
+        self, prompt: str, *, length: int, temperature: float, seed: int, top_k: int = 0, top_p: float = 1.0
+    ) -> Iterator[str]:
         """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""
         generator = np.random.Generator(np.random.PCG64(seed))
         given = self.vocabulary.encode(self._as_trained(prompt))
@@ -114,7 +127,7 @@ class PublishedModel:
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while length:
             chunk = generator.random(STEPS_PER_CALL, dtype=np.float32)
-            outputs = self.advance(previous, given, chunk, state, temperature=temperature)
+            outputs = self.advance(previous, given, chunk, state, temperature=temperature, top_k=top_k, top_p=top_p)
             symbols = outputs["symbols"].numpy()[0, len(given) :]
             text = self.vocabulary.decode(symbols)
             if self.vocabulary.unit == "byte":

@@ -14,20 +14,28 @@ from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.data.find import Selection
 from training.data.sources import ALL
+from training.errors import InputError
 from training.learning.evaluate import Loss, evaluate
 from training.release.published import PublishedModel
 
 
 def score(
-    model: PublishedModel, paths: Sequence[str], *, encoding: str, parts: Sequence[str], selection: Selection = ALL
+    model: PublishedModel,
+    paths: Sequence[str],
+    *,
+    encoding: str,
+    parts: Sequence[str] = (),
+    selection: Selection = ALL,
 ) -> Iterator[tuple[str, Loss, int]]:
     """What was read, its loss, and how many of its symbols the model does not know.
 
-    A text that the model was trained on is read by `parts` of its split; any other as a whole, as "text".
+    A text that the model was trained on is read by `parts` of its split, if none are named by validation and test; any
+    other as a whole, as "text".
 
     Raises:
-        InputError: the text cannot be read.
+        InputError: the text cannot be read, or has no such part.
     """
+    _require_parts(model, parts)
     trained_on, fields = model.manifest["corpus"], model.manifest["config"]
     known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
     config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
@@ -41,10 +49,27 @@ def score(
                 corpus = prepare(
                     paths, config, Path(folder) / "parts", vocabulary=model.vocabulary, selection=selection
                 )
-            ranges = {part: tuple(trained_on["split"][part]) for part in parts}
+            ranges = {part: tuple(trained_on["split"][part]) for part in parts or ("validation", "test")}
+        elif parts:
+            raise InputError(
+                f"--part {parts[0]} needs the text that {model.manifest['name']} {model.manifest['version']} was "
+                "trained on, and this is another text: leave out --part to read all of it."
+            )
         for part, (start, stop) in ranges.items():
             if start < stop:
                 yield part, _loss(model, corpus.ids[start:stop]), int((corpus.ids[start:stop] == 0).sum())
+
+
+def _require_parts(model: PublishedModel, parts: Sequence[str]) -> None:
+    split = model.manifest["corpus"]["split"]
+    for part in parts:
+        start, stop = split[part]
+        if start == stop:
+            present = " and ".join(name for name, (start, stop) in split.items() if start < stop)
+            raise InputError(
+                f"{model.manifest['name']} {model.manifest['version']} was trained without a {part} part: its text has "
+                f"only {present}."
+            )
 
 
 def _loss(model: PublishedModel, ids: NDArray[Any]) -> Loss:

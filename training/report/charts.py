@@ -12,6 +12,7 @@ from html import escape
 LINE_HEIGHT = 16
 LABEL_GAP = 13  # between two labels that would otherwise overlap
 BOTTOM, LEFT, RIGHT = 40, 52, 14
+CLIP_ROOM = 5
 
 Point = tuple[float, float]
 
@@ -107,6 +108,16 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def duration(seconds: float) -> str:
+    """A time as a person says it: 42 s, 12 min 5 s, 3 h 20 min."""
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600:,} h {total % 3600 // 60} min"
+
+
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Ascending `places`, moved as little as it takes to stand `gap` apart between `low` and `high`.
 
@@ -156,22 +167,24 @@ def _axes(chart: Chart, scales: Scales) -> str:
 
 def _curves(chart: Chart, scales: Scales) -> str:
     clip = f"{chart.name}-{scales.width}"
-    width, height = scales.width - LEFT - scales.right + 4, scales.height - BOTTOM - scales.top
-    # 2 more on the sides, for the width of a curve's first and last point.
-    box = f'<clipPath id="{clip}"><rect x="{LEFT - 2}" y="{scales.top}" width="{width}" height="{height}"/></clipPath>'
+    # Wider than the chart, for the width of a curve's first and last point.
+    left, width = LEFT - CLIP_ROOM, scales.width - LEFT - scales.right + 2 * CLIP_ROOM
+    height = scales.height - BOTTOM - scales.top
+    box = f'<clipPath id="{clip}"><rect x="{left}" y="{scales.top}" width="{width}" height="{height}"/></clipPath>'
     return f'{box}<g clip-path="url(#{clip})">{"".join(_curve(curve, scales) for curve in chart.curves)}</g>'
 
 
 def _curve(curve: Curve, scales: Scales) -> str:
-    path, pen = "", "M"
-    for x, y in curve.points:
-        if math.isfinite(y):
-            path += f"{pen}{scales.x(x):.1f} {scales.y(y):.1f}"
-            path += "h0" if pen == "M" else ""  # a point that stands alone is seen as a dot
-            pen = "L"
-        else:
-            pen = "M"
-    return f'<path class="curve {curve.kind}" d="{path}"/>'
+    """A line through each group of neighbouring points; a point that stands alone is a dot."""
+    lines, dots = "", ""
+    for is_finite, group in itertools.groupby(curve.points, lambda point: math.isfinite(point[1])):
+        places = [f"{scales.x(x):.1f} {scales.y(y):.1f}" for x, y in group] if is_finite else []
+        if len(places) > 1:
+            lines += "M" + "L".join(places)
+        elif places:
+            dots += f"M{places[0]}h0"
+    drawn = f'<path class="curve {curve.kind}" d="{lines}"/>' if lines else ""
+    return drawn + (f'<path class="point {curve.kind}" d="{dots}"/>' if dots else "")
 
 
 def _placed_levels(chart: Chart, scales: Scales) -> list[tuple[str, float, float]]:

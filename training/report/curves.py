@@ -1,14 +1,17 @@
 """The curves in a run's report: what is drawn of it, and what stands beside each. Knows no SVG (charts.py)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from training.report.charts import Chart, Curve, Moment, short, svg
-from training.report.page import number
+from training.report.charts import Chart, Curve, Moment, Point, short, svg
+from training.report.page import number, shown
 from training.report.recorded import Evaluation, RunRecord
 
 # Of the run: the losses of this first part may lie above the chart, or they would press the rest of it flat.
 STEEP_FALL = 0.05
+
+# The n-gram models up to this order are drawn, beside the best.
+LEVELS = 4
 
 LINE = '<svg viewBox="0 0 26 10" aria-hidden="true"><path class="{kind}" d="M1 5H25"/></svg>'
 
@@ -25,9 +28,9 @@ def loss_section(run: RunRecord) -> str:
             Curve("validation", [(e.chars_seen, e.validation) for e in run.thinned]),
         ],
         moments=[_loss_moment(e, run.unit) for e in run.thinned],
-        levels={f"{order}-gram": nats for order, nats in run.baselines.nats_per_char.items()},
+        levels=shown_levels(run),
         best=(run.best.chars_seen, run.best.validation),
-        y_range=_loss_range(run),
+        y_range=loss_range(run),
         y_text=lambda value: f"{value:.3g}",
     )
     names = {
@@ -35,10 +38,17 @@ def loss_section(run: RunRecord) -> str:
         "curve validation": "validation; the ring is its best",
         "level": "n-gram models, validation",
     }
-    return f"<section><h2>Loss</h2>{_legend(names)}{_for_both_widths(chart)}</section>"
+    return f"<section><h2>Loss</h2>{legend(names)}{for_both_widths(chart)}</section>"
 
 
-def _loss_range(run: RunRecord) -> tuple[float, float]:
+def shown_levels(run: RunRecord) -> dict[str, float]:
+    """The n-gram models to draw: all eight stand so close together that their labels would overlap."""
+    losses = run.baselines.nats_per_char
+    best = min(losses, key=lambda order: losses[order])
+    return {f"{order}-gram": nats for order, nats in losses.items() if order <= LEVELS or order == best}
+
+
+def loss_range(run: RunRecord) -> tuple[float, float]:
     """Around the curves after their first steep fall, and the best n-gram model: it is the distance to compare."""
     start = STEEP_FALL * run.evaluations[-1].chars_seen
     later = [e for e in run.evaluations if e.chars_seen >= start]
@@ -59,15 +69,28 @@ def _loss_moment(e: Evaluation, unit: str) -> Moment:
 def course_section(run: RunRecord) -> str:
     """Rate, speed, and for a corpus of lines their novelty."""
     charts = [
-        _small(run, "learning rate", lambda e: e.learning_rate, lambda value: f"{value:.3g}"),
+        _small(run, "learning rate", lambda e: e.learning_rate, lambda value: f"{value:.3g}", before=run.warm_up),
         _small(run, f"{run.unit}s per second", lambda e: e.chars_per_second, short),
         _novelty(run),
     ]
     drawn = "".join(f"<div>{svg(chart, 370, 230)}</div>" for chart in charts[:2] if chart)
     if charts[2]:
         names = {"curve validation": "new", "curve training": "in the training text"}
-        drawn += f"<div>{svg(charts[2], 370, 230)}{_legend(names)}</div>"
-    return f'<section><h2>The course of the run</h2><div class="pair">{drawn}</div></section>' if drawn else ""
+        drawn += f"<div>{svg(charts[2], 370, 230)}{legend(names)}</div>"
+    if not drawn:
+        return ""
+    return f'<section><h2>The course of the run</h2><div class="pair">{drawn}</div>{_time_note(run)}</section>'
+
+
+def _time_note(run: RunRecord) -> str:
+    """How the time divides into training, evaluation and the rest, where the run measured it."""
+    stages = dict.fromkeys(stage for evaluation in run.evaluations for stage in evaluation.seconds)
+    seconds = {stage: sum(e.seconds.get(stage, 0.0) for e in run.evaluations) for stage in stages}
+    total = sum(seconds.values())
+    if not total:
+        return ""
+    shares = ", ".join(f"{shown(stage.replace('_', ' '))} {taken / total:.0%}" for stage, taken in seconds.items())
+    return f'<p class="note">Time by stage: {shares}.</p>'
 
 
 def _small(
@@ -75,21 +98,24 @@ def _small(
     name: str,
     value_of: Callable[[Evaluation], float],
     text_of: Callable[[float], str],
+    before: Sequence[Point] = (),
 ) -> Chart | None:
+    """A chart of one value; `before` are points of the curve that lie between the evaluations."""
     measured = [e for e in run.thinned if math.isfinite(value_of(e))]
     if not measured:
         return None
+    points = sorted([*before, *((e.chars_seen, value_of(e)) for e in measured)])
     return Chart(
         name=name.replace(" ", "-"),
         title=f"{name} against {run.unit}s seen",
         y_name=name,
         x_name=f"{run.unit}s seen",
-        curves=[Curve("third", [(e.chars_seen, value_of(e)) for e in measured])],
+        curves=[Curve("third", points)],
         moments=[
             Moment(e.chars_seen, [f"epoch {e.epoch_text} · {text_of(value_of(e))}"], {"third": value_of(e)})
             for e in measured
         ],
-        y_range=(0, 1.08 * max(map(value_of, measured)) or 1),
+        y_range=(0, 1.08 * max(value for _, value in points) or 1),
         y_text=text_of,
     )
 
@@ -121,7 +147,8 @@ def _novelty(run: RunRecord) -> Chart | None:
     )
 
 
-def _legend(names: dict[str, str]) -> str:
+def legend(names: dict[str, str]) -> str:
+    """Class names of lines -> their meaning, in HTML."""
     return (
         f'<ul class="legend">{"".join(f"<li>{LINE.format(kind=kind)}{name}</li>" for kind, name in names.items())}</ul>'
     )
@@ -131,7 +158,7 @@ def _drops(run: RunRecord) -> bool:
     return any(run.plan["config"].get(name) for name in ("dropout", "weight_dropout"))
 
 
-def _for_both_widths(chart: Chart) -> str:
+def for_both_widths(chart: Chart) -> str:
     """Drawn twice, so that a phone need not shrink its letters; the style sheet shows one."""
     wide, narrow = svg(chart, 760, 380), svg(chart, 360, 320)
     return wide.replace("<svg ", '<svg class="wide" ', 1) + narrow.replace("<svg ", '<svg class="narrow" ', 1)

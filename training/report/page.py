@@ -4,15 +4,17 @@ Nothing is requested from anywhere: the content policy forbids it, and there is 
 """
 
 import math
+from collections.abc import Callable
 from html import escape
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf7; --card: #ffffff; --ink: #23221f; --soft: #68655d; --line: #e4e1d9;
-  --training: #bf6a30; --validation: #23599c; --third: #3f7d58; }
+  --training: #bf6a30; --validation: #23599c; --third: #3f7d58; --fourth: #8a4f9e; --fifth: #9a7b12; --sixth: #b23b5e; }
 @media (prefers-color-scheme: dark) { :root { --paper: #15171a; --card: #1c1f23; --ink: #e6e3dc; --soft: #a09c93;
-  --line: #30343a; --training: #e59a62; --validation: #83b4f0; --third: #86c79f; } }
+  --line: #30343a; --training: #e59a62; --validation: #83b4f0; --third: #86c79f; --fourth: #cf9be0; --fifth: #d9c05c;
+  --sixth: #f08fab; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
@@ -32,7 +34,9 @@ text { font-size: 12px; fill: var(--soft); font-variant-numeric: tabular-nums; }
 .level, .leader { stroke: var(--soft); fill: none; opacity: .75; } .level { stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 2.25; stroke-linejoin: round; stroke-linecap: round; }
 .training { stroke: var(--training); } .validation { stroke: var(--validation); } .third { stroke: var(--third); }
-.curve.training { stroke-width: 1.75; }
+.run-0 { stroke: var(--validation); } .run-1 { stroke: var(--training); } .run-2 { stroke: var(--third); }
+.run-3 { stroke: var(--fourth); } .run-4 { stroke: var(--fifth); } .run-5 { stroke: var(--sixth); }
+.curve.training { stroke-width: 1.75; } .point { fill: none; stroke-width: 8; stroke-linecap: round; }
 .best { fill: var(--paper); stroke: var(--validation); stroke-width: 2.25; }
 .at rect { fill: transparent; } .at .shown { visibility: hidden; pointer-events: none; }
 .at:hover .shown { visibility: visible; } .rule { stroke: var(--soft); } .dot { fill: var(--paper); stroke-width: 2; }
@@ -137,9 +141,11 @@ def table(head: list[str], rows: list[list[str]], *, numbers: set[int], best: in
     return f'<div class="wide-table"><table><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def number(value: float, form: str) -> str:
-    """A number as text, or a dash where it was not measured."""
-    return format(value, form) if math.isfinite(value) else "–"
+def number(value: float, text_of: str | Callable[[float], str]) -> str:
+    """A number as text, by a format or a function, or a dash where it was not measured."""
+    if not math.isfinite(value):
+        return "–"
+    return format(value, text_of) if isinstance(text_of, str) else text_of(value)
 
 
 def _aligned(number: bool) -> str:

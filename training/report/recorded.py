@@ -3,6 +3,7 @@
 `baselines.json` is its own: computed once for a split text, and again where that is another one.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import jsonl
+from training.config import TrainConfig
 from training.data import ngrams
 from training.data.corpus import Corpus
 from training.errors import InputError
 from training.files import write_atomically
 from training.learning.folder import BASELINES
+from training.learning.schedule import learning_rate
 
 # Of more evaluations than this a page shows that many: it stays quick to open.
 MAX_SHOWN = 200
+WARM_UP_POINTS = 20
 
 # Raised when ngrams.py computes something else, so that what runs keep of it is computed again.
 BASELINES_FORMAT = 1
@@ -42,6 +46,8 @@ class Evaluation:
     logit_scale: float
     samples: dict[str, str]  # temperature -> text
     novelty: dict[str, float] | None
+    elapsed_seconds: float  # since the run began
+    seconds: dict[str, float]  # stage -> how long it took since the evaluation before
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "Evaluation":
@@ -57,6 +63,8 @@ class Evaluation:
             logit_scale=_measured(fields.get("logit_scale")),
             samples=dict(fields.get("samples") or {}),
             novelty=fields.get("novelty"),
+            elapsed_seconds=_measured(fields.get("elapsed_seconds")),
+            seconds=dict(fields.get("seconds") or {}),
         )
 
     @property
@@ -77,6 +85,7 @@ class Baselines:
     nats_per_char: dict[int, float]  # order -> nats per symbol
     counted: int
     predicted: int
+    fingerprint: str  # of the text
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,19 @@ class RunRecord:
             return self.evaluations
         at = {round(index * (count - 1) / (MAX_SHOWN - 2)) for index in range(MAX_SHOWN - 1)}
         return [item for index, item in enumerate(self.evaluations) if index in at or item is self.best]
+
+    @cached_property
+    def warm_up(self) -> list[tuple[float, float]]:
+        """(symbols seen, learning rate) along the warm-up, which is often over before the first evaluation."""
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        given = self.plan["config"]
+        config = TrainConfig.from_json({name: value for name, value in given.items() if name in known})
+        last = self.evaluations[-1]
+        steps_per_epoch = max(1, round(last.step / last.epoch)) if last.epoch > 0 else 1
+        end = min(config.warmup_steps, last.step)
+        steps = sorted({round(end * part / WARM_UP_POINTS) for part in range(WARM_UP_POINTS + 1)}) if end else []
+        symbols = config.batch_size * config.window
+        return [(step * symbols, learning_rate(config, step, steps_per_epoch=steps_per_epoch)) for step in steps]
 
     @property
     def unit(self) -> str:
@@ -182,7 +204,7 @@ def kept_baselines(
         kept = {"fingerprint": key, "nats_per_char": {str(order): nats for order, nats in losses.items()}}
         write_atomically(path, (json.dumps(kept, indent=1) + "\n").encode())
     losses = {int(order): nats for order, nats in kept["nats_per_char"].items()}
-    return Baselines(losses, len(training), len(validation))
+    return Baselines(losses, len(training), len(validation), key)
 
 
 def _kept(path: Path) -> dict[str, Any]:

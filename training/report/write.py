@@ -8,10 +8,12 @@ from pathlib import Path
 
 from training.files import write_atomically
 from training.learning.folder import REPORT
-from training.report.charts import short
+from training.report.charts import duration, short
+from training.report.configuration import configuration_section
 from training.report.curves import course_section, loss_section
 from training.report.page import number, page, shown, table
 from training.report.recorded import Evaluation, RunRecord, read_run
+from training.report.samples import samples_section
 
 CELLS = {"lstm": "An LSTM", "gru": "A GRU", "rnn": "A plain recurrent network"}
 
@@ -33,9 +35,9 @@ def report(run: RunRecord) -> str:
         f"<header><h1>{shown(run.name)}</h1>{_facts(run)}</header>",
         loss_section(run),
         _baselines(run),
-        _samples(run),
+        samples_section(run),
         course_section(run),
-        _configuration(run),
+        configuration_section(run),
         _evaluations(run),
     ]
     return page(f"{run.name}: training report", "\n".join(section for section in sections if section))
@@ -46,10 +48,11 @@ def _facts(run: RunRecord) -> str:
     parameters = f" ({run.parameters:,} parameters)" if run.parameters else ""
     published = f", published as {shown(run.plan['published'])}" if run.plan.get("published") else ""
     asked = "" if config.get("steps") else f" of {config['epochs']}"
+    time = f" in {duration(last.elapsed_seconds)}" if math.isfinite(last.elapsed_seconds) else ""
     layers = f"{config['layers']} layer{'s' if config['layers'] > 1 else ''} of {config['units']} units"
     return (
         f'<p class="facts">{CELLS.get(config.get("cell", "lstm"), "A network")} of {layers}{parameters}, trained for '
-        f"{last.epoch_text}{asked} epochs on {run.text.training:,} of {run.text.symbols:,} "
+        f"{last.epoch_text}{asked} epochs{time} on {run.text.training:,} of {run.text.symbols:,} "
         f"{run.unit}s: its best validation loss is <b>{best.validation:.4f}</b> nats (<b>{best.bits:.4f}</b> bits) "
         f"per {run.unit}, at epoch {best.epoch_text}{published}.</p>"
     )
@@ -96,57 +99,14 @@ def _beaten(run: RunRecord, nats: float) -> str:
     return "not yet"
 
 
-def _samples(run: RunRecord) -> str:
-    sampled = [evaluation for evaluation in run.thinned if evaluation.samples]
-    if not sampled:
-        return ""
-    tabs = "".join(
-        f'<button type="button" aria-pressed="false" data-temperature="{shown(temperature)}">'
-        f"temperature {shown(temperature)}</button>"
-        for temperature in run.temperatures
-    )
-    stepper = (
-        f'<div class="stepper" hidden><button type="button" data-by="-1" aria-label="earlier">←</button>'
-        f'<input type="range" min="0" max="{len(sampled) - 1}" value="{len(sampled) - 1}" aria-label="evaluation">'
-        f'<button type="button" data-by="1" aria-label="later">→</button><div class="tabs">{tabs}</div></div>'
-    )
-    entries = "".join(_sample(run, evaluation, opened=evaluation is sampled[-1]) for evaluation in sampled)
-    return (
-        '<section id="samples"><h2>Samples as they evolved</h2>'
-        f"<p>What the network wrote by itself at each evaluation.</p>{stepper}{entries}</section>"
-    )
-
-
-def _sample(run: RunRecord, evaluation: Evaluation, *, opened: bool) -> str:
-    summary = (
-        f"epoch {evaluation.epoch_text} · {short(evaluation.chars_seen)} {run.unit}s seen · "
-        f"{evaluation.validation:.3f} nats ({evaluation.bits:.3f} bits)"
-    )
-    texts = "".join(
-        f'<div class="sample" data-temperature="{shown(temperature)}"><h3>temperature {shown(temperature)}</h3>'
-        f'<pre dir="auto">\n{shown(evaluation.samples[temperature])}</pre></div>'
-        for temperature in run.temperatures
-        if temperature in evaluation.samples
-    )
-    return f"<details{' open' if opened else ''}><summary>{summary}</summary>{texts}</details>"
-
-
-def _configuration(run: RunRecord) -> str:
-    corpus = ", ".join(map(str, run.plan.get("corpus", [])))
-    rows = [["corpus", corpus], ["vocabulary", f"{run.text.vocabulary:,} symbols"]]
-    rows += [[name.replace("_", " "), _setting(value)] for name, value in run.plan["config"].items()]
-    cells = [[shown(name), shown(value)] for name, value in rows]
-    return f"<section><h2>Configuration</h2>{table(['setting', 'value'], cells, numbers=set())}</section>"
-
-
-def _setting(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _evaluations(run: RunRecord) -> str:
     head = ["epoch", "step", f"{run.unit}s", "training", "validation", "bits", "rate", f"{run.unit}s/s", "logit scale"]
+    head.append("elapsed")
     rows = [_evaluation_cells(evaluation) for evaluation in run.thinned]
-    all_of = f"{len(rows)} of {len(run.evaluations)}" if len(rows) < len(run.evaluations) else f"All {len(rows)}"
+    count = len(run.evaluations)
+    all_of = (
+        f"{len(rows)} of {count} evaluations" if len(rows) < count else f"{count} evaluation{'s' if count > 1 else ''}"
+    )
     best = next(index for index, evaluation in enumerate(run.thinned) if evaluation is run.best)
     cells = table(head, rows, numbers=set(range(len(head))), best=best)
     folded = f"<details><summary>{all_of}, the best in bold</summary>{cells}</details>"
@@ -164,4 +124,5 @@ def _evaluation_cells(evaluation: Evaluation) -> list[str]:
         number(evaluation.learning_rate, ".3g"),
         number(evaluation.chars_per_second, ",.0f"),
         number(evaluation.logit_scale, ".3f"),
+        number(evaluation.elapsed_seconds, duration),
     ]

@@ -1,0 +1,143 @@
+"""`sample` and `evaluate` as a person uses them: prompts, filters, several texts, versions, runs that go on."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Server
+from tests.processes import COMMAND, ENVIRONMENT, training
+
+RULE = ["--length", "60", "--temperature", "0.9", "--seed", "7"]
+
+
+def test_filters_are_those_of_the_service(tiny: Path, server: Server) -> None:
+    served = server.generate(prompt="the ", length=120, seed=3, top_k=4, top_p=0.7)["text"]
+    flags = ["--prompt", "the ", "--length", "120", "--seed", "3", "--top-k", "4", "--top-p", "0.7"]
+    assert training("sample", "tiny", *flags, cwd=tiny).stdout == f"the {served}\n"
+    unfiltered = training("sample", "tiny", *flags[:6], cwd=tiny).stdout
+    assert unfiltered != f"the {served}\n"
+
+
+def test_each_of_several_texts_can_be_made_again_alone(tiny: Path) -> None:
+    several = training("sample", "tiny", *RULE, "--count", "3", cwd=tiny)
+    alone = [training("sample", "tiny", *RULE[:-1], str(seed), cwd=tiny).stdout for seed in (7, 8, 9)]
+    assert several.stdout == "".join(alone)
+    assert len(set(alone)) == 3
+    assert several.stderr == "seed 7\nseed 8\nseed 9\n"
+
+
+def test_unknown_characters_of_a_prompt_are_named_on_stderr(tiny: Path) -> None:
+    result = training("sample", "tiny", "--prompt", "the é本é\r\n", *RULE, cwd=tiny)
+    assert result.stdout.startswith("the é本é\r\n")
+    assert (
+        "Warning: the model does not know 4 characters of the prompt: 'é' (2), '本' (1), '\\r' (1).\n" in result.stderr
+    )
+    assert "Warning" not in training("sample", "tiny", "--prompt", "the cat", *RULE, cwd=tiny).stderr
+
+
+def test_a_prompt_with_many_unknown_characters_names_some_of_them(tiny: Path) -> None:
+    stderr = training("sample", "tiny", "--prompt", "БВГДЕЖЗИЙКЛМН", *RULE, cwd=tiny).stderr
+    assert "13 characters" in stderr
+    assert stderr.count("(1)") == 10
+    assert "and 3 more" in stderr
+
+
+def test_a_prompt_file_is_read_as_a_corpus_is(tiny: Path, tmp_path: Path) -> None:
+    expected = training("sample", "tiny", "--prompt", "the cat\nsat ", *RULE, cwd=tiny).stdout
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfthe cat\r\nsat ")
+    result = training("sample", "tiny", "--prompt-file", str(tmp_path / "windows.txt"), *RULE, cwd=tiny)
+    assert result.stdout == expected
+    assert "Warning" not in result.stderr
+    piped = subprocess.run(
+        [*COMMAND, "sample", "tiny", "--prompt-file", "-", *RULE], cwd=tiny, env=ENVIRONMENT, input=b"the cat\nsat ",
+        capture_output=True, timeout=100, check=True,
+    )  # fmt: skip
+    assert piped.stdout.decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read: No such file"), (b"the caf\xe9", "is not UTF-8: byte 7")]
+)
+def test_a_prompt_file_that_cannot_be_read_is_one_sentence(
+    tiny: Path, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "prompt").write_bytes(content)
+    result = training("sample", "tiny", "--prompt-file", str(tmp_path / "prompt"), cwd=tiny, check=False)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert words in result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `tiny` with a second version of it."""
+    folder = tmp_path_factory.mktemp("two") / "tiny"
+    shutil.copytree(tiny, folder)
+    start = ["--init-from", "tiny", "--epochs", "1", "--batch-size", "4", "--window", "20"]
+    training("train", "--name", "tiny", "--corpus", "corpus.txt", *start, cwd=folder)
+    return folder
+
+
+def test_a_version_can_be_named(folder: Path, tiny: Path) -> None:
+    first = training("sample", "tiny/1", *RULE, cwd=folder).stdout
+    assert first == training("sample", "tiny", *RULE, cwd=tiny).stdout
+    assert (
+        training("sample", "tiny/2", *RULE, cwd=folder).stdout == training("sample", "tiny", *RULE, cwd=folder).stdout
+    )
+    assert training("evaluate", "tiny/1", "--corpus", "corpus.txt", cwd=folder).stdout.startswith("tiny 1, validation")
+    missing = training("sample", "tiny/9", cwd=folder, check=False)
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert "no version 9 of tiny" in missing.stderr
+
+
+def test_a_run_is_sampled_as_its_published_version_is(tiny: Path) -> None:
+    before = sorted(path for path in (tiny / "runs/tiny").rglob("*"))
+    published = training("sample", "tiny", "--prompt", "the ", *RULE, cwd=tiny).stdout
+    assert training("sample", "--run", "runs/tiny", "--prompt", "the ", *RULE, cwd=tiny).stdout == published
+    assert sorted(path for path in (tiny / "runs/tiny").rglob("*")) == before
+
+
+def test_a_run_without_an_evaluation_cannot_be_sampled_yet(tiny: Path, tmp_path: Path) -> None:
+    for content, words in [({}, "it has no run.json"), ({"run.json"}, "it has no checkpoint.npz")]:
+        for name in content:
+            shutil.copy(tiny / "runs/tiny" / name, tmp_path / name)
+        result = training("sample", "--run", str(tmp_path), cwd=tiny, check=False)
+        assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+        assert words in result.stderr
+
+
+@pytest.fixture(scope="module")
+def without_test(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models whose version was trained without a test part, as the presets' are."""
+    folder = tmp_path_factory.mktemp("untested")
+    shutil.copytree(tiny / "models", folder / "models")
+    path = folder / "models/tiny/1/assets.extra/manifest.json"
+    manifest = json.loads(path.read_text())
+    split = manifest["corpus"]["split"]
+    split["validation"][1], split["test"][0] = split["test"][1], split["test"][1]
+    path.write_text(json.dumps(manifest))
+    shutil.copy(tiny / "corpus.txt", folder)
+    return folder
+
+
+def test_a_part_that_there_is_not_is_one_sentence(without_test: Path) -> None:
+    for parts in (["--part", "test"], ["--part", "validation", "--part", "test"]):
+        result = training("evaluate", "tiny", "--corpus", "corpus.txt", *parts, cwd=without_test, check=False)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert (
+            result.stderr == "Error: tiny 1 was trained without a test part: its text has only train and validation.\n"
+        )
+    (line,) = training("evaluate", "tiny", "--corpus", "corpus.txt", cwd=without_test).stdout.splitlines()
+    assert line.startswith("tiny 1, validation: ")
+
+
+def test_a_part_of_another_text_is_refused(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("the cat ran on and on. " * 20)
+    arguments = ["evaluate", "tiny", "--corpus", str(tmp_path / "other.txt")]
+    result = training(*arguments, "--part", "validation", cwd=tiny, check=False)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "--part validation needs the text that tiny 1 was trained on" in result.stderr

@@ -1,0 +1,53 @@
+"""The settings of a run as HTML: those that differ from the defaults first. Knows no chart."""
+
+from dataclasses import asdict
+from typing import Any
+
+from training.config import TrainConfig
+from training.report.page import shown, table
+from training.report.recorded import RunRecord
+
+
+def configuration_section(run: RunRecord) -> str:
+    """The text and what was changed in a table; the settings that have their default are folded."""
+    defaults = TrainConfig().to_json()
+    config = run.plan["config"]
+    changed = {name: value for name, value in config.items() if name not in defaults or value != defaults[name]}
+    rows = [
+        ["corpus", corpus_text(run), ""],
+        ["vocabulary", f"{run.text.vocabulary:,} symbols", ""],
+        *([setting_name(name), setting(value), setting(defaults.get(name, ""))] for name, value in changed.items()),
+    ]
+    same = [[setting_name(name), setting(value)] for name, value in config.items() if name not in changed]
+    folded = table(["setting at its default", "value"], _escaped(same), numbers=set())
+    return (
+        f"<section><h2>Configuration</h2>{table(['setting', 'value', 'default'], _escaped(rows), numbers=set())}"
+        f"<details><summary>{len(same)} settings at their defaults</summary>{folded}</details></section>"
+    )
+
+
+def differing(runs: list[RunRecord]) -> dict[str, list[str]]:
+    """Setting -> its value in each of the runs, for the settings that are not the same in all of them."""
+    defaults = asdict(TrainConfig())  # of a setting that is newer than one of the runs
+    names = dict.fromkeys(name for run in runs for name in run.plan["config"])
+    values = {name: [setting(run.plan["config"].get(name, defaults.get(name, ""))) for run in runs] for name in names}
+    return {setting_name(name): found for name, found in values.items() if len(set(found)) > 1}
+
+
+def corpus_text(run: RunRecord) -> str:
+    """The corpus as it was asked for."""
+    return ", ".join(map(str, run.plan.get("corpus", [])))
+
+
+def setting_name(name: str) -> str:
+    """A field of the configuration in words."""
+    return name.replace("_", " ")
+
+
+def setting(value: Any) -> str:
+    """A setting's value in words."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _escaped(rows: list[list[str]]) -> list[list[str]]:
+    return [[shown(cell) for cell in row] for row in rows]
