@@ -32,10 +32,10 @@ def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> 
                     progress.evaluation(record, best=record is run.best)
                 if run.is_finished:
                     return True
-                if should_stop():
-                    break
                 run.stages.enter("training")
                 progress.step(run.take_step())
+                if should_stop():
+                    break
                 if time.monotonic() - saved_at_s > SECONDS_BETWEEN_CHECKPOINTS:
                     run.save()
                     saved_at_s = time.monotonic()
