@@ -4,7 +4,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp charloom \
- && install --directory --owner charloom --group charloom /models /runs /corpora
+ && install --directory --owner charloom --group charloom /models /runs /corpora /corpora/mine
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2
 WORKDIR /app
 # Passes signals on and buries orphans: Python as process 1 does neither.

@@ -95,7 +95,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model
     corpus = folder / "corpus.txt"
     corpus.write_text("".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz .,\nABCDEFG", k=20_000)))
     size = ["--layers", "2", "--units", "52", "--embedding", "16", "--epochs", "1", "--batch-size", "16"]
-    training("train", "--name", "exact", "--corpus", str(corpus), *size, cwd=folder)
+    training("train", "--name", "exact", "--corpus", str(corpus), *size, "--force", cwd=folder)
     return copies(folder / "models/exact/1")
 
 

@@ -27,7 +27,7 @@ def served(folder: Path) -> int:
 
 def test_a_run_is_published_again_rolled_back_and_pruned(folder: Path) -> None:
     published = training("publish", "tiny", "--from", "runs/tiny", cwd=folder).stdout
-    assert "Published models/tiny/2." in published
+    assert "Published models/tiny/2, from step 100 of 100." in published
     first, second = (manifest_of(folder / f"models/tiny/{version}") for version in (1, 2))
     assert second["probe"] == first["probe"]
     assert served(folder) == 2

@@ -50,7 +50,7 @@ class Compose:
         self._volumes = volumes or {}
         self.port = Server.free_port()
         self.corpora = folder / "corpora"
-        self.corpora.mkdir()
+        (self.corpora / "mine").mkdir(parents=True)
         self._project = f"charloom-test-{uuid.uuid4().hex[:8]}"
         self._environment = os.environ | {
             "PORT": str(self.port),
@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_the_old_version_served(compose: Compose, tmp_path: P
             docker("exec", holder, "sh", "-c", fill)  # room for the night's record
             failed = small(*NIGHT, check=False)
             assert failed.returncode == 1
-            assert re.search("mine: failed .*No space left on device", failed.stdout), failed.stdout
+            assert re.search("mine: failed .* disk space in /models/mine", failed.stdout), failed.stdout
             assert small.generate(model="mine", length=5)["version"] == 1
             docker("exec", holder, "rm", "/models/filler")
             assert "mine: published as version 2" in small(*NIGHT).stdout

@@ -32,9 +32,7 @@ def test_each_of_several_texts_can_be_made_again_alone(tiny: Path) -> None:
 def test_unknown_characters_of_a_prompt_are_named_on_stderr(tiny: Path) -> None:
     result = training("sample", "tiny", "--prompt", "the é本é\r\n", *RULE, cwd=tiny)
     assert result.stdout.startswith("the é本é\r\n")
-    assert (
-        "Warning: the model does not know 4 characters of the prompt: 'é' (2), '本' (1), '\\r' (1).\n" in result.stderr
-    )
+    assert "Warning: the model does not know 3 characters of the prompt: 'é' (2), '本' (1).\n" in result.stderr
     assert "Warning" not in training("sample", "tiny", "--prompt", "the cat", *RULE, cwd=tiny).stderr
 
 

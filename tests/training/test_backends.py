@@ -133,7 +133,7 @@ def test_a_run_on_jax_is_published_as_any_other_and_goes_on_after_a_kill(tmp_pat
     """Publishing holds the export against the network that JAX trained."""
     corpus = write_corpus(tmp_path / "corpus.txt")
     size = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--ema", "0.9"]
-    arguments = ["train", "--corpus", str(corpus), *size, "--epochs", "4"]
+    arguments = ["train", "--corpus", str(corpus), *size, "--epochs", "4", "--force"]
     environment = ENVIRONMENT | {"KERAS_BACKEND": "jax"}
 
     def on_jax(*words: str) -> subprocess.Popen[str]:

@@ -29,7 +29,7 @@ def test_folders_are_named_unless_they_are_the_default() -> None:
 
 def test_what_train_prints_runs_as_it_is_printed(tiny: Path, tmp_path: Path) -> None:
     folders = ["--runs", "my runs", "--models", "my models"]
-    arguments = ["train", "--name", "x", "--corpus", str(tiny / "corpus.txt"), *SIZE, *folders]
+    arguments = ["train", "--name", "x", "--corpus", str(tiny / "corpus.txt"), *SIZE, "--force", *folders]
     printed = training(*arguments, cwd=tmp_path).stdout
     line = printed.splitlines()[-1]
     assert "Try: " in line

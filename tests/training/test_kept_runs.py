@@ -15,7 +15,8 @@ from training.data.corpus import prepare
 from training.errors import InputError
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, HISTORY, OLD, PLAN, REPORT, Plan, Position, keep_as_old, locked
-from training.learning.run import TrainingRun, train
+from training.learning.loop import train
+from training.learning.run import TrainingRun
 
 SETTINGS: dict[str, Any] = {
     "layers": 1,

@@ -15,7 +15,7 @@ from tests.processes import COMMAND, ENVIRONMENT, started
 
 NETWORK = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 DROPOUT = ["--dropout", "0", "--output-dropout", "0", "--weight-dropout", "0"]
-RUN = [*NETWORK, *DROPOUT, "--steps", "50"]
+RUN = [*NETWORK, *DROPOUT, "--steps", "50", "--force"]
 TEXT = "Кот сидел на ковре — «мяу». " * 120
 
 

@@ -161,7 +161,7 @@ def test_a_stopped_night_is_gone_on_with(served: Nightly) -> None:
 
 def test_a_stopped_night_that_was_published_under_another_name_is_resumed(served: Nightly) -> None:
     served.write("2.txt", words(RUSSIAN, 2))
-    assert served.night(should_stop=stop_after(40)).decision == INTERRUPTED
+    assert served.night(should_stop=stop_after(40, served.run("night"))).decision == INTERRUPTED
     replace(Plan.load(served.run("night")), published="models/other/1").save(served.run("night"))
     night = served.night()
     assert (night.decision, night.resumed, night.version) == (PUBLISHED, True, 2)

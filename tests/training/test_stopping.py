@@ -14,7 +14,7 @@ from tests.processes import started, training
 
 NETWORK = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 DROPOUT = ["--dropout", "0", "--output-dropout", "0.1", "--weight-dropout", "0"]
-RUN = [*NETWORK, *DROPOUT, "--steps", "50"]
+RUN = [*NETWORK, *DROPOUT, "--steps", "50", "--force"]
 MEASURED = ("chars_per_second", "seconds", "elapsed_seconds")
 
 
