@@ -146,7 +146,7 @@ def test_a_run_on_jax_is_published_as_any_other_and_goes_on_after_a_kill(tmp_pat
             break
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    resumed = on_jax("train", "--name", "killed", "--resume")
+    resumed = on_jax("train", "--name", "killed", "--resume", "--force")
     for process in (straight, resumed):
         assert "Published" in process.communicate()[0]
     manifests = [

@@ -21,7 +21,7 @@ def test_a_version_worse_than_a_unigram_model_is_kept_and_not_published(tmp_path
     assert refused.returncode == 3
     assert len(refused.stderr.splitlines()) == 1
     assert "unigram model" in refused.stderr
-    assert "publish mine --from runs/mine --models models --force" in refused.stderr
+    assert "-m training publish mine --from runs/mine --force" in refused.stderr
     assert not versions(tmp_path / "models", "mine")
     assert (tmp_path / "runs/mine" / CHECKPOINT).exists()
     assert training("train", "--name", "mine", "--resume", cwd=tmp_path, check=False).returncode == 3

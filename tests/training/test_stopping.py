@@ -86,7 +86,7 @@ def test_stopped_in_every_stage_and_resumed_a_run_ends_with_the_same_bits(tmp_pa
         assert errors.splitlines()[-1].endswith("--name stopped --resume"), errors
         assert "Traceback" not in errors
         assert not [*(tmp_path / "models").glob("stopped/*")], stage
-        begin = ["train", "--name", "stopped", "--resume"]
+        begin = ["train", "--name", "stopped", "--resume", "--force"]
     assert "Published" in training(*begin, cwd=tmp_path).stdout
     assert history_of(tmp_path, "stopped") == history_of(tmp_path, "straight")
     assert probe_of(tmp_path, "stopped") == probe_of(tmp_path, "straight")
