@@ -10,7 +10,7 @@ from service.config import Config, ConfigError
 SPARE_THREADS = 64  # beside those that serve requests: probes, engines, the store, TensorFlow's own
 SPARE_FILES = 256  # beside connections: libraries, the models' files, pipes
 SPARE_CONNECTIONS = 128  # that wait for their request, beside those that a thread serves
-WANTED_CONNECTIONS = 4096
+WANTED_CONNECTIONS = 16_384  # a connection that waits takes a few KB, and one that finds no place costs another its own
 BASE_MEMORY_MB = 400  # of a service with a small model, measured
 CGROUP = Path("/sys/fs/cgroup")
 
