@@ -74,12 +74,12 @@ class Connections:
                 if not self._close_oldest(is_admin=False):
                     return
                 continue
-            self._make_room(is_admin)
+            self._enforce_limit(is_admin)
             connection = Connection(sock, client, listener.getsockname(), is_admin)
             self.open[is_admin].add(connection)
             self.receive(connection, self._new_request())
 
-    def _make_room(self, is_admin: bool) -> None:
+    def _enforce_limit(self, is_admin: bool) -> None:
         """Close the connection that has kept the main thread waiting longest, where no more may be open.
 
         So however many connections send a byte and no more, there is a place for the next one, and a client that

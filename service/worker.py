@@ -74,7 +74,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections = Connections(
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
-        self.worker_connections = math.inf  # gunicorn's loop always accepts; `Connections` makes room
+        self.worker_connections = math.inf  # gunicorn's loop always accepts; `Connections` has the limit
         super().run()
 
     @property

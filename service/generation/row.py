@@ -63,7 +63,7 @@ class Row:
 
     @property
     def is_finished(self) -> bool:
-        """No step left to take, or nobody left to take it for."""
+        """Whether every step is taken, or the client has left."""
         return self.cancelled or self.to_sample == 0
 
     @property

@@ -59,7 +59,7 @@ def register(app: Flask, config: Config) -> None:
             return
         sent = _bearer(request.headers.get("Authorization", ""))
         key = _matching(sent or "", keys)
-        # The key counts as it stands in the file, since a header can spell it in many ways. A refused one counts for
+        # The key counts as the file has it, since a header can spell it in many ways. A refused one counts for
         # its address; a known one passes there all the same, or a stranger behind the same address could lock it out.
         client = ("key", key) if key else ("address", network_of(request.remote_addr or ""))
         if limiter and (wait_s := limiter.wait_s(client)):

@@ -79,7 +79,7 @@ def test_a_bad_value_is_refused_in_one_sentence(tmp_path: Path, variable: str, v
 
 @pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
 def test_every_number_is_finite_and_has_bounds_on_both_sides(tmp_path: Path, setting) -> None:
-    """A new setting that is a number carries its bounds; one that is a text stands in `TEXTS`."""
+    """A new setting that is a number carries its bounds; one that is a text is listed in `TEXTS`."""
     at_least, at_most = setting.metadata["at_least"], setting.metadata["at_most"]
     variable, base = variable_of(setting.name), {"CHARLOOM_MODELS": str(tmp_path), "CHARLOOM_ADMIN_PORT": "9000"}
     for bound in (at_least, at_most):

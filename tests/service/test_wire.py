@@ -1,4 +1,4 @@
-"""How characters become lines of bytes, whatever the characters and whoever reads the lines."""
+"""How characters become lines of bytes, for any characters and any common reader of lines."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, malformed or greedy, on a real gunicorn: nobody else notices."""
+"""Clients that are slow, silent, malformed or greedy, on a real gunicorn: other clients are served as usual."""
 
 import json
 import os

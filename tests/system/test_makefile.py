@@ -1,4 +1,4 @@
-"""The Makefile's environment: a set-up that failed or was killed does not stand in the way of the next one."""
+"""The Makefile's environment: a set-up that failed or was killed does not prevent the next one."""
 
 import os
 import shutil

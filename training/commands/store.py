@@ -54,12 +54,12 @@ def publish(name: str, run: Path, models: Path, force: bool) -> None:
         use_devices()
         with quietly():
             from training.commands.publishing import publish_run
-            from training.learning.room import require_room
+            from training.learning.disk_space import require_disk_space
             from training.learning.run import TrainingRun
             from training.learning.stages import Stopped
 
         corpus = plan.open_corpus(run)
-        require_room(plan.config, len(corpus.vocabulary), models / name)
+        require_disk_space(plan.config, len(corpus.vocabulary), models / name)
         training_run = TrainingRun(plan.config, corpus, run)
         training_run.restore()
         if training_run.best is None:

@@ -225,13 +225,13 @@ def _keeps_old(folder: Path, *, restart: bool) -> bool:
 def _made(
     plan: Plan, corpus: Corpus, job: _Job, *, start_from: "NetworkWeights | None" = None, saved: bool = False
 ) -> "TrainingRun":
-    """The run at step 0, if the disk has room for it."""
+    """The run at step 0, if the disk has enough free space."""
     use_devices()
     with quietly():
-        from training.learning.room import require_room
+        from training.learning.disk_space import require_disk_space
         from training.learning.run import TrainingRun
 
-    require_room(plan.config, len(corpus.vocabulary), job.store, run=job.folder, saved=saved)
+    require_disk_space(plan.config, len(corpus.vocabulary), job.store, run=job.folder, saved=saved)
     return TrainingRun(plan.config, corpus, job.folder, start_from=start_from)
 
 

@@ -27,7 +27,7 @@ class Speed:
 
 
 def measured(run: TrainingRun, seconds: float) -> Speed:
-    """Take steps of `run`, which is not gone on with, for a small share of `seconds`, and evaluate it twice.
+    """Take steps of `run`, which cannot be used after it, for a small share of `seconds`, and evaluate it twice.
 
     Raises:
         Stopped: the run's stages were asked to stop.

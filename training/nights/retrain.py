@@ -23,9 +23,9 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus, prepare
 from training.data.sources import NoText
 from training.errors import InputError, ReportedError
+from training.learning.disk_space import require_disk_space
 from training.learning.folder import CORPUS, PLAN, Plan, discard, locked
 from training.learning.loop import train
-from training.learning.room import require_room
 from training.learning.run import Diverged, TrainingRun
 from training.learning.stages import Stopped
 from training.nights import gate, record
@@ -164,7 +164,7 @@ class _Work:
         start = self._start(self.night.parent)
         if (refused := self._plan_of("refused")) and (refused.corpus_key, refused.init_from) == (corpus.key, start):
             raise Unchanged("The text is what the last night's run was refused for.")
-        require_room(config, len(corpus.vocabulary), self.models / self.job.name, run=self.work)
+        require_disk_space(config, len(corpus.vocabulary), self.models / self.job.name, run=self.work)
         weights = old.weights() if old else None
         config = within_budget(config, corpus, self.work, weights, self.seconds_left, self.should_stop)
         plan = Plan(config, self.job.corpus, corpus.key, start)

@@ -71,7 +71,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write it into a version that nobody sees yet.
+    """Write it into a version that readers do not see yet.
 
     Raises:
         ReportedError: it holds a number that is not finite: JSON has none, and readers would refuse the whole version.

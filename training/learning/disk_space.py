@@ -22,10 +22,10 @@ def parameters_of(config: TrainConfig, symbols: int) -> int:
     return config.embedding * symbols + layers + (units + 1) * symbols
 
 
-def require_room(
+def require_disk_space(
     config: TrainConfig, symbols: int, store: Path, run: Path | None = None, *, saved: bool = False
 ) -> None:
-    """Make sure that the disks have room for a version in `store` and for the checkpoints in `run`, where it is given.
+    """Check that the disks have enough free space for a version in `store` and for the checkpoints in `run`, if given.
 
     A checkpoint is written beside the one before it; `saved`: there is one already.
 
