@@ -8,16 +8,16 @@ import numpy as np
 
 from bench.contender import Sample, Turn
 from bench.workload import lengths, seeds
-from service.artifact.model import Model
-from service.generation.row import Row
-from service.generation.scheduler import Scheduler
+from service.engine.row import Row
+from service.engine.scheduler import Scheduler
+from service.model.model import Model
 
 SECONDS_TO_STOP = 60
 RULE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 class Inbox:
-    """Counts what the engine samples for one row (see `service.generation.row.Listener`)."""
+    """Counts what the engine samples for one row (see `service.engine.row.Listener`)."""
 
     def __init__(self, length: int, finished: "queue.SimpleQueue[Exception | None]") -> None:
         self.characters = 0

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from bench.contender import Sample, Turn
-from service.artifact.manifest import Manifest
-from service.artifact.model import Model
+from service.model.manifest import Manifest
+from service.model.model import Model
 
 STEPS_PER_CALL = 32
 

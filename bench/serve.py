@@ -27,10 +27,10 @@ from training.terminal import quietly
 with quietly():
     from bench.engine import Engine
     from bench.limits import MatrixProducts, WeightReads
-    from service.artifact.model import Model, configure_threads
     from service.config import Config
-    from service.generation.prefix_cache import PrefixCache
-    from service.generation.scheduler import Scheduler
+    from service.engine.prefix_cache import PrefixCache
+    from service.engine.scheduler import Scheduler
+    from service.model.model import Model, configure_threads
 
 WARM_S = 0.5
 ARRIVAL_STREAMS = (32, 64)

@@ -51,8 +51,8 @@ def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
     """Publish a network with random weights, the same in every run, as training would publish a trained one."""
     from training.config import TrainConfig
     from training.data.corpus import prepare
-    from training.learning.network import Network, weights_of
     from training.learning.run import Trained
+    from training.network.network import Network, weights_of
     from training.release.publish import Release, publish
 
     sizes: dict[str, Any] = {"units": units, "layers": layers, "embedding": EMBEDDING, "batch_size": 1, "window": 10}
@@ -76,8 +76,8 @@ def random_text(characters: int) -> str:
 def _loss(network: Any, config: Any, corpus: Any) -> Any:
     """What the network itself loses on the validation text, for the export to be held against."""
     from training.learning.evaluate import evaluate
-    from training.learning.network import state_shape
     from training.learning.step import next_symbol_losses
+    from training.network.network import state_shape
 
     def read(previous: Any, targets: Any, state: Any) -> Any:
         logits, state = network(previous, state)

@@ -29,8 +29,8 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     """One step of `python -m training train`."""
     from training.config import TrainConfig
     from training.data.windows import Window
-    from training.learning.network import Network, state_shape
     from training.learning.step import Learner, use_one_core_per_replica
+    from training.network.network import Network, state_shape
 
     use_one_core_per_replica()
     off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0, "optimizer": "adam", "weight_decay": 0.0}

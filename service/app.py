@@ -9,15 +9,15 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service import garbage, logs
-from service.artifact.model import Model, configure_threads
-from service.artifact.store import NoModel, NotFound, Store
 from service.config import Config
-from service.drain import Drain
-from service.generation.prefix_cache import PrefixCache
-from service.generation.scheduler import Scheduler
-from service.http import access, catalogue, cors, errors, generate, operations, schemas
-from service.http.wire import escape
+from service.engine.prefix_cache import PrefixCache
+from service.engine.scheduler import Scheduler
+from service.http import access, cors, errors, generate, models, operations, schemas
+from service.http.formats import escape
+from service.model.model import Model, configure_threads
+from service.server import garbage, logs
+from service.server.shutdown import Drain
+from service.store.store import NoModel, NotFound, Store
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def create_app(config: Config | None = None) -> Flask:
             app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
         )
     app.register_blueprint(generate.blueprint(config, store, scheduler))
-    app.register_blueprint(catalogue.blueprint(store))
+    app.register_blueprint(models.blueprint(store))
     app.register_blueprint(operations.blueprint(store, drain, app.extensions["faults"]))
     try:
         store.get()

@@ -5,8 +5,8 @@ import signal
 import sys
 from typing import Any
 
-from service import addresses, logs, resources
 from service.config import Config, ConfigError
+from service.server import addresses, logs, resources
 
 # A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
 # wait and a few more (http/generate.py); the threads beyond check and refuse requests: admission is the
@@ -31,7 +31,7 @@ workers = 1
 preload_app = False
 
 # gthread, with deadlines for requests, places for probes and a drain (see there).
-worker_class = "service.worker.Worker"
+worker_class = "service.server.worker.Worker"
 
 # Seconds that a connection stays open between two requests; it holds no thread.
 keepalive = 30
@@ -55,7 +55,7 @@ sendfile = False
 
 # The application writes a line for each request, when its stream ends (http/access.py).
 accesslog = None
-logger_class = "service.logs.GunicornLogger"
+logger_class = "service.server.logs.GunicornLogger"
 logs.configure()
 
 

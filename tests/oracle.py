@@ -26,7 +26,7 @@ def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
 
 @dataclass
 class Network:
-    """Symbols, recurrent layers, a linear layer to logits: the network of `training.learning.network`, no dropout."""
+    """Symbols, recurrent layers, a linear layer to logits: the network of `training.network.network`, no dropout."""
 
     embedding: Any  # [V, E]; None: symbols are one-hot
     layers: list[Layer]  # bottom first, all of one cell

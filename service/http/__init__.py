@@ -1,1 +1,1 @@
-"""Third floor: what clients see."""
+"""The HTTP API that clients see."""

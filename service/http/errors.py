@@ -7,8 +7,8 @@ from flask import Flask, g, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from service.artifact.store import NoModel, NotFound
-from service.generation.scheduler import Closed, QueueFull
+from service.engine.scheduler import Closed, QueueFull
+from service.store.store import NoModel, NotFound
 
 MAX_SHOWN_CHARS = 60  # of a value that was refused
 MAX_MESSAGE_CHARS = 400

@@ -10,14 +10,14 @@ from flask import Blueprint, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from service import metrics
-from service.artifact.model import Model
-from service.artifact.store import Store
 from service.config import Config
-from service.generation.scheduler import Scheduler
-from service.generation.stream import Request, Result, Stream
+from service.engine.scheduler import Scheduler
+from service.engine.stream import Request, Result, Stream
 from service.http.errors import Overloaded, as_api_error
+from service.http.formats import ClientGone, Form, form_for, is_gone, probe_silence
 from service.http.schemas import GenerateBody, read_body
-from service.http.wire import ClientGone, Form, form_for, is_gone, probe_silence
+from service.model.model import Model
+from service.store.store import Store
 
 SECONDS_BETWEEN_PINGS = 1.0
 CLIENT_CLOSED_REQUEST = 499  # nginx's; only the log shows it

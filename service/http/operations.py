@@ -6,9 +6,9 @@ from flask import Blueprint, Response, jsonify
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.artifact.store import NoModel, Store
-from service.drain import Drain
 from service.http.errors import Draining, Unavailable
+from service.server.shutdown import Drain
+from service.store.store import NoModel, Store
 
 
 def blueprint(store: Store, drain: Drain, faults: Callable[[], list[str]]) -> Blueprint:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact.model import Model, ModelError
+from service.model.model import Model, ModelError
 from tests.conftest import Server
 from tests.contract.published import history_of, manifest_of
 from tests.processes import training

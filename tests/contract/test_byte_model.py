@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact.manifest import Manifest
-from service.artifact.text import TextCodec
+from service.model.codec import TextCodec
+from service.model.manifest import Manifest
 from tests.conftest import Server
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import training

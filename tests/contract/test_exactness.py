@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact.model import Model
-from service.generation.prefix_cache import PrefixCache
-from service.generation.scheduler import Scheduler
-from service.generation.stream import Request, Result, Stream
+from service.engine.prefix_cache import PrefixCache
+from service.engine.scheduler import Scheduler
+from service.engine.stream import Request, Result, Stream
+from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact.model import Model
+from service.model.model import Model
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import training
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact.model import Model
-from service.generation.prefix_cache import PrefixCache
-from service.generation.scheduler import Scheduler
-from service.generation.stream import Request, Stream
+from service.engine.prefix_cache import PrefixCache
+from service.engine.scheduler import Scheduler
+from service.engine.stream import Request, Stream
+from service.model.model import Model
 from tests.processes import ROOT, training
 
 VERSION = ROOT / "models/shakespeare/2"

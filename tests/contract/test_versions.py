@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact.model import Model
-from service.artifact.store import Store
+from service.model.model import Model
+from service.store.store import Store
 from tests.contract.published import manifest_of
 from tests.processes import training
 

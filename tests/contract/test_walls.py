@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.artifact.manifest import Manifest
-from service.artifact.text import TextCodec
+from service.model.codec import TextCodec
+from service.model.manifest import Manifest
 from tests.processes import ROOT
 from training.data.vocabulary import Vocabulary
 

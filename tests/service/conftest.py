@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from service.artifact.manifest import Manifest, Probe
-from service.artifact.model import Stepped, Steps
-from service.artifact.text import TextCodec
+from service.model.codec import TextCodec
+from service.model.manifest import Manifest, Probe
+from service.model.model import Stepped, Steps
 
 CHARACTERS = "abcdefghij"
 BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # whole characters and broken ones, in any order of these

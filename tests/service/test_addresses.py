@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from service import addresses
 from service.config import ConfigError
+from service.server import addresses
 
 
 def free_port() -> int:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from service.artifact.model import Stepped, Steps
-from service.generation.batch import FIRST_CHARS, Batch
-from service.generation.call import UnusableOutput
-from service.generation.prefix_cache import PrefixCache
-from service.generation.row import SMALLEST, Row
+from service.engine.batch import FIRST_CHARS, Batch
+from service.engine.call import UnusableOutput
+from service.engine.prefix_cache import PrefixCache
+from service.engine.row import SMALLEST, Row
+from service.model.model import Stepped, Steps
 from tests.service.conftest import FakeModel, expected_text
 
 

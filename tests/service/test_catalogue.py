@@ -11,8 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from service.app import PlainJson
-from service.artifact.store import Store
-from service.http import catalogue, errors, operations
+from service.http import errors, models, operations
+from service.store.store import Store
 from tests.service.test_manifest import GOOD, write
 from tests.service.test_store import Loader
 
@@ -29,7 +29,7 @@ def client(store: Store) -> FlaskClient:
     app = Flask(__name__)
     app.json = PlainJson(app)
     errors.register(app)
-    app.register_blueprint(catalogue.blueprint(store))
+    app.register_blueprint(models.blueprint(store))
     app.register_blueprint(operations.blueprint(store, SimpleNamespace(has_begun=False), list))  # type: ignore[arg-type]
     return app.test_client()
 

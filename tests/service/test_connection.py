@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from service import connection as module
-from service.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Limits, Refusal
+from service.server import connection as module
+from service.server.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Limits, Refusal
 
 LIMITS = Limits(request_line=4094, request_fields=100, request_field_size=8190, body_bytes=100)
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"

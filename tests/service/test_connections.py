@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from service import connections as module
-from service.connection import HEAD_S, Connection, IncomingRequest
-from service.connections import Connections
+from service.server import connections as module
+from service.server.connection import HEAD_S, Connection, IncomingRequest
+from service.server.connections import Connections
 from tests.service.test_connection import LIMITS, Clock
 
 WAIT_S = 5.0

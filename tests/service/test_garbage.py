@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from service import garbage
+from service.server import garbage
 
 
 class Node:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from service.artifact.store import Store
 from service.config import Config
-from service.generation.prefix_cache import PrefixCache
-from service.generation.scheduler import Scheduler
+from service.engine.prefix_cache import PrefixCache
+from service.engine.scheduler import Scheduler
 from service.http import errors, generate
+from service.http.formats import ClientGone
 from service.http.schemas import GenerateBody
-from service.http.wire import ClientGone
+from service.store.store import Store
 from tests.service.conftest import FakeModel, expected_text
 
 

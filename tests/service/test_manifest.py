@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact.files import FileError
-from service.artifact.manifest import Manifest, ManifestError
+from service.model.files import FileError
+from service.model.manifest import Manifest, ManifestError
 
 GOOD = {
     "format": 1,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact.model import Model, ModelError, Stepped, Steps
+from service.model.model import Model, ModelError, Stepped, Steps
 from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 
 

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from service.pool import Pool
+from service.server.pool import Pool
 
 
 def test_every_thread_takes_tasks() -> None:

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from service.generation.prefix_cache import ENTRY_BYTES, PrefixCache
+from service.engine.prefix_cache import ENTRY_BYTES, PrefixCache
 from tests.service.conftest import FakeModel
 
 STATE = np.zeros((2, 3), np.float32)

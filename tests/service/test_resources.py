@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service import resources
 from service.config import Config, ConfigError
+from service.server import resources
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from service import health
-from service.generation.prefix_cache import PrefixCache
-from service.generation.row import Row
-from service.generation.scheduler import Closed, QueueFull, Scheduler
+from service.engine.prefix_cache import PrefixCache
+from service.engine.row import Row
+from service.engine.scheduler import Closed, QueueFull, Scheduler
 from tests.service.conftest import FakeModel, expected_text
 
 

@@ -12,9 +12,10 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from service import health, metrics
-from service.artifact import files, watch
-from service.artifact.model import ModelError
-from service.artifact.store import NoModel, NotFound, Store
+from service.model import files
+from service.model.model import ModelError
+from service.store import poller
+from service.store.store import NoModel, NotFound, Store
 from tests.service.test_manifest import GOOD, write
 
 
@@ -706,7 +707,7 @@ def test_a_look_that_does_not_end_is_a_fault(
     try:
         assert loader.began["a/1"].wait(10)
         assert store.faults() == []
-        later_s = time.monotonic() + watch.STALLED_AFTER_S
+        later_s = time.monotonic() + poller.STALLED_AFTER_S
         monkeypatch.setattr(health.time, "monotonic", lambda: later_s)
         (fault,) = store.faults()
         assert "Thread store has been busy with one task" in fault

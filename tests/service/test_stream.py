@@ -5,12 +5,12 @@ import pytest
 from prometheus_client import Counter
 
 from service import metrics
-from service.artifact.text import TextCodec
-from service.generation.batch import Batch
-from service.generation.prefix_cache import PrefixCache
-from service.generation.row import Row
-from service.generation.scheduler import Scheduler
-from service.generation.stream import Request, Stream
+from service.engine.batch import Batch
+from service.engine.prefix_cache import PrefixCache
+from service.engine.row import Row
+from service.engine.scheduler import Scheduler
+from service.engine.stream import Request, Stream
+from service.model.codec import TextCodec
 from tests.service.conftest import (
     FakeByteModel,
     FakeModel,

@@ -4,8 +4,8 @@ import random
 import numpy as np
 import pytest
 
-from service.artifact.manifest import Manifest, Probe
-from service.artifact.text import Decoder, TextCodec
+from service.model.codec import Decoder, TextCodec
+from service.model.manifest import Manifest, Probe
 from tests.service.conftest import manifest, whole_characters
 
 CHARS = TextCodec(manifest("char", (None, "a", "é", "\n")))

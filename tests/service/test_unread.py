@@ -6,11 +6,11 @@ import pytest
 from flask import Flask
 from prometheus_client import REGISTRY
 
-from service.artifact.store import Store
 from service.config import Config
-from service.generation.prefix_cache import PrefixCache
-from service.generation.scheduler import Scheduler
+from service.engine.prefix_cache import PrefixCache
+from service.engine.scheduler import Scheduler
 from service.http import errors, generate
+from service.store.store import Store
 from tests.service.conftest import FakeModel
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.worker import Worker
+from service.server.worker import Worker
 
 
 @pytest.mark.parametrize(

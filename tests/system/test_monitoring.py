@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from tests.conftest import Server
 from tests.processes import ROOT
 from tests.system.test_swap import publish
-from training.nights.metrics import Nights
-from training.nights.record import PUBLISHED, Night
+from training.retraining.metrics import Nights
+from training.retraining.record import PUBLISHED, Night
 
 DEPLOY = ROOT / "deploy"
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="needs Debian's prometheus beside the engine")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.data.catalogue import Entry
-from training.data.fetch import Patience, fetch
+from training.corpora.catalogue import Entry
+from training.corpora.download import Patience, fetch
 from training.errors import ReportedError
 
 IMPATIENT = Patience(timeout_s=5, waits_s=(0, 0, 0))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from training.data.catalogue import Entry
+from training.corpora.catalogue import Entry
 
 CONTENT = random.Random(3).randbytes(400_000)
 

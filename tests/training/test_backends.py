@@ -17,8 +17,8 @@ from tests.conftest import ROOT, write_corpus
 from tests.processes import COMMAND, ENVIRONMENT
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.network import Network, set_weights, state_shape, weights_of
 from training.learning.step import Learner, next_symbol_losses
+from training.network.network import Network, set_weights, state_shape, weights_of
 
 SYMBOLS, STREAMS, STEPS = 9, 4, 7
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
@@ -74,7 +74,7 @@ import sys, json, numpy as np
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.backend import make_learner, use_devices
-from training.learning.network import LayerWeights, NetworkWeights, weights_of
+from training.network.network import LayerWeights, NetworkWeights, weights_of
 use_devices()
 for path in sys.argv[1:]:
     given = np.load(f"{path}.npz")

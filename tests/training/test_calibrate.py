@@ -10,8 +10,8 @@ from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
-from training.learning.network import weights_of
 from training.learning.run import TrainingRun
+from training.network.network import weights_of
 
 
 class Guesser:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.catalogue import CATALOGUE, Entry
+from training.corpora.catalogue import CATALOGUE, Entry
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 PRESETS = {"names", "paul-graham", "shakespeare", "wikipedia", "latex", "linux", "tiny"}

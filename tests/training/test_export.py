@@ -12,7 +12,7 @@ import tensorflow as tf
 from tests.oracle import Network as Oracle
 from tests.oracle import log_softmax, sample_rule
 from training.config import TrainConfig
-from training.learning.network import Network, set_weights, state_shape, weights_of
+from training.network.network import Network, set_weights, state_shape, weights_of
 from training.release.export import trained_weights, write_saved_model
 
 SYMBOLS, UNITS = 12, 8

@@ -13,8 +13,8 @@ import pytest
 from tests.training.fetching import IMPATIENT, fetched, refusal, stopped
 from tests.training.full_disk import disk_takes
 from tests.training.local_server import CONTENT, Site, serving
-from training.data.catalogue import CATALOGUE
-from training.data.fetch import Patience, fetch
+from training.corpora.catalogue import CATALOGUE
+from training.corpora.download import Patience, fetch
 from training.errors import ReportedError
 
 

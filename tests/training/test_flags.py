@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from training import commands
 from training.commands import cli
 from training.config import CHOICES, OF_THE_PARENT, TrainConfig
-from training.data.catalogue import CATALOGUE
+from training.corpora.catalogue import CATALOGUE
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
 from training.release.store import NAME

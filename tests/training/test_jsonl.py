@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.training.test_report import Page, evaluation, rows, write_run
 from training import jsonl
-from training.nights.metrics import Nights
-from training.nights.record import PUBLISHED, Night, last_night, nights
 from training.report.write import write_report
+from training.retraining.metrics import Nights
+from training.retraining.record import PUBLISHED, Night, last_night, nights
 
 # All that str.splitlines, Python's text files, JavaScript or a terminal take for the end of a line.
 LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"

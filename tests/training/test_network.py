@@ -9,9 +9,9 @@ import tensorflow as tf
 from tests.oracle import Network as Oracle
 from tests.oracle import numerical_gradient
 from training.config import TrainConfig
-from training.learning.network import Network, scale_logits, set_weights, state_shape, weights_of
-from training.learning.recurrence.layer import Recurrent
 from training.learning.step import next_symbol_losses
+from training.network.layer import Recurrent
+from training.network.network import Network, scale_logits, set_weights, state_shape, weights_of
 
 SYMBOLS, UNITS = 7, 5
 EMBEDDED, ONE_HOT = 3, 0

@@ -6,8 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from training.data import ngrams
-from training.data.ngrams import baselines, probabilities_by_order
+from training.report import ngrams
+from training.report.ngrams import baselines, probabilities_by_order
 
 HIGHEST = 5
 

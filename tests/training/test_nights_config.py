@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from training.errors import InputError
-from training.nights.config import Nightly
+from training.retraining.config import Nightly
 
 MODEL = '[[model]]\nname = "a"\ncorpus = "texts"\n'
 

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.processes import ROOT
-from training.nights.metrics import Nights
-from training.nights.record import INTERRUPTED, PUBLISHED, REFUSED, Night, last_night
-from training.nights.schedule import is_due
+from training.retraining.metrics import Nights
+from training.retraining.record import INTERRUPTED, PUBLISHED, REFUSED, Night, last_night
+from training.retraining.schedule import is_due
 
 BERLIN = ZoneInfo("Europe/Berlin")
 THREE = datetime(2026, 1, 1, 3).time()
@@ -85,7 +85,7 @@ SCHEDULE = """
 import sys
 from datetime import datetime
 from zoneinfo import ZoneInfo
-from training.nights.schedule import Schedule
+from training.retraining.schedule import Schedule
 at = datetime(2026, 1, 1, (datetime.now(ZoneInfo("UTC")).hour + 12) % 24).time()
 Schedule([sys.executable, "-c", sys.argv[1], sys.argv[2]], at, ZoneInfo("UTC")).run(at_once=sys.argv[3] == "now")
 print("end", flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.noise import MIN_BYTES, is_noise
+from training.retraining.noise import MIN_BYTES, is_noise
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from training.config import TrainConfig
-from training.data.catalogue import CATALOGUE
+from training.corpora.catalogue import CATALOGUE
 from training.presets import PRESETS
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.processes import training
 from tests.training.test_kept_runs import BEGIN, after_one, finished
 from training.learning.folder import CHECKPOINT, Plan
-from training.nights import gate
 from training.release.published import PublishedModel
 from training.release.store import versions
+from training.retraining import gate
 
 __all__ = ["after_one", "finished"]  # fixtures
 

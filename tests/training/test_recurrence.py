@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.learning.recurrence.layer import CELLS, Recurrent
-from training.learning.recurrence.scan import product, scan
+from training.network.layer import CELLS, Recurrent
+from training.network.scan import product, scan
 
 UNITS, INPUTS, STREAMS = 6, 4, 3
 STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}

@@ -17,9 +17,9 @@ import pytest
 from tests.conftest import ROOT, write_corpus
 from tests.processes import training
 from training.config import TrainConfig
-from training.data import ngrams
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
+from training.report import ngrams
 from training.report.compare import write_comparison
 from training.report.page import shown
 from training.report.recorded import MAX_SHOWN, read_run

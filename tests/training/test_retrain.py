@@ -15,10 +15,10 @@ from tests.training.full_disk import disk_takes
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.learning.run import TrainingRun
-from training.nights.config import Job
-from training.nights.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Night, nights
-from training.nights.retrain import retrain
 from training.release import store
+from training.retraining.config import Job
+from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Night, nights
+from training.retraining.retrain import retrain
 
 NETWORK = {"layers": 1, "units": 16, "embedding": 8, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
 LEARNING: dict[str, Any] = {

@@ -10,10 +10,10 @@ from tests.oracle import Network as Oracle
 from tests.training.test_network import SYMBOLS, UNITS, config, example, made, oracle_of
 from training.config import CHOICES, TrainConfig
 from training.data.windows import Window
-from training.learning.dropout import dropout
-from training.learning.network import Network, state_shape, weights_of
 from training.learning.optimizer import make_optimizer
 from training.learning.step import Learner
+from training.network.dropout import dropout
+from training.network.network import Network, state_shape, weights_of
 
 RATE = 2**-5  # exact in float32, which Keras keeps it in
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from training.commands import corpora, hints, nights, store, train, use
+from training.commands import corpora, hints, retraining, store, train, use
 from training.errors import ReportedError
 from training.files import sentence
 from training.terminal import end_plainly_on_ctrl_c, failed_output, print_what_can_be_printed
@@ -43,7 +43,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    *(train.train, use.sample, use.evaluate, use.report, nights.retrain, nights.schedule),
+    *(train.train, use.sample, use.evaluate, use.report, retraining.retrain, retraining.schedule),
     *(store.list_models, store.publish, store.rollback, store.prune, corpora.corpus_group),
 )
 for command in COMMANDS:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from training.commands.hints import command
 from training.commands.options import UserPath
-from training.data.catalogue import CATALOGUE
+from training.corpora.catalogue import CATALOGUE
 
 
 @click.group("corpus")
@@ -31,7 +31,7 @@ def list_corpora() -> None:
 @click.option("--to", type=UserPath(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into.")
 def fetch_corpus(name: str, to: Path) -> None:
     """Download the corpus of a preset; a download that was interrupted goes on."""
-    from training.data.fetch import fetch
+    from training.corpora.download import fetch
 
     with tqdm(unit="B", unit_scale=True, disable=None) as bar:
 

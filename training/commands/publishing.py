@@ -6,14 +6,14 @@ from pathlib import Path
 
 from training.commands.hints import command
 from training.data.corpus import Corpus
-from training.data.ngrams import baselines
 from training.learning.folder import Plan
 from training.learning.run import TrainingRun
-from training.nights import gate
-from training.nights.config import Job
-from training.nights.gate import Refused
 from training.release.publish import Release, publish
 from training.release.published import PublishedModel, newest_whole
+from training.report.ngrams import baselines
+from training.retraining import gate
+from training.retraining.config import Job
+from training.retraining.gate import Refused
 
 ALLOWED_LOSS = float(Job.model_fields["gate"].default)
 

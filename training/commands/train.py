@@ -41,8 +41,8 @@ from training.release.store import NAME
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
-    from training.learning.network import NetworkWeights
     from training.learning.run import TrainingRun
+    from training.network.network import NetworkWeights
 
 START = re.compile(NAME + r"(/[1-9][0-9]*)?")
 

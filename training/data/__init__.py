@@ -1,1 +1,1 @@
-"""First floor: text -> arrays."""
+"""Text -> arrays."""

@@ -1,1 +1,1 @@
-"""Second floor: arrays -> weights."""
+"""Arrays -> weights."""

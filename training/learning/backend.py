@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from training.config import TrainConfig
 from training.errors import InputError
-from training.learning.network import Network, NetworkWeights, set_weights, weights_of
 from training.learning.step import Learner, use_one_core_per_replica
 from training.learning.warm_start import warm_started
+from training.network.network import Network, NetworkWeights, set_weights, weights_of
 from training.packages import BACKENDS
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from training.config import TrainConfig
 from training.files import require_space
-from training.learning.recurrence.layer import CELLS
+from training.network.layer import CELLS
 
 BYTES_PER_NUMBER = 4
 OPTIMIZER_NUMBERS = 2  # for each parameter: AdamW's two moments; other optimizers keep fewer

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from training.config import TrainConfig
-from training.learning.network import Network
 from training.learning.optimizer import make_optimizer
+from training.network.network import Network
 
 
 class Learned:

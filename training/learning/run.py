@@ -29,11 +29,11 @@ from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
 from training.learning.folder import CHECKPOINT, HISTORY
-from training.learning.network import NetworkWeights, scale_logits, state_shape, weights_of
 from training.learning.samples import Novelty, sample_texts
 from training.learning.schedule import has_ended, learning_rate
 from training.learning.stages import Stages
 from training.learning.step import next_symbol_losses
+from training.network.network import NetworkWeights, scale_logits, state_shape, weights_of
 
 STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
 # An evaluation reads at most this share of the characters trained on since the last one: with a character read costing

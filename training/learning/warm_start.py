@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import InputError
-from training.learning.network import NetworkWeights
+from training.network.network import NetworkWeights
 
 
 def warm_started(fresh: NetworkWeights, known: NetworkWeights) -> NetworkWeights:

@@ -1,1 +1,1 @@
-"""Third floor: weights -> artifact -> store."""
+"""Weights -> artifact -> store."""

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.vocabulary import RESERVED
-from training.learning.network import LayerWeights, NetworkWeights
-from training.learning.recurrence.layer import CELLS
+from training.network.layer import CELLS
+from training.network.network import LayerWeights, NetworkWeights
 from training.release.cells import STEPS
 from training.release.sampling import Rule
 

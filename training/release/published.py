@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
-from training.learning.network import NetworkWeights
-from training.learning.recurrence.layer import CELLS
+from training.network.layer import CELLS
+from training.network.network import NetworkWeights
 from training.release.export import trained_weights
 from training.release.store import manifest_of, versions
 

@@ -1,1 +1,1 @@
-"""A run as one page for people. Reads what the run left in its folder; knows no weights and no framework."""
+"""A run as one page. Reads the files in the run's folder; loads no weights and no framework."""

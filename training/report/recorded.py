@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from training import jsonl
 from training.config import TrainConfig
-from training.data import ngrams
 from training.data.corpus import Corpus
 from training.errors import InputError
 from training.files import write_atomically
 from training.learning.folder import BASELINES
 from training.learning.schedule import learning_rate
+from training.report import ngrams
 
 # Of more evaluations than this a page shows that many: it stays quick to open.
 MAX_SHOWN = 200

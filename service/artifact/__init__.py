@@ -1,1 +1,0 @@
-"""First floor: what is loaded."""

@@ -1,0 +1,1 @@
+"""Continuous batching: arrays and ids. No HTTP, no files, no store."""

@@ -1,0 +1,79 @@
+"""One call of a model for the rows of a batch: a row that makes it fail, or gets no usable symbols, fails alone.
+
+Knows arrays; nothing of rows' listeners or of how rows come and go.
+"""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import metrics
+from service.model.codec import RESERVED
+from service.model.model import Model, Stepped, Steps
+
+log = logging.getLogger(__name__)
+
+Errors = dict[int, Exception]
+"""By row: why it could not be advanced."""
+
+
+class UnusableOutput(Exception):
+    """The model gave a row a symbol that is never sampled, or a logprob that is not a number."""
+
+
+def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
+    """Advance the first `rows` rows of `steps`; the others are padding.
+
+    A call that fails is repeated for each half of its rows, and so on down to single rows: the model is a pure
+    function, so the other rows get the same bits as if the call had succeeded. The outputs of a row that failed are
+    not to be used.
+    """
+    try:
+        outputs, errors = model.advance(steps), Errors()
+    except Exception as error:
+        log.exception("A call of %d rows of %s %d failed.", rows, model.manifest.name, model.manifest.version)
+        metrics.ENGINE_FAILURES.labels("call").inc()
+        outputs, errors = _by_halves(model, steps, rows, error)
+    for row in _unusable(outputs, steps, model.manifest.symbols).tolist():
+        if row < rows and row not in errors:
+            metrics.ENGINE_FAILURES.labels("call").inc()
+            errors[row] = UnusableOutput("The model gave no usable symbol.")
+    return outputs, errors
+
+
+def _by_halves(model: Model, steps: Steps, rows: int, error: Exception) -> tuple[Stepped, Errors]:
+    """What the rows of a call that failed get in smaller calls."""
+    symbols, logprobs = np.zeros_like(steps.given), np.zeros_like(steps.uniforms)
+    outputs, errors = Stepped(symbols, logprobs, steps.previous.copy(), steps.state.copy()), Errors()
+    failed = [(np.arange(rows), error)]
+    while failed:
+        indices, error = failed.pop()
+        if len(indices) == 1:
+            errors[int(indices[0])] = error
+            continue
+        for half in np.array_split(indices, 2):
+            try:
+                found = model.advance(_selected(steps, half, model.row_multiple))
+            except Exception as again:  # noqa: BLE001  # told to the row that causes it
+                failed.append((half, again))
+                continue
+            for name, array in vars(found).items():
+                every = np.s_[:, half] if name == "state" else half
+                chosen = np.s_[:, : len(half)] if name == "state" else np.s_[: len(half)]
+                getattr(outputs, name)[every] = array[chosen]
+    return outputs, errors
+
+
+def _selected(steps: Steps, rows: NDArray[np.int64], multiple: int) -> Steps:
+    """The inputs of some rows, which are repeated until their number is a multiple."""
+    indices = np.resize(rows, -(-len(rows) // multiple) * multiple)
+    return Steps(**{name: array.take(indices, 1 if name == "state" else 0) for name, array in vars(steps).items()})
+
+
+def _unusable(outputs: Stepped, steps: Steps, symbols: int) -> NDArray[np.int64]:
+    """The rows that sampled what is no symbol, or have a logprob that is not a number."""
+    step = np.arange(steps.given.shape[1])
+    is_sampled = (step >= steps.given_length[:, None]) & (step < steps.length[:, None])
+    is_symbol = (outputs.symbols > RESERVED) & (outputs.symbols < symbols)
+    return np.flatnonzero(((is_sampled & ~is_symbol) | np.isnan(outputs.logprobs)).any(axis=1))

@@ -1,1 +1,0 @@
-"""Second floor: what happens. No HTTP, no TensorFlow."""

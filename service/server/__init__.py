@@ -1,0 +1,1 @@
+"""The process: gunicorn's worker, its connections and threads, its logs, its shutdown."""

@@ -1,0 +1,242 @@
+"""The connections that the main thread waits for: their places, their deadlines, and the step that comes next.
+
+Every method runs in the main thread and returns at once. Knows the poller; knows nothing of threads or the application.
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Any
+
+from gunicorn import util
+
+from service import metrics
+from service.server.connection import CONTINUE, RECEIVE_BYTES, Connection, IncomingRequest, Refusal
+
+MAX_ADMIN_CONNECTIONS = 64
+MAX_BUFFERED_BYTES = 256 * 2**20  # of all requests that are not complete and all responses that are not read
+ACCEPTED_AT_ONCE = 64
+SEND_S = 10.0  # for a client to read a response that the main thread writes, and longer for a long one
+SEND_BYTES_PER_S = 16 * 1024
+LINGER_S = 2.0  # for a client to close after its last response (RFC 9112, section 9.6)
+MAX_LINGER_BYTES = 64 * 1024
+EXPIRY_S = 0.05  # between two looks at the deadlines
+EXPIRED_AT_ONCE = 50
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+TOO_LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.")
+
+Step = Callable[[], None]
+"""The main thread's next step with a connection."""
+
+EVICTED = metrics.REJECTED.labels("connections")
+log = logging.getLogger(__name__)
+
+
+class Connections:
+    """Accepts connections and reads requests from them; `on_request` takes a connection whose request is complete."""
+
+    def __init__(
+        self,
+        poller: selectors.BaseSelector,
+        new_request: Callable[[], IncomingRequest],
+        on_request: Callable[[Connection], None],
+        *,
+        max_public: int,
+    ) -> None:
+        self._poller, self._new_request, self._on_request = poller, new_request, on_request
+        # The longest-waiting first, each with its next step.
+        self.waiting: dict[Connection, Callable[[Connection], None]] = {}
+        self.buffered_bytes = 0  # of their requests and responses
+        self.max_open = {True: MAX_ADMIN_CONNECTIONS, False: max_public}
+        self.open: dict[bool, set[Connection]] = {True: set(), False: set()}
+        self._expired_s = 0.0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.open.values()))
+
+    def accept(self, listener: Any, *, is_admin: bool) -> None:
+        """Take new connections; each waits in the poller until its request is complete."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                sock, client = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                if not self._close_oldest(is_admin=False):
+                    return
+                continue
+            self._enforce_limit(is_admin)
+            connection = Connection(sock, client, listener.getsockname(), is_admin)
+            self.open[is_admin].add(connection)
+            self.receive(connection, self._new_request())
+
+    def _enforce_limit(self, is_admin: bool) -> None:
+        """Close the connection that has kept the main thread waiting longest, where no more may be open.
+
+        So however many connections send a byte and no more, there is a place for the next one, and a client that
+        sends its request at once is never the oldest.
+        """
+        if len(self.open[is_admin]) >= self.max_open[is_admin]:
+            self._close_oldest(is_admin)
+
+    def _close_oldest(self, is_admin: bool) -> bool:
+        """Close the oldest of the connections that the main thread waits for; whether there was one."""
+        oldest = next((connection for connection in self.waiting if connection.is_admin == is_admin), None)
+        if oldest is None:
+            return False
+        EVICTED.inc()
+        self.close(oldest)
+        return True
+
+    def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
+        """Take `step` each time the socket is ready; close the connection at the deadline."""
+        connection.deadline_s = deadline_s
+        self.waiting[connection] = step
+        self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
+
+    def _stop_waiting(self, connection: Connection) -> None:
+        if self.waiting.pop(connection, None):
+            self._poller.unregister(connection.sock)
+            self._buffer(connection, -connection.buffered_bytes)
+
+    def _buffer(self, connection: Connection, change: int) -> None:
+        """Count what a connection keeps in memory; where all keep too much, the oldest is closed."""
+        connection.buffered_bytes += change
+        self.buffered_bytes += change
+        while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
+            pass
+
+    def _on_ready(self, connection: Connection) -> None:
+        if step := self.waiting.get(connection):  # else it was closed after the poller had reported it
+            self.take(connection, partial(step, connection))
+
+    def take(self, connection: Connection, step: Step) -> None:
+        """Take a step with one connection, whose faults are its own."""
+        try:
+            step()
+        except OSError:
+            self.close(connection)  # the client is gone
+        except Exception:
+            log.exception("A connection failed.")
+            self.close(connection)
+
+    def receive(self, connection: Connection, request: IncomingRequest, data: bytes = b"") -> None:
+        """Begin a request, of which `data` is already here."""
+        connection.request = request
+        self._wait(connection, EVENT_READ, request.deadline_s, self._read)
+        if data:
+            self.take(connection, partial(self._feed, connection, data))
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            self._feed(connection, data)
+        else:
+            self.close(connection)
+
+    def _feed(self, connection: Connection, data: bytes) -> None:
+        request = connection.request
+        try:
+            request.feed(data)
+        except Refusal as refusal:
+            self.refuse(connection, refusal)
+            return
+        connection.deadline_s = request.deadline_s
+        if request.is_complete:
+            self._stop_waiting(connection)
+            self._on_request(connection)
+        elif request.wants_continue:
+            request.wants_continue = False
+            connection.sock.send(CONTINUE)
+        if connection in self.waiting:
+            self._buffer(connection, len(data))
+
+    def refuse(self, connection: Connection, refusal: Refusal) -> None:
+        """Answer without the application, then close."""
+        fields = {"request_id": refusal.request_id, "status": refusal.status.value, "error": refusal.code}
+        log.info("Refused before the application: %d", refusal.status, extra=fields)
+        self.send(connection, refusal.response())
+
+    def send(
+        self, connection: Connection, data: bytes, *, then: Step | None = None, send_s: float | None = None
+    ) -> None:
+        """Send a whole response within `send_s` seconds, then take the next step, which is to close by default."""
+        self._stop_waiting(connection)
+        connection.sock.setblocking(False)
+        connection.outgoing = memoryview(data)
+        connection.after_sending = then or partial(self.linger, connection)
+        seconds = SEND_S + len(data) / SEND_BYTES_PER_S if send_s is None else send_s
+        self._wait(connection, EVENT_WRITE, time.monotonic() + seconds, self._write)
+        self._buffer(connection, len(data))
+        self.take(connection, partial(self._write, connection))
+
+    def _write(self, connection: Connection) -> None:
+        if connection not in self.waiting:  # it was closed to free memory
+            return
+        try:
+            sent = connection.sock.send(connection.outgoing)
+        except BlockingIOError:
+            return
+        connection.outgoing = connection.outgoing[sent:]
+        if not connection.outgoing:
+            self._stop_waiting(connection)
+            connection.after_sending()
+
+    def linger(self, connection: Connection) -> None:
+        """Close once the client has read its last response: an early close would reset it."""
+        self._stop_waiting(connection)
+        connection.sock.setblocking(False)
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close(connection)
+        else:
+            self._wait(connection, EVENT_READ, time.monotonic() + LINGER_S, self._discard)
+
+    def _discard(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        connection.discarded_bytes += len(data)
+        if not data or connection.discarded_bytes > MAX_LINGER_BYTES:
+            self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        """Close now; does nothing where that was done."""
+        if connection in self.open[connection.is_admin]:
+            self._stop_waiting(connection)
+            self.open[connection.is_admin].remove(connection)
+            util.close(connection.sock)
+
+    def expire(self) -> None:
+        """Close the connections whose deadline has passed."""
+        now_s = time.monotonic()
+        if now_s < self._expired_s + EXPIRY_S:
+            return
+        self._expired_s = now_s
+        late = [connection for connection in self.waiting if connection.deadline_s <= now_s]
+        for connection in late[:EXPIRED_AT_ONCE]:
+            if self.waiting[connection] == self._read and connection.request.received:
+                metrics.REJECTED.labels("timeout").inc()
+                self.send(connection, TOO_LATE.response())
+            else:
+                self.close(connection)
+
+    def close_silent(self) -> None:
+        """Keep connections that are between two requests only a little longer."""
+        for connection, step in self.waiting.items():
+            if step == self._read and not connection.request.received:
+                connection.deadline_s = min(connection.deadline_s, time.monotonic() + LINGER_S)

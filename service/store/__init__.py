@@ -1,0 +1,1 @@
+"""All versions in the model folder: which are valid, loaded and served."""

@@ -1,1 +1,0 @@
-"""Recurrent layers over a window, each with a gradient of its own. Everything is time-major: [T, N, ...]."""

@@ -1,0 +1,61 @@
+"""The LSTM over a window (Hochreiter and Schmidhuber 1997, with the forget gates of Gers et al. 2000).
+
+The four gates stand side by side in the order input, forget, output, candidate: three sigmoids are one operation.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from training.network.scan import before, kernel_gradient, product, scan
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow is untyped
+def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> Any:
+    """Run an LSTM over a window.
+
+    Args:
+        inputs: [T, N, 4H], what the inputs and the bias add to the gates.
+        h: [N, H] before the window.
+        c: [N, H] before the window.
+        kernel: [H, 4H], recurrent.
+
+    Returns:
+        h of every step [T, N, H], and h and c after the window [N, H]; with the gradient of all three.
+    """
+    steps, units = tf.shape(inputs)[0], kernel.shape[0]
+
+    def forward(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> Any:
+        sums = inputs[t] + product(h, kernel)
+        sigmoids, candidate = tf.sigmoid(sums[:, : 3 * units]), tf.tanh(sums[:, 3 * units :])
+        input_, forget, output = tf.split(sigmoids, 3, axis=1)
+        c = forget * c + input_ * candidate
+        h = output * tf.tanh(c)
+        return (h, c), (tf.concat([sigmoids, candidate], axis=1), c, h)
+
+    (last_h, last_c), (gates, cs, hs) = scan(forward, (h, c), steps, given=3)
+
+    def gradient(d_hs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
+        """Back-propagation through time: only `d_h` and `d_c` go from step to step."""
+        c_before, transposed = before(c, cs), tf.transpose(kernel)  # a product with a transposed matrix is slow
+
+        def backward(t: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
+            input_, forget, output, candidate = tf.split(gates[t], 4, axis=1)
+            tanh_c = tf.tanh(cs[t])
+            d_h = d_h + d_hs[t]
+            d_c = d_c + d_h * output * (1 - tanh_c**2)
+            d_sum = tf.concat(
+                [
+                    d_c * candidate * input_ * (1 - input_),
+                    d_c * c_before[t] * forget * (1 - forget),
+                    d_h * tanh_c * output * (1 - output),
+                    d_c * input_ * (1 - candidate**2),
+                ],
+                axis=1,
+            )
+            return (product(d_sum, transposed), d_c * forget), (d_sum,)
+
+        (d_h, d_c), (d_sums,) = scan(backward, (d_h, d_c), steps, given=1, backwards=True)
+        return d_sums, d_h, d_c, kernel_gradient(before(h, hs), d_sums, kernel)
+
+    return (hs, last_h, last_c), gradient

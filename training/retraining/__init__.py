@@ -1,0 +1,1 @@
+"""The nightly job: learns new text, judges the result, publishes or refuses it."""
