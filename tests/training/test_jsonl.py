@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.training.test_report import Page, evaluation, rows, write_run
+from tests.training.report.test_write import Page, evaluation, rows, write_run
 from training import jsonl
 from training.report.write import write_report
 from training.retraining.metrics import Nights

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from service.app import PlainJson
 from service.http import errors, models, operations
 from service.store.store import Store
-from tests.service.test_manifest import GOOD, write
-from tests.service.test_store import Loader
+from tests.service.model.test_manifest import GOOD, write
+from tests.service.store.test_store import Loader
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.fetching import IMPATIENT, fetched, refusal, stopped
+from tests.training.corpora.fetching import IMPATIENT, fetched, refusal, stopped
+from tests.training.corpora.local_server import CONTENT, Site, serving
 from tests.training.full_disk import disk_takes
-from tests.training.local_server import CONTENT, Site, serving
 from training.corpora.catalogue import CATALOGUE
 from training.corpora.download import Patience, fetch
 from training.errors import ReportedError

@@ -7,7 +7,7 @@ import pytest
 
 from tests.oracle import Network as Oracle
 from tests.oracle import log_softmax
-from tests.training.test_network import SYMBOLS, config, every_input, every_network, example, made
+from tests.training.network.test_network import SYMBOLS, config, every_input, every_network, example, made
 from training.errors import InputError
 from training.learning.warm_start import warm_started
 from training.network.network import Network, weights_of

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tests.processes import training
-from tests.training.test_kept_runs import BEGIN, after_one, finished
+from tests.training.learning.test_folder import BEGIN, after_one, finished
 from training.learning.folder import CHECKPOINT, Plan
 from training.release.published import PublishedModel
 from training.release.store import versions

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.texts import config, set_small_blocks, write
+from tests.training.data.texts import config, set_small_blocks, write
 from training.data.corpus import Corpus, prepare
 from training.data.order import Split
 from training.data.vocabulary import REPLACEMENT, Vocabulary

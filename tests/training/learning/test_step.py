@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.oracle import Network as Oracle
-from tests.training.test_network import SYMBOLS, UNITS, config, example, made, oracle_of
+from tests.training.network.test_network import SYMBOLS, UNITS, config, example, made, oracle_of
 from training.config import CHOICES, TrainConfig
 from training.data.windows import Window
 from training.learning.optimizer import make_optimizer

@@ -8,7 +8,7 @@ import pytest
 
 from training.retraining.noise import MIN_BYTES, is_noise
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("size", [MIN_BYTES, 100_000])

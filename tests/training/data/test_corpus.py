@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.processes import ROOT
+from tests.training.data.texts import config, write
 from tests.training.full_disk import disk_takes
-from tests.training.texts import config, write
 from training.config import TrainConfig
 from training.data.corpus import Corpus, prepare
 from training.data.vocabulary import Vocabulary

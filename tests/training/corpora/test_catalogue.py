@@ -11,9 +11,9 @@ import pytest
 
 from training.corpora.catalogue import CATALOGUE, Entry
 
-CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
+CORPORA = Path(__file__).parents[4] / "shared" / "corpora"
 PRESETS = {"names", "paul-graham", "shakespeare", "wikipedia", "latex", "linux", "tiny"}
-DOCUMENT = Path(__file__).parents[2] / "docs" / "corpora.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "corpora.md"
 
 entries = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 

@@ -16,7 +16,7 @@ from service.model import files
 from service.model.model import ModelError
 from service.store import poller
 from service.store.store import NoModel, NotFound, Store
-from tests.service.test_manifest import GOOD, write
+from tests.service.model.test_manifest import GOOD, write
 
 
 class FakeModel(str):

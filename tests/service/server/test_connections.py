@@ -10,7 +10,7 @@ import pytest
 from service.server import connections as module
 from service.server.connection import HEAD_S, Connection, IncomingRequest
 from service.server.connections import Connections
-from tests.service.test_connection import LIMITS, Clock
+from tests.service.server.test_connection import LIMITS, Clock
 
 WAIT_S = 5.0
 WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.texts import config
+from tests.training.data.texts import config
 from training.data.corpus import Corpus, prepare
 from training.data.find import Selection
 from training.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.texts import config, set_small_blocks, write
+from tests.training.data.texts import config, set_small_blocks, write
 from training.data.corpus import prepare
 from training.data.encode import _is_alone
 from training.data.vocabulary import REPLACEMENT
