@@ -29,7 +29,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     """One step of `python -m training train`."""
     from training.config import TrainConfig
     from training.data.windows import Window
-    from training.learning.step import Learner, use_one_core_per_replica
+    from training.learning.step import Trainer, use_one_core_per_replica
     from training.network.network import Network, state_shape
 
     use_one_core_per_replica()
@@ -37,14 +37,14 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     config = TrainConfig(
         layers=LAYERS, units=units, embedding=EMBEDDING, batch_size=streams, window=window, precision=precision, **off
     )
-    learner = Learner(Network(config, SYMBOLS), config)
+    trainer = Trainer(Network(config, SYMBOLS), config)
     ids = text(streams, window + 1)
     windows = Window(ids[:, :-1].copy(), ids[:, 1:].copy(), np.zeros(streams, bool))
     state: Any = np.zeros(state_shape(config, streams), np.float32)
 
     def step() -> None:
         nonlocal state
-        _, _, state = learner.train(windows, state, rate=2e-3, step=0)
+        _, _, state = trainer.train(windows, state, rate=2e-3, step=0)
 
     return step
 

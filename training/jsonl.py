@@ -1,4 +1,4 @@
-r"""Files of one JSON object a line (history.jsonl, nights.jsonl): the one place that writes and reads their lines.
+r"""Files of one JSON object a line (history.jsonl, retraining.jsonl): the one place that writes and reads their lines.
 
 A line ends at "\n" and at no other character. Some readers, Python's `str.splitlines` among them, also end a line at
 U+0085, U+2028 and U+2029, so these are written as \u escapes. Every other character is written as itself: a sample in

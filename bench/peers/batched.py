@@ -29,7 +29,7 @@ class Engine:
         self._lengths: Iterator[int] = lengths(seed)
         self._missing = [next(self._lengths) for _ in range(rows)]
         self._previous = torch.full((rows,), RESERVED)
-        self._state = network.cold_state(rows)
+        self._state = network.initial_state(rows)
         self._generator = torch.Generator().manual_seed(seed)
 
     def run(self, stop: threading.Event) -> None:

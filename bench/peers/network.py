@@ -50,7 +50,7 @@ class TorchNetwork:
         hidden, state = self._lstm(self._embedding(ids), state)
         return self._output(hidden), state
 
-    def cold_state(self, rows: int) -> State:
+    def initial_state(self, rows: int) -> State:
         """Zeros."""
         return tuple(torch.zeros(self.layers, rows, self.units) for _ in range(2))
 
@@ -68,7 +68,7 @@ class TorchNetwork:
         return speeds[True] > speeds[False]
 
     def _steps_per_second(self, rows: int) -> float:
-        ids, state = torch.zeros(1, rows, dtype=torch.long), self.cold_state(rows)
+        ids, state = torch.zeros(1, rows, dtype=torch.long), self.initial_state(rows)
         self.read(ids, state)
         steps, started = 0, time.perf_counter()
         while (passed := time.perf_counter() - started) < SECONDS_TO_CHOOSE:

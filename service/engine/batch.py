@@ -159,7 +159,7 @@ class _Rows:
             top_k=np.zeros(capacity, np.int32),
             top_p=np.ones(capacity, np.float32),
             bias=np.zeros((capacity, model.manifest.symbols), np.float32),
-            state=model.cold_state(capacity),
+            state=model.initial_state(capacity),
         )
 
     def __len__(self) -> int:

@@ -92,7 +92,7 @@ class Model:
         """One call of the artifact's `advance`."""
         return Stepped(**self._advance(vars(steps)))
 
-    def cold_state(self, rows: int) -> NDArray[np.float32]:
+    def initial_state(self, rows: int) -> NDArray[np.float32]:
         """[S, N, H] of zeros: nothing came before."""
         return np.zeros((self.manifest.state_tensors, rows, self.manifest.units), np.float32)
 
@@ -148,7 +148,7 @@ class Model:
             top_k=np.zeros(rows, np.int32),
             top_p=np.ones(rows, np.float32),
             bias=np.zeros((rows, self.manifest.symbols), np.float32),
-            state=self.cold_state(rows),
+            state=self.initial_state(rows),
         )
 
     def _check_weights(self) -> None:

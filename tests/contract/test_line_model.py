@@ -99,7 +99,7 @@ def test_evaluate_finds_the_same_lines_again(folder: Path, file: str) -> None:
 
 def test_the_service_takes_it(folder: Path) -> None:
     model = Model(folder / "models/names/1")
-    assert model.cold_state(3).shape == (2, 3, 12)
+    assert model.initial_state(3).shape == (2, 3, 12)
 
 
 def test_the_report_is_one_page_of_this_run(folder: Path) -> None:

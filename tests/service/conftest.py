@@ -24,7 +24,7 @@ class FakeModel:
         self.calls: list[Steps] = []
         self.fails = False
 
-    def cold_state(self, rows: int) -> np.ndarray:
+    def initial_state(self, rows: int) -> np.ndarray:
         return np.zeros((2, rows, 2), np.float32)
 
     def advance(self, steps: Steps) -> Stepped:

@@ -186,7 +186,7 @@ def test_the_nightly_job_waits_for_text_and_answers_prometheus(compose: Compose)
         "-c",
         "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9101/metrics').read().decode())",
     )
-    assert 'charloom_nights_total{decision="unchanged",model="mine"} 1.0' in metrics
+    assert 'charloom_retraining_runs_total{decision="unchanged",model="mine"} 1.0' in metrics
     compose("stop", "nightly")
     assert compose.inspect("nightly")["State"]["ExitCode"] == 0
 

@@ -60,7 +60,7 @@ def test_a_damaged_line_of_the_nights_costs_only_itself(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: bytes
 ) -> None:
     Night("a", STARTED, decision=PUBLISHED).append(tmp_path)
-    path = tmp_path / "a" / "nights.jsonl"
+    path = tmp_path / "a" / "retraining.jsonl"
     path.write_bytes(path.read_bytes() + damaged)  # as a crash leaves it: without a line's end
     Night("a", "2026-11-21T02:00:00+00:00", decision=PUBLISHED).append(tmp_path)
     with caplog.at_level(logging.WARNING):
@@ -68,7 +68,8 @@ def test_a_damaged_line_of_the_nights_costs_only_itself(
         assert last_night(tmp_path, "a") == datetime(2026, 11, 21, 2, tzinfo=UTC)
         registry = CollectorRegistry()
         registry.register(Nights(tmp_path, ["a"]))
-        assert 'charloom_nights_total{decision="published",model="a"} 2.0' in generate_latest(registry).decode()
+        exposed = generate_latest(registry).decode()
+    assert 'charloom_retraining_runs_total{decision="published",model="a"} 2.0' in exposed
     (warning,) = caplog.messages
     assert f"{path}, line 2 cannot be read and is left out" in warning
     assert "\n" not in warning
@@ -84,7 +85,7 @@ def test_a_name_with_line_ends_in_a_reason_ends_no_night(tmp_path: Path) -> None
 def test_a_record_that_was_written_with_every_character_as_itself_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     line = {"model": "a", "started": STARTED, "decision": "failed", "reason": "a\u2028b\x85"}
-    (tmp_path / "a" / "nights.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    (tmp_path / "a" / "retraining.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
     assert [night["reason"] for night in nights(tmp_path, "a")] == ["a\u2028b\x85"]
 
 
@@ -92,7 +93,7 @@ def test_a_loss_that_is_no_number_is_one_for_prometheus_too(tmp_path: Path) -> N
     Night("a", STARTED, losses={"fresh": {"old": 2.0, "new": math.nan, "characters": 9.0}}).append(tmp_path)
     registry = CollectorRegistry()
     registry.register(Nights(tmp_path, ["a"]))
-    assert 'charloom_night_loss_nats{model="a",of="new",text="fresh"} NaN' in generate_latest(registry).decode()
+    assert 'charloom_retraining_loss_nats{model="a",of="new",text="fresh"} NaN' in generate_latest(registry).decode()
 
 
 def test_a_report_leaves_out_half_a_line_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from training.config import TrainConfig
 from training.errors import InputError
-from training.learning.step import Learner, use_one_core_per_replica
+from training.learning.step import Trainer, use_one_core_per_replica
 from training.learning.warm_start import warm_started
 from training.network.network import Network, NetworkWeights, set_weights, weights_of
 from training.packages import BACKENDS
@@ -31,15 +31,15 @@ def use_devices() -> None:
         use_one_core_per_replica()
 
 
-def make_learner(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Any:
-    """A network over V `symbols`, random or with the weights of another, and what trains it here: a `Learner`."""
+def make_trainer(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Any:
+    """A network over V `symbols`, random or with the weights of another, and what trains it here: a `Trainer`."""
     if keras.backend.backend() == "jax":
         from training.learning.step_jax import JaxLearner
 
         return JaxLearner(_started(Network(config, symbols, stock=True), start_from), config)
     on_gpu = bool(tf.config.list_physical_devices("GPU"))  # there cuDNN is faster than any loop of ours
     network = _started(Network(config, symbols, stock=on_gpu), start_from)
-    return Learner(network, config, replicas=1 if on_gpu else None)
+    return Trainer(network, config, replicas=1 if on_gpu else None)
 
 
 def _started(network: Network, start_from: NetworkWeights | None) -> Network:

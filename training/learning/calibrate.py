@@ -29,7 +29,7 @@ Step = Callable[[NDArray[np.int32], Any], tuple[tf.Tensor, Any]]
 
 def logit_scale(
     step: Step,
-    cold_state: Callable[[int], Any],
+    initial_state: Callable[[int], Any],
     ids: NDArray[Any],
     *,
     symbols: int,
@@ -37,7 +37,7 @@ def logit_scale(
 ) -> float:
     """The factor, to two decimals, under which a network over V `symbols` predicts `ids` [characters] best.
 
-    At most the first 50,000 are read, as parallel streams; `cold_state(N)` is the state of N streams before them.
+    At most the first 50,000 are read, as parallel streams; `initial_state(N)` is the state of N streams before them.
 
     Raises:
         Stopped: `stages` was asked to stop.
@@ -47,7 +47,7 @@ def logit_scale(
     streams = max(1, min(STREAMS, len(ids) // characters, MAX_LOGITS // (characters * symbols)))
     targets = np.asarray(ids[: streams * characters], np.int32).reshape(streams, characters)
     previous = np.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=RESERVED)
-    state, losses = cold_state(streams), np.zeros(len(SCALES))
+    state, losses = initial_state(streams), np.zeros(len(SCALES))
     windows = range(0, characters, WINDOW)
     stages.enter("calibration", len(windows))
     for start in windows:

@@ -24,7 +24,7 @@ WINDOW = 100  # characters of each row in one call
 
 Reader = Callable[[NDArray[np.int32], NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
 """(previous [N, T], targets [N, T], state) -> (nats of each target [N, T], state after them)."""
-ColdState = Callable[[int], Any]
+InitialState = Callable[[int], Any]
 """N -> the state of N rows that nothing came before."""
 
 
@@ -56,7 +56,7 @@ class Loss:
 
 def evaluate(
     read: Reader,
-    cold_state: ColdState,
+    initial_state: InitialState,
     ids: NDArray[Any],
     *,
     stages: Stages | None = None,
@@ -75,7 +75,7 @@ def evaluate(
     starts = np.arange(rows) * stride
     windows = range(0, length, WINDOW)
     stages.enter(stage, len(windows))
-    last, state, total = np.full((rows, 1), RESERVED, np.int32), cold_state(rows), 0.0
+    last, state, total = np.full((rows, 1), RESERVED, np.int32), initial_state(rows), 0.0
     for begin in windows:
         offsets = np.arange(begin, begin + WINDOW)
         at = starts[:, None] + offsets

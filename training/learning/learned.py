@@ -12,7 +12,7 @@ from training.network.network import Network
 
 
 class Learned:
-    """The variables that `Learner` and `JaxLearner` take their steps on."""
+    """The variables that `Trainer` and `JaxLearner` take their steps on."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         self.network, self._config = network, config

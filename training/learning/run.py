@@ -24,7 +24,7 @@ from training.data.corpus import Corpus
 from training.data.windows import Windows
 from training.errors import ReportedError
 from training.files import write_atomically
-from training.learning.backend import make_learner
+from training.learning.backend import make_trainer
 from training.learning.calibrate import logit_scale
 from training.learning.checkpoint import Checkpoint
 from training.learning.evaluate import Loss, evaluate
@@ -77,7 +77,7 @@ class TrainingRun:
             cold_start=config.cold_start,
             seed=config.seed,
         )
-        self._learner = make_learner(config, len(corpus.vocabulary), start_from)
+        self._learner = make_trainer(config, len(corpus.vocabulary), start_from)
         self._novelty = Novelty.of(corpus) if config.split_by == "line" else None
         self._state: Any = self._cold_state(config.batch_size)
         self._logit_scale = 1.0

@@ -19,20 +19,20 @@ MAX_KNOWN_SYMBOLS = 50_000_000  # of training lines, all held in memory to look 
 
 LogitsOf = Callable[[NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
 """(previous [N], state) -> (logits [N, V], state)."""
-ColdState = Callable[[int], Any]
+InitialState = Callable[[int], Any]
 """N -> the state of N streams that nothing came before."""
 
 
 def sample_texts(
     logits_of: LogitsOf,
-    cold_state: ColdState,
+    initial_state: InitialState,
     vocabulary: Vocabulary,
     generator: np.random.Generator,
     stages: Stages | None = None,
 ) -> dict[str, str]:
     """One text for each temperature, from a cold start: to watch the text become what it was trained on."""
     first = np.full(len(TEMPERATURES), RESERVED, np.int32)
-    state = cold_state(len(TEMPERATURES))
+    state = initial_state(len(TEMPERATURES))
     ids = _sampled(logits_of, state, first, SAMPLE_SYMBOLS, np.array(TEMPERATURES), generator, stages or Stages())
     return {str(temperature): vocabulary.decode(row) for temperature, row in zip(TEMPERATURES, ids, strict=True)}
 
@@ -54,12 +54,12 @@ class Novelty:
     def measure(
         self,
         logits_of: LogitsOf,
-        cold_state: ColdState,
+        initial_state: InitialState,
         generator: np.random.Generator,
         stages: Stages | None = None,
     ) -> dict[str, float]:
         """Sample lines at temperature 1; of those that ended: how many, which shares are known, which is new."""
-        _, state = logits_of(np.full(LINE_STREAMS, RESERVED, np.int32), cold_state(LINE_STREAMS))
+        _, state = logits_of(np.full(LINE_STREAMS, RESERVED, np.int32), initial_state(LINE_STREAMS))
         first = np.full(LINE_STREAMS, self._line_end, np.int32)
         ones = np.ones(LINE_STREAMS)
         ids = _sampled(logits_of, state, first, MAX_LINE_SYMBOLS, ones, generator, stages or Stages())

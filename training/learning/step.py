@@ -30,7 +30,7 @@ def use_one_core_per_replica() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
-class Learner(Learned):
+class Trainer(Learned):
     """Takes optimisation steps, and reads.
 
     The batch is shared out between `replicas`, one for each core or a GPU. The gradient flows through the window and no

@@ -15,7 +15,7 @@ PLACES = 2**8  # more dropouts than a network has: keeps the seeds of two steps 
 
 
 class JaxLearner(Learned):
-    """A `training.learning.step.Learner`: same methods, same meaning, one replica."""
+    """A `training.learning.step.Trainer`: same methods, same meaning, one replica."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__(network, config)
@@ -23,7 +23,7 @@ class JaxLearner(Learned):
         self._read = jax.jit(lambda values, previous, state: self._logits(values, previous, state, None))
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
-        """One optimisation step, as `Learner.train`."""
+        """One optimisation step, as `Trainer.train`."""
         self._optimizer.learning_rate.assign(rate)
         seed = np.array([self._config.seed % 2**32, step * PLACES % 2**32], np.uint32)
         groups = list(self.variables.values())
@@ -36,7 +36,7 @@ class JaxLearner(Learned):
         return float(loss), float(norm), state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
-        """Logits [N, T, V] and the state after `previous` [N, T], as `Learner.read`."""
+        """Logits [N, T, V] and the state after `previous` [N, T], as `Trainer.read`."""
         values = [variable.value for variable in self.network.trainable_variables]
         logits, state = self._read(values, previous, state)
         return np.asarray(logits), state

@@ -169,7 +169,7 @@ def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
         RESERVED,
         model.vocabulary.encode(prompt),
         generator.random(PROBE_SAMPLED_CHARS, dtype=np.float32),
-        model.cold_state,
+        model.initial_state,
     )
     return {
         "prompt": prompt,

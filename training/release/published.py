@@ -34,7 +34,7 @@ class PublishedModel:
         self._inspect = self._loaded.signatures["inspect"]
 
     @property
-    def cold_state(self) -> NDArray[np.float32]:
+    def initial_state(self) -> NDArray[np.float32]:
         """[S, 1, H] of zeros: nothing came before."""
         states = CELLS[self.manifest["cell"]].states * self.manifest["layers"]
         return np.zeros((states, 1, self.manifest["units"]), np.float32)
@@ -83,7 +83,7 @@ class PublishedModel:
         given = self.vocabulary.encode(probe["prompt"])
         generator = np.random.Generator(np.random.PCG64(probe["seed"]))
         uniforms = generator.random(len(probe["symbols"]) - len(given), dtype=np.float32)
-        outputs = self.advance(RESERVED, given, uniforms, self.cold_state)
+        outputs = self.advance(RESERVED, given, uniforms, self.initial_state)
         symbols, logprobs = outputs["symbols"].numpy()[0], outputs["logprobs"].numpy()[0]
         is_close = np.allclose(logprobs, probe["logprobs"], rtol=0, atol=PROBE_TOLERANCE_NATS)
         return symbols.tolist() == probe["symbols"] and bool(is_close)
@@ -107,7 +107,7 @@ class PublishedModel:
 
     def cold_states(self, rows: int) -> NDArray[np.float32]:
         """[S, N, H] of zeros, for N rows."""
-        return np.repeat(self.cold_state, rows, axis=1)
+        return np.repeat(self.initial_state, rows, axis=1)
 
     def unknown(self, prompt: str) -> Counter[str]:
         """The symbols of a prompt that the model does not know, in readable form, and how often each occurs."""
@@ -123,7 +123,7 @@ class PublishedModel:
         """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""
         generator = np.random.Generator(np.random.PCG64(seed))
         given = self.vocabulary.encode(self._as_trained(prompt))
-        previous, state = RESERVED, self.cold_state
+        previous, state = RESERVED, self.initial_state
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while length:
             chunk = generator.random(STEPS_PER_CALL, dtype=np.float32)

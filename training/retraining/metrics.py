@@ -19,12 +19,14 @@ class Nights(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One family for each fact of the last night, and one that counts all of them."""
-        spent = CounterMetricFamily("charloom_nights", "Nights, by how they ended.", labels=("model", "decision"))
-        at = GaugeMetricFamily("charloom_night_start_seconds", "When the last night began.", labels=("model",))
-        took = GaugeMetricFamily("charloom_night_duration_seconds", "How long the last night took.", labels=("model",))
-        characters = GaugeMetricFamily("charloom_night_corpus_characters", "Text that it found.", labels=("model",))
+        spent = CounterMetricFamily("charloom_retraining_runs", "Runs, by decision.", labels=("model", "decision"))
+        at = GaugeMetricFamily("charloom_retraining_start_seconds", "When the last run began.", labels=("model",))
+        took = GaugeMetricFamily(
+            "charloom_retraining_duration_seconds", "How long the last night took.", labels=("model",)
+        )
+        characters = GaugeMetricFamily("charloom_retraining_corpus_characters", "Text found.", labels=("model",))
         labels = ("model", "text", "of")
-        loss = GaugeMetricFamily("charloom_night_loss_nats", "Nats a character: served and new.", labels=labels)
+        loss = GaugeMetricFamily("charloom_retraining_loss_nats", "Nats a character: served and new.", labels=labels)
         for name in self._names:
             records = nights(self._models, name)
             counts = Counter(record["decision"] for record in records)

@@ -1,4 +1,4 @@
-"""What a night did for a model: one line of `models/<name>/nights.jsonl`, for people and for metrics."""
+"""What a night did for a model: one line of `models/<name>/retraining.jsonl`, for people and for metrics."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from training import jsonl
 
-NIGHTS = "nights.jsonl"
+NIGHTS = "retraining.jsonl"
 
 DECISIONS = ("published", "refused", "unchanged", "interrupted", "failed")
 PUBLISHED, REFUSED, UNCHANGED, INTERRUPTED, FAILED = DECISIONS

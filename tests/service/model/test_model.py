@@ -15,7 +15,7 @@ from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 @pytest.mark.parametrize(("cell", "layers", "state_tensors"), [("gru", 1, 1), ("rnn", 2, 2), ("lstm", 2, 4)])
 def test_a_byte_model_of_any_cell_repeats_its_probe(tmp_path: Path, cell: str, layers: int, state_tensors: int) -> None:
     model = Model(write_version(tmp_path, cell=cell, layers=layers))
-    assert model.cold_state(3).shape == (state_tensors, 3, 1)
+    assert model.initial_state(3).shape == (state_tensors, 3, 1)
     assert model.text.encode(PROBE_PROMPT).tolist()[:2] != [0, 0]
 
 

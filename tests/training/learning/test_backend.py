@@ -17,7 +17,7 @@ from tests.conftest import ROOT, write_corpus
 from tests.processes import COMMAND, ENVIRONMENT
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.step import Learner, next_symbol_losses
+from training.learning.step import Trainer, next_symbol_losses
 from training.network.network import Network, set_weights, state_shape, weights_of
 
 SYMBOLS, STREAMS, STEPS = 9, 4, 7
@@ -63,8 +63,8 @@ def test_stock_layers_train_under_dropout_of_their_weights() -> None:
     network = Network(setting, SYMBOLS, stock=True)
     before = weights_of(network)
     window, state = example(setting)
-    learner = Learner(network, setting, replicas=1)
-    losses = [learner.train(window, state, rate=0.01, step=step)[0] for step in range(30)]
+    trainer = Trainer(network, setting, replicas=1)
+    losses = [trainer.train(window, state, rate=0.01, step=step)[0] for step in range(30)]
     assert losses[-1] < losses[0]
     assert not np.array_equal(before.layers[1].recurrent_kernel, weights_of(network).layers[1].recurrent_kernel)
 
@@ -73,7 +73,7 @@ STEPS_ON_JAX = """
 import sys, json, numpy as np
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.backend import make_learner, use_devices
+from training.learning.backend import make_trainer, use_devices
 from training.network.network import LayerWeights, NetworkWeights, weights_of
 use_devices()
 for path in sys.argv[1:]:
@@ -83,15 +83,15 @@ for path in sys.argv[1:]:
     each = len(layers) // config.layers
     layers = tuple(LayerWeights(*layers[i : i + each]) for i in range(0, len(layers), each))
     start_from = NetworkWeights(config.cell, embedding, layers, kernel, bias)
-    learner = make_learner(config, len(bias), start_from)
+    trainer = make_trainer(config, len(bias), start_from)
     window = Window(given["previous"], given["targets"], given["fresh"])
     state, losses = given["state"], []
     for step in range(5):
-        loss, norm, state = learner.train(window, state, rate=0.02, step=step)
+        loss, norm, state = trainer.train(window, state, rate=0.02, step=step)
         losses += [loss, norm]
-    with learner.averaged():
-        logits, _ = learner.read(window.previous, given["state"])
-    weights = {f"weight{n}": array for n, array in enumerate(weights_of(learner.network).arrays)}
+    with trainer.averaged():
+        logits, _ = trainer.read(window.previous, given["state"])
+    weights = {f"weight{n}": array for n, array in enumerate(weights_of(trainer.network).arrays)}
     np.savez(f"{path}-found.npz", losses=losses, logits=logits, state=np.asarray(state), **weights)
 """
 
@@ -115,12 +115,12 @@ def test_five_steps_on_jax_are_five_steps_on_tensorflow(tmp_path: Path) -> None:
     for cell, setting in settings.items():
         found = np.load(tmp_path / f"{cell}-found.npz")
         (window, state), losses = example(setting), []
-        learner, first = Learner(networks[cell], setting), state
+        trainer, first = Trainer(networks[cell], setting), state
         for step in range(5):
-            loss, norm, state = learner.train(window, state, rate=0.02, step=step)
+            loss, norm, state = trainer.train(window, state, rate=0.02, step=step)
             losses += [loss, norm]
-        with learner.averaged():
-            logits, _ = learner.read(window.previous, first)
+        with trainer.averaged():
+            logits, _ = trainer.read(window.previous, first)
         np.testing.assert_allclose(found["losses"], losses, rtol=1e-4)
         np.testing.assert_allclose(found["logits"], logits, rtol=0, atol=1e-4)
         np.testing.assert_allclose(found["state"], state, rtol=0, atol=1e-4)

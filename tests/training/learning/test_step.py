@@ -11,7 +11,7 @@ from tests.training.network.test_network import SYMBOLS, UNITS, config, example,
 from training.config import CHOICES, TrainConfig
 from training.data.windows import Window
 from training.learning.optimizer import make_optimizer
-from training.learning.step import Learner
+from training.learning.step import Trainer
 from training.network.dropout import dropout
 from training.network.network import Network, state_shape, weights_of
 
@@ -23,8 +23,8 @@ def vanilla(**changes) -> TrainConfig:
     return config(1, **({"cell": "rnn", "grad_clip": 0.0} | changes))
 
 
-def learner_of(setting: TrainConfig, *, replicas: int = 1, dtype: str = "float64") -> Learner:
-    return Learner(made(setting, dtype=dtype), setting, replicas=replicas)
+def learner_of(setting: TrainConfig, *, replicas: int = 1, dtype: str = "float64") -> Trainer:
+    return Trainer(made(setting, dtype=dtype), setting, replicas=replicas)
 
 
 def batch_of(setting: TrainConfig, *, fresh: bool = False):
@@ -51,34 +51,34 @@ def assert_weights(network: Network, expected: list[np.ndarray], *, atol: float 
 def test_a_step_is_the_same_however_many_replicas_share_it(replicas: int, cell: str) -> None:
     """Five streams, of which two begin anew."""
     setting = config(1, cell=cell, batch_size=5, optimizer="sgd", grad_clip=0.0)
-    learner = learner_of(setting, replicas=replicas)
-    oracle = oracle_of(learner.network)
+    trainer = learner_of(setting, replicas=replicas)
+    oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     window = dataclasses.replace(window, fresh=np.array([False, True, False, False, True]))
     expected_loss, gradients, expected_state = oracle_step(oracle, window, state)
-    loss, norm, new_state = learner.train(window, state, rate=RATE, step=0)
+    loss, norm, new_state = trainer.train(window, state, rate=RATE, step=0)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
     assert norm == pytest.approx(norm_of(gradients), rel=1e-12)
     np.testing.assert_allclose(new_state, expected_state, rtol=0, atol=1e-13)
     # The first step of Nesterov's momentum: the rate once for the step, and 0.9 of it for where it leads.
-    assert_weights(learner.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, gradients, strict=True)])
+    assert_weights(trainer.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, gradients, strict=True)])
 
 
 @pytest.mark.parametrize(("clip_by", "limit"), [("norm", 0.02), ("norm", 100.0), ("value", 0.02)])
 def test_gradient_is_clipped(clip_by: str, limit: float) -> None:
     setting = vanilla(optimizer="sgd", clip_by=clip_by, grad_clip=limit)
-    learner = learner_of(setting)
-    oracle = oracle_of(learner.network)
+    trainer = learner_of(setting)
+    oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     _, gradients, _ = oracle_step(oracle, window, state)
-    _, norm, _ = learner.train(window, state, rate=RATE, step=0)
+    _, norm, _ = trainer.train(window, state, rate=RATE, step=0)
     assert norm == pytest.approx(norm_of(gradients), rel=1e-12)  # as it was before
     if clip_by == "norm":
         clipped = [gradient * min(1, limit / norm) for gradient in gradients]
     else:
         clipped = [np.clip(gradient, -limit, limit) for gradient in gradients]
     assert (limit > norm) == all(np.array_equal(a, b) for a, b in zip(gradients, clipped, strict=True))
-    assert_weights(learner.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, clipped, strict=True)])
+    assert_weights(trainer.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, clipped, strict=True)])
 
 
 class Textbook:
@@ -115,12 +115,12 @@ class Textbook:
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
 def test_every_optimizer_follows_its_formula(optimizer: str) -> None:
     setting = vanilla(optimizer=optimizer, weight_decay=0.25, embedding=3)
-    learner = learner_of(setting)
-    oracle = oracle_of(learner.network)
+    trainer = learner_of(setting)
+    oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     formulas = [Textbook(optimizer) for _ in oracle.weights]
     for t in (1, 2):
-        learner.train(window, state, rate=RATE, step=t)
+        trainer.train(window, state, rate=RATE, step=t)
         _, gradients, _ = oracle_step(oracle, window, state)
         embedding = oracle.weights[0]
         for weights, gradient, formula in zip(oracle.weights, gradients, formulas, strict=True):
@@ -129,7 +129,7 @@ def test_every_optimizer_follows_its_formula(optimizer: str) -> None:
                 weights -= RATE * 0.25 * weights
             weights += formula.move(gradient, t)
         # Adam's 1 - 0.999 is known to five digits only, and a step of it is about RATE.
-        assert_weights(learner.network, oracle.weights, atol=2e-5 * RATE)
+        assert_weights(trainer.network, oracle.weights, atol=2e-5 * RATE)
 
 
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
@@ -142,31 +142,31 @@ def test_every_optimizer_does_without_weight_decay(optimizer: str) -> None:
 
 def test_averages_run_after_the_weights_and_are_lent_only() -> None:
     setting = vanilla(ema=0.2)
-    learner = learner_of(setting)
+    trainer = learner_of(setting)
     window, state = batch_of(setting)
-    averages = weights_of(learner.network).arrays
+    averages = weights_of(trainer.network).arrays
     for number in range(3):
-        learner.train(window, state, rate=RATE, step=number)
-        trained = weights_of(learner.network).arrays
+        trainer.train(window, state, rate=RATE, step=number)
+        trained = weights_of(trainer.network).arrays
         # At first they follow faster: after three steps they would still be the random weights they began with.
         kept = min(0.2, (1 + number) / (10 + number))
         averages = [kept * average + (1 - kept) * array for average, array in zip(averages, trained, strict=True)]
-    with learner.averaged():
-        assert_weights(learner.network, averages, atol=1e-13)
-        logits = learner.read(window.previous, state)[0]
-        np.testing.assert_allclose(logits, oracle_of(learner.network).forward(window.previous, state)[0], atol=1e-12)
-    assert_weights(learner.network, trained, atol=0)
-    with pytest.raises(RuntimeError, match="the disk is full"), learner.averaged():
+    with trainer.averaged():
+        assert_weights(trainer.network, averages, atol=1e-13)
+        logits = trainer.read(window.previous, state)[0]
+        np.testing.assert_allclose(logits, oracle_of(trainer.network).forward(window.previous, state)[0], atol=1e-12)
+    assert_weights(trainer.network, trained, atol=0)
+    with pytest.raises(RuntimeError, match="the disk is full"), trainer.averaged():
         raise RuntimeError("the disk is full")
-    assert_weights(learner.network, trained, atol=0)
+    assert_weights(trainer.network, trained, atol=0)
 
 
 def test_without_averages_the_weights_are_their_own() -> None:
-    learner = learner_of(vanilla())
-    trained = weights_of(learner.network).arrays
-    with learner.averaged():
-        assert_weights(learner.network, trained, atol=0)
-    assert learner.variables["averages"] == []
+    trainer = learner_of(vanilla())
+    trained = weights_of(trainer.network).arrays
+    with trainer.averaged():
+        assert_weights(trainer.network, trained, atol=0)
+    assert trainer.variables["averages"] == []
 
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["threefry", "philox"])
@@ -191,17 +191,17 @@ def test_same_seed_and_step_same_bits_another_step_or_replica_other_dropout() ->
     window = Window(np.ones((2, 6), np.int32), np.ones((2, 6), np.int32), np.ones(2, bool))
     cold = np.zeros(state_shape(setting, 2))
 
-    def state_after(learner: Learner, number: int) -> np.ndarray:
-        before = [variable.numpy() for variable in learner.network.variables]
-        state = learner.train(window, cold, rate=RATE, step=number)[2].numpy()
-        for variable, array in zip(learner.network.variables, before, strict=True):
+    def state_after(trainer: Trainer, number: int) -> np.ndarray:
+        before = [variable.numpy() for variable in trainer.network.variables]
+        state = trainer.train(window, cold, rate=RATE, step=number)[2].numpy()
+        for variable, array in zip(trainer.network.variables, before, strict=True):
             variable.assign(array)
         return state
 
     alone, shared = learner_of(setting), learner_of(setting, replicas=2)
-    for learner in (alone, shared):
-        np.testing.assert_array_equal(state_after(learner, 3), state_after(learner, 3))
-        assert not np.array_equal(state_after(learner, 3), state_after(learner, 4))
+    for trainer in (alone, shared):
+        np.testing.assert_array_equal(state_after(trainer, 3), state_after(trainer, 3))
+        assert not np.array_equal(state_after(trainer, 3), state_after(trainer, 4))
     state = state_after(alone, 3)[0]
     np.testing.assert_array_equal(state[0], state[1])  # one set of weights for the rows of a replica
     state = state_after(shared, 3)[0]
@@ -212,8 +212,8 @@ def test_dropconnect_thins_recurrent_weights_while_training_only() -> None:
     """One step from each unit vector shows the recurrent kernel row by row."""
     units = 40
     setting = vanilla(units=units, batch_size=units, weight_dropout=0.25)
-    learner = learner_of(setting)
-    weights = weights_of(learner.network)
+    trainer = learner_of(setting)
+    weights = weights_of(trainer.network)
     ones = np.ones((units, 1), np.int32)
     from_symbol = weights.embedding[1] @ weights.layers[0].kernel + weights.layers[0].bias
 
@@ -221,9 +221,9 @@ def test_dropconnect_thins_recurrent_weights_while_training_only() -> None:
         return np.arctanh(np.asarray(state)[0]) - from_symbol
 
     kernel = weights.layers[0].recurrent_kernel
-    np.testing.assert_allclose(kernel_behind(learner.read(ones, np.eye(units)[None])[1]), kernel, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(kernel_behind(trainer.read(ones, np.eye(units)[None])[1]), kernel, rtol=0, atol=1e-9)
     window = Window(ones, ones, np.zeros(units, bool))
-    used = kernel_behind(learner.train(window, np.eye(units)[None], rate=RATE, step=0)[2])
+    used = kernel_behind(trainer.train(window, np.eye(units)[None], rate=RATE, step=0)[2])
     zero = np.abs(used) < 1e-9
     np.testing.assert_allclose(used, np.where(zero, 0, kernel / 0.75), rtol=0, atol=1e-9)
     assert abs(zero.mean() - 0.25) < 0.05  # 1600 draws: more than four standard deviations
@@ -254,30 +254,30 @@ def test_dropout_sits_where_its_name_says(place: str, touched: list[str], embedd
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_mixed_precision_learns_and_is_near_but_not_equal(cell: str) -> None:
     setting = config(2, cell=cell, precision="mixed_bfloat16", optimizer="adam")
-    learner = learner_of(setting, dtype="float32")
+    trainer = learner_of(setting, dtype="float32")
     window, state = batch_of(setting)
     state = state.astype(np.float32)
-    logits, after = (array.numpy() for array in learner.read(window.previous, state))
-    expected, expected_state, _ = oracle_of(learner.network).forward(window.previous, state)
+    logits, after = (array.numpy() for array in trainer.read(window.previous, state))
+    expected, expected_state, _ = oracle_of(trainer.network).forward(window.previous, state)
     assert logits.dtype == after.dtype == np.float32
     for found, exact in ((logits, expected), (after, expected_state)):
         assert 1e-5 < np.abs(found - exact).max() < 0.05
-    losses = [learner.train(window, state, rate=RATE, step=number)[0] for number in range(40)]
+    losses = [trainer.train(window, state, rate=RATE, step=number)[0] for number in range(40)]
     assert losses[-1] < losses[0] / 2
 
 
 def test_hello_takes_a_state_to_learn() -> None:
     """The post's example: of the two l's in "hello" one is followed by l and one by o; only what came before tells."""
     setting = config(1, units=8, batch_size=1, window=4)
-    learner = learner_of(setting, dtype="float32")
+    trainer = learner_of(setting, dtype="float32")
     window = Window(np.array([[1, 2, 3, 3]], np.int32), np.array([[2, 3, 3, 4]], np.int32), np.array([True]))
     cold = np.zeros(state_shape(setting, 1), np.float32)
     for number in range(150):
-        learner.train(window, cold, rate=0.05, step=number)
-    logits, _ = learner.read(window.previous, cold)
+        trainer.train(window, cold, rate=0.05, step=number)
+    logits, _ = trainer.read(window.previous, cold)
     assert logits.numpy().argmax(axis=-1).tolist() == window.targets.tolist()
     # Without its state the network cannot tell the second l from the first.
-    alone = [learner.read(window.previous[:, t : t + 1], cold)[0].numpy() for t in (2, 3)]
+    alone = [trainer.read(window.previous[:, t : t + 1], cold)[0].numpy() for t in (2, 3)]
     np.testing.assert_array_equal(*alone)
 
 

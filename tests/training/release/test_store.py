@@ -21,7 +21,7 @@ def publish(models: Path, name: str = "a") -> int:
 
 
 def hidden(models: Path) -> list[str]:
-    return sorted(child.name for child in (models / "a").iterdir() if child.name != "nights.jsonl")
+    return sorted(child.name for child in (models / "a").iterdir() if child.name != "retraining.jsonl")
 
 
 def test_versions_are_positive_numbers_and_nothing_else(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_pruning_sweeps_up_what_a_killed_process_left(tmp_path: Path) -> None:
     publish(tmp_path)
     for name in (".partial-0af", ".removed-9"):
         (tmp_path / "a" / name / "variables").mkdir(parents=True)
-    (tmp_path / "a" / "nights.jsonl").touch()
+    (tmp_path / "a" / "retraining.jsonl").touch()
     store.prune(tmp_path, "a", keep=1, spare=1)
     assert hidden(tmp_path) == ["1"]
-    assert (tmp_path / "a" / "nights.jsonl").exists()
+    assert (tmp_path / "a" / "retraining.jsonl").exists()
 
 
 def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:

@@ -60,15 +60,15 @@ def test_prometheus_hears_of_the_records(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     registry.register(Nights(tmp_path, ["a", "never"]))
     lines = generate_latest(registry).decode().splitlines()
-    assert 'charloom_nights_total{decision="failed",model="never"} 0.0' in lines
+    assert 'charloom_retraining_runs_total{decision="failed",model="never"} 0.0' in lines
     assert {line for line in lines if not line.startswith("#") and not line.endswith(" 0.0")} == {
-        'charloom_nights_total{decision="published",model="a"} 1.0',
-        'charloom_nights_total{decision="refused",model="a"} 1.0',
-        'charloom_night_start_seconds{model="a"} 1.7952264e+09',
-        'charloom_night_duration_seconds{model="a"} 90.0',
-        'charloom_night_corpus_characters{model="a"} 7.0',
-        'charloom_night_loss_nats{model="a",of="old",text="fresh"} 2.0',
-        'charloom_night_loss_nats{model="a",of="new",text="fresh"} 1.5',
+        'charloom_retraining_runs_total{decision="published",model="a"} 1.0',
+        'charloom_retraining_runs_total{decision="refused",model="a"} 1.0',
+        'charloom_retraining_start_seconds{model="a"} 1.7952264e+09',
+        'charloom_retraining_duration_seconds{model="a"} 90.0',
+        'charloom_retraining_corpus_characters{model="a"} 7.0',
+        'charloom_retraining_loss_nats{model="a",of="old",text="fresh"} 2.0',
+        'charloom_retraining_loss_nats{model="a",of="new",text="fresh"} 1.5',
     }
 
 
