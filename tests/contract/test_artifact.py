@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from service.model.model import Model, ModelError
-from tests.conftest import Server
 from tests.contract.published import history_of, manifest_of
 from tests.processes import training
+from tests.servers import Server
 from training.config import TrainConfig
 
 FIELDS = {

@@ -10,9 +10,9 @@ import pytest
 
 from service.model.codec import TextCodec
 from service.model.manifest import Manifest
-from tests.conftest import Server
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import training
+from tests.servers import Server
 from training.data.vocabulary import Vocabulary
 
 WORDS = ["мама ", "мыла ", "раму. ", "床前", "明月光\n", "😀", "🧵 ", "e\u0301 "]

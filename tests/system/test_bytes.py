@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Server
-from tests.service.conftest import whole_characters
+from tests.servers import Server
+from tests.service.fakes import whole_characters
 from tests.service.scripted import bytes_written, logprob_of, write_version
 from tests.system.test_generate import usage_but_for_the_cache
 

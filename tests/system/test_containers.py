@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
 from tests.processes import ROOT
+from tests.servers import Server
 
 ENGINE = (
     shutil.which("docker-compose")

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from service.config import Config, variable_of
 from service.http.schemas import GenerateBody
-from tests.conftest import ROOT
+from tests.processes import ROOT
 
 DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 

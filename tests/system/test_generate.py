@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import Server
+from tests.servers import Server
 
 WANTED = {"prompt": "the c", "length": 100, "seed": 5}
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
 from tests.processes import ROOT
+from tests.servers import Server
 from tests.system.test_operations import ENDLESS, lines, metric, streaming, wait_until
 
 PATIENCE_S = 10  # for an answer that a held-up server would not give for minutes

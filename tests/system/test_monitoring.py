@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
-from tests.conftest import Server
 from tests.processes import ROOT
+from tests.servers import Server
 from tests.system.test_swap import publish
 from training.retraining.metrics import Nights
 from training.retraining.record import PUBLISHED, Night

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Server
+from tests.servers import Server
 
 DEADLINE_S = 60
 ENDLESS = 10**8  # characters: more than any test waits for

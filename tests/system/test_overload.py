@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server
+from tests.servers import Server
 from tests.system.test_operations import ENDLESS, metric, streaming, wait_until
 
 CLIENTS = 80  # ten times as many as may run or wait

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Server
 from tests.processes import COMMAND, ENVIRONMENT, training
+from tests.servers import Server
 
 RULE = ["--length", "60", "--temperature", "0.9", "--seed", "7"]
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Server
+from tests.processes import ROOT
+from tests.servers import Server
 
 JSON = {"Content-Type": "application/json"}
 

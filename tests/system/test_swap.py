@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Server
+from tests.servers import Server
 
 SECONDS = 60
 POLL_SECONDS = 0.1

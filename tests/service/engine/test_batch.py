@@ -9,7 +9,7 @@ from service.engine.call import UnusableOutput
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import SMALLEST, Row
 from service.model.model import Stepped, Steps
-from tests.service.conftest import FakeModel, expected_text
+from tests.service.fakes import FakeModel, expected_text
 
 
 @dataclass

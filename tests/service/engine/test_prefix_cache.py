@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 
 from service.engine.prefix_cache import ENTRY_BYTES, PrefixCache
-from tests.service.conftest import FakeModel
+from tests.service.fakes import FakeModel
 
 STATE = np.zeros((2, 3), np.float32)
 

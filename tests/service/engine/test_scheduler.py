@@ -8,7 +8,7 @@ from service import health
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
 from service.engine.scheduler import Closed, QueueFull, Scheduler
-from tests.service.conftest import FakeModel, expected_text
+from tests.service.fakes import FakeModel, expected_text
 
 
 class Gate(FakeModel):

@@ -11,7 +11,7 @@ from service.engine.row import Row
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Request, Stream
 from service.model.codec import TextCodec
-from tests.service.conftest import (
+from tests.service.fakes import (
     FakeByteModel,
     FakeModel,
     characters_drawn,

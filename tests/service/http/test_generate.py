@@ -16,7 +16,7 @@ from service.http import errors, generate
 from service.http.formats import ClientGone
 from service.http.schemas import GenerateBody
 from service.store.store import Store
-from tests.service.conftest import FakeModel, expected_text
+from tests.service.fakes import FakeModel, expected_text
 
 
 class Breaking(FakeModel):

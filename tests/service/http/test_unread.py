@@ -11,7 +11,7 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import errors, generate
 from service.store.store import Store
-from tests.service.conftest import FakeModel
+from tests.service.fakes import FakeModel
 
 
 @pytest.fixture

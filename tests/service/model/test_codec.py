@@ -6,7 +6,7 @@ import pytest
 
 from service.model.codec import Decoder, TextCodec
 from service.model.manifest import Manifest, Probe
-from tests.service.conftest import manifest, whole_characters
+from tests.service.fakes import manifest, whole_characters
 
 CHARS = TextCodec(manifest("char", (None, "a", "é", "\n")))
 EVERY_BYTE = TextCodec(manifest("byte", (None, *range(256))))

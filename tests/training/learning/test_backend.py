@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, write_corpus
-from tests.processes import COMMAND, ENVIRONMENT
+from tests.processes import COMMAND, ENVIRONMENT, ROOT
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.step import Trainer, next_symbol_losses

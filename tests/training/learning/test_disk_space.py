@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import training
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.errors import InputError
 from training.files import require_space, require_writable
