@@ -8,20 +8,7 @@ import pytest
 
 from service.model.files import FileError
 from service.model.manifest import Manifest, ManifestError
-
-GOOD = {
-    "format": 1,
-    "name": "tale",
-    "version": 2,
-    "unit": "char",
-    "normalization": "NFC",
-    "vocabulary": [None, "a", "é", "\n"],
-    "cell": "lstm",
-    "dtype": "float32",
-    "layers": 2,
-    "units": 8,
-    "probe": {"prompt": "a", "seed": 1, "symbols": [1, 2], "logprobs": [-1.0, -2.0]},
-}
+from tests.service.model.manifests import GOOD, read, write
 
 
 def probe(**changes: object) -> dict[str, object]:
@@ -29,18 +16,6 @@ def probe(**changes: object) -> dict[str, object]:
 
 
 BYTES = {"unit": "byte", "normalization": "none", "vocabulary": [None, 10, 32, 255, 0]}
-
-
-def write(folder: Path, fields: object) -> Path:
-    path = folder / "assets.extra/manifest.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(fields if isinstance(fields, str) else json.dumps(fields))
-    return path
-
-
-def read(folder: Path, fields: object) -> Manifest:
-    write(folder, fields)
-    return Manifest.read(folder)
 
 
 def test_a_manifest_is_read(tmp_path: Path) -> None:
@@ -65,7 +40,7 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, ["format 2", "knows 1"]),
+        ({"format": 2}, ["format 2", "supports 1"]),
         ({"unit": "word"}, ["unit 'word'", "'char' or 'byte'"]),
         ({"cell": "transformer"}, ["cell 'transformer'", "'lstm' or 'gru' or 'rnn'"]),
         ({"dtype": "float16"}, ["dtype 'float16'", "'float32'"]),
@@ -86,8 +61,8 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
         (BYTES | {"vocabulary": [None, 10, 32, 10]}, ["byte twice"]),
         ({"vocabulary": []}, ["null and then"]),
         ({"probe": {}}, ["'prompt'"]),
-        ({"format": True}, ["format True", "knows 1"]),
-        ({"format": 1.0}, ["format 1.0", "knows 1"]),
+        ({"format": True}, ["format True", "supports 1"]),
+        ({"format": 1.0}, ["format 1.0", "supports 1"]),
         ({"cell": "x" * 10_000}, ["cell 'xxx"]),
         ({"name": "../tale"}, ["'name'", "'../tale'"]),
         ({"name": ""}, ["'name'"]),
