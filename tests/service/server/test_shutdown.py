@@ -59,9 +59,9 @@ def test_a_drain_stops_the_engines_at_its_deadline(caplog: pytest.LogCaptureFixt
     assert caplog.messages == ["The drain has timed out: 2 streams that run and 1 that wait fail."]
 
 
-def test_a_cut_waits_for_no_stream() -> None:
+def test_an_abort_waits_for_no_stream() -> None:
     scheduler = FakeScheduler()
     drain = Drain(scheduler, seconds=60)
-    drain.cut()
+    drain.abort()
     assert drain.has_begun
     assert scheduler.calls == ["close"]
