@@ -169,6 +169,8 @@ class Connection:
     is_admin: bool
     request: IncomingRequest = field(init=False)
     deadline_s: float = 0.0  # for what the main thread waits for: a request, a send, the client's close
+    events: int = 0  # of the socket that the main thread waits for
+    is_registered: bool = False  # with the poller
     outgoing: memoryview = field(default_factory=lambda: memoryview(b""))  # what the main thread has yet to send
     after_sending: Callable[[], None] = field(init=False)
     buffered_bytes: int = 0  # that it keeps in the main thread's memory
@@ -181,6 +183,11 @@ class Connection:
         address = str(self.client[0])
         if address.startswith("::ffff:") and "." in address:  # IPv4 on a socket that serves both
             self.client = (address.removeprefix("::ffff:"), self.client[1])
+
+    def make_nonblocking(self) -> None:
+        """Let no call on the socket wait. Without a system call where that is so already."""
+        if self.sock.getblocking():
+            self.sock.setblocking(False)
 
     def parsed(self, cfg: Any, request: bytes) -> Any:
         """A complete request as gunicorn's workers handle it; it cannot read past its own bytes.

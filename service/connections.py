@@ -77,7 +77,7 @@ class Connections:
             self._enforce_limit(is_admin)
             connection = Connection(sock, client, listener.getsockname(), is_admin)
             self.open[is_admin].add(connection)
-            self.receive(connection, self._new_request())
+            self.take(connection, partial(self._begin, connection))
 
     def _enforce_limit(self, is_admin: bool) -> None:
         """Close the connection that has kept the main thread waiting longest, where no more may be open.
@@ -98,14 +98,20 @@ class Connections:
         return True
 
     def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
-        """Take `step` each time the socket is ready; close the connection at the deadline."""
-        connection.deadline_s = deadline_s
+        """Take `step` each time the socket is ready; close the connection at the deadline.
+
+        `take` registers the socket after the present step, if that left anything to wait for: most requests arrive,
+        and most responses leave, in one piece. Each system call lets another thread have the interpreter's lock, and
+        under many streams it is milliseconds before the main thread has it again.
+        """
+        connection.deadline_s, connection.events = deadline_s, events
         self.waiting[connection] = step
-        self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
         if self.waiting.pop(connection, None):
-            self._poller.unregister(connection.sock)
+            if connection.is_registered:
+                self._poller.unregister(connection.sock)
+                connection.is_registered = False
             self._buffer(connection, -connection.buffered_bytes)
 
     def _buffer(self, connection: Connection, change: int) -> None:
@@ -123,11 +129,18 @@ class Connections:
         """Take a step with one connection, whose faults are its own."""
         try:
             step()
+            if connection in self.waiting and not connection.is_registered:
+                self._poller.register(connection.sock, connection.events, lambda _: self._on_ready(connection))
+                connection.is_registered = True
         except OSError:
             self.close(connection)  # the client is gone
         except Exception:
             log.exception("A connection failed.")
             self.close(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        self.receive(connection, self._new_request())
+        self._read(connection)
 
     def receive(self, connection: Connection, request: IncomingRequest, data: bytes = b"") -> None:
         """Begin a request, of which `data` is already here."""
@@ -174,7 +187,7 @@ class Connections:
     ) -> None:
         """Send a whole response within `send_s` seconds, then take the next step, which is to close by default."""
         self._stop_waiting(connection)
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         connection.outgoing = memoryview(data)
         connection.after_sending = then or partial(self.linger, connection)
         seconds = SEND_S + len(data) / SEND_BYTES_PER_S if send_s is None else send_s
@@ -197,7 +210,7 @@ class Connections:
     def linger(self, connection: Connection) -> None:
         """Close once the client has read its last response: an early close would reset it."""
         self._stop_waiting(connection)
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:

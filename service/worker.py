@@ -29,6 +29,9 @@ from service.pool import Pool
 # streams twice as slow (docs/experiments.md).
 SWITCH_INTERVAL_S = 0.0005
 PROBE_SEND_S = 2.0  # for a client to read a probe's response
+# A scrape computes for milliseconds. Its thread then sleeps so many times longer, so that clients which ask for metrics
+# all the time take a fifth of one core at most.
+PROBE_REST_FACTOR = 4.0
 SHORT_THREADS = 3  # for responses that never stream; they compute, so more would only wait for one another
 MAX_PENDING = 256  # complete requests that wait for a thread
 LAST_BYTES_S = 5  # beyond the drain, for clients to read the ends of their streams
@@ -49,7 +52,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._short_pool = Pool(SHORT_THREADS, "short")
             # One thread for each path and port: a client that asks for metrics all the time delays itself only.
             self._probe_pools = {
-                (path, is_admin): Pool(1, path[1:].decode())
+                (path, is_admin): Pool(1, path[1:].decode(), rest_factor=PROBE_REST_FACTOR)
                 for path in (b"/readyz", b"/metrics")
                 for is_admin in (False, True)
             }
@@ -109,7 +112,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if pool:
                 pool.submit(partial(self._answer_probe, connection))
             else:
-                self._answer_probe(connection)  # /livez: that this very thread works is what it asks for
+                # /livez asks whether this thread works.
+                self._connections.take(connection, self._probe_step(connection))
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
@@ -127,7 +131,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
         """Keep the connection for the client's next request, whose beginning may be here."""
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         silent_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, LINGER_S)
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
@@ -155,7 +159,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_probe(self, connection: Connection) -> None:
-        """As `_answer_short`, and the connection closes after it: requests behind it are for the client to repeat."""
+        self.method_queue.defer(self._connections.take, connection, self._probe_step(connection))
+
+    def _probe_step(self, connection: Connection) -> Step:
+        """Let the application answer into memory. The connection closes: the client repeats later requests."""
         request, _ = connection.request.take()
 
         def respond() -> Step:
@@ -164,7 +171,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             response, _ = self._whole_response(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
-        self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
+        return self._next_step(connection, respond)
 
     def _whole_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
         """The response's bytes, and whether the connection may be kept."""

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -29,3 +30,21 @@ def test_where_threads_run_out_none_is_left(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in started:
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+
+def test_a_thread_with_a_rest_factor_sleeps_after_each_task() -> None:
+    began_s, cpu_s, done = time.monotonic(), [], threading.Event()
+    pool = Pool(1, "test", rest_factor=4.0)
+
+    def compute() -> None:
+        began_s = time.thread_time()
+        while time.thread_time() < began_s + 0.01:
+            pass
+        cpu_s.append(time.thread_time() - began_s)
+
+    for _ in range(5):
+        pool.submit(compute)
+    pool.submit(done.set)
+    assert done.wait(timeout=30)
+    assert time.monotonic() - began_s >= 5 * sum(cpu_s)
+    pool.shutdown()
