@@ -18,6 +18,9 @@ import pytest
 from tests.processes import ROOT, training
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# "make test" exports its variables. A make that a test runs would take over ARGS, and print the folders that it enters.
+for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME", "CORPUS", "PORT"):
+    os.environ.pop(_name, None)
 
 SECONDS_TO_START = 60
 

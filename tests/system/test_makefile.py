@@ -40,9 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(folder: Path, *arguments: str, python: Path = PYTHON) -> subprocess.CompletedProcess[str]:
-    # "make test" runs this test, and a make inside a make prints the folders that it enters.
-    outer = {"TF_CPP_MIN_LOG_LEVEL", "MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"}
-    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run(
         ["make", f"PYTHON={python}", *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
