@@ -12,6 +12,9 @@ from tests.servers import Server
 from tests.texts import write_corpus
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# "make test" exports its variables. A make that a test runs would take over ARGS, and print the folders that it enters.
+for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME", "CORPUS", "PORT"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ class Connection:
     is_admin: bool
     request: IncomingRequest = field(init=False)
     deadline_s: float = 0.0  # of the main thread's wait for a request, a send or the client's close
+    events: int = 0  # of the socket, for which the main thread waits
+    is_registered: bool = False  # with the selector
     outgoing: memoryview = field(default_factory=lambda: memoryview(b""))  # unsent bytes of the main thread's response
     after_sending: Callable[[], None] = field(init=False)
     buffered_bytes: int = 0  # of request and response, in the main thread's memory
@@ -41,6 +43,11 @@ class Connection:
         address = str(self.client[0])
         if address.startswith("::ffff:") and "." in address:  # an IPv4 client of a socket for both families
             self.client = (address.removeprefix("::ffff:"), self.client[1])
+
+    def make_nonblocking(self) -> None:
+        """Make the socket non-blocking, without a system call if it is already."""
+        if self.sock.getblocking():
+            self.sock.setblocking(False)
 
     def parsed(self, cfg: Any, request: bytes) -> Any:
         """A complete request in the form that gunicorn's workers handle.

@@ -81,7 +81,7 @@ class Connections:
             self._enforce_limit(is_admin)
             connection = Connection(sock, client, listener.getsockname(), is_admin)
             self.open[is_admin].add(connection)
-            self.receive(connection, self._new_request())
+            self.take(connection, partial(self._begin, connection))
 
     def _enforce_limit(self, is_admin: bool) -> None:
         """At the limit, close the connection that the main thread has waited for longest.
@@ -102,14 +102,20 @@ class Connections:
         return True
 
     def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
-        """Run `step` each time the socket is ready; the connection closes at the deadline."""
-        connection.deadline_s = deadline_s
+        """Run `step` each time the socket is ready; the connection closes at the deadline.
+
+        `take` registers the socket after the current step if the connection still waits: most requests arrive and most
+        responses leave in one piece. Each system call releases the interpreter's lock, and under many streams the main
+        thread waits milliseconds to get it again.
+        """
+        connection.deadline_s, connection.events = deadline_s, events
         self.waiting[connection] = step
-        self._selector.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
         if self.waiting.pop(connection, None):
-            self._selector.unregister(connection.sock)
+            if connection.is_registered:
+                self._selector.unregister(connection.sock)
+                connection.is_registered = False
             self._buffer(connection, -connection.buffered_bytes)
 
     def _buffer(self, connection: Connection, change: int) -> None:
@@ -127,11 +133,18 @@ class Connections:
         """Run a step of one connection; an exception closes this connection only."""
         try:
             step()
+            if connection in self.waiting and not connection.is_registered:
+                self._selector.register(connection.sock, connection.events, lambda _: self._on_ready(connection))
+                connection.is_registered = True
         except OSError:
             self.close(connection)  # the client is gone
         except Exception:
             log.exception("Unexpected error of a connection.")
             self.close(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        self.receive(connection, self._new_request())
+        self._read(connection)
 
     def receive(self, connection: Connection, request: IncomingRequest, data: bytes = b"") -> None:
         """Begin to read a request, of which `data` has already arrived."""
@@ -178,7 +191,7 @@ class Connections:
     ) -> None:
         """Send a complete response within `send_s` seconds, then run `then`; by default, linger and close."""
         self._stop_waiting(connection)
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         connection.outgoing = memoryview(data)
         connection.after_sending = then or partial(self.linger, connection)
         seconds = SEND_S + len(data) / SEND_BYTES_PER_S if send_s is None else send_s
@@ -201,7 +214,7 @@ class Connections:
     def linger(self, connection: Connection) -> None:
         """Close once the client has read its last response; an earlier close would reset the connection."""
         self._stop_waiting(connection)
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:

@@ -2,20 +2,22 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 
 class Pool:
     """`size` daemon threads that run tasks in the order of submission."""
 
-    def __init__(self, size: int, name: str) -> None:
-        """Start every thread.
+    def __init__(self, size: int, name: str, *, rest_factor: float = 0.0) -> None:
+        """Start every thread. After each task a thread sleeps for `rest_factor` times the task's CPU time.
 
         Raises:
             RuntimeError: the system does not allow so many threads; those that have started end.
         """
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._size = 0
+        self._rest_factor = rest_factor
         try:
             for number in range(size):
                 threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
@@ -35,4 +37,7 @@ class Pool:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
+            began_s = time.thread_time()
             task()
+            if self._rest_factor:
+                time.sleep(self._rest_factor * (time.thread_time() - began_s))

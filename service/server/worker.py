@@ -32,6 +32,9 @@ from service.server.request import IncomingRequest, Limits
 # slow under 40 streams (docs/experiments.md).
 SWITCH_INTERVAL_S = 0.0005
 PROBE_SEND_S = 2.0  # for a client to read a probe's response
+# A scrape computes for milliseconds. Its thread then sleeps so many times longer, so that clients that request metrics
+# all the time use at most a fifth of one core.
+PROBE_REST_FACTOR = 4.0
 SHORT_THREADS = 3  # for responses that never stream; computing them holds the interpreter's lock, so more do not help
 MAX_PENDING = 256  # complete requests that wait for a thread
 LAST_BYTES_S = 5  # after the drain, for clients to read the ends of their streams
@@ -52,7 +55,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._short_pool = Pool(SHORT_THREADS, "short")
             # One thread for each path and port: a client that requests metrics all the time delays only itself.
             self._probe_pools = {
-                (path, is_admin): Pool(1, path[1:].decode())
+                (path, is_admin): Pool(1, path[1:].decode(), rest_factor=PROBE_REST_FACTOR)
                 for path in (b"/readyz", b"/metrics")
                 for is_admin in (False, True)
             }
@@ -112,7 +115,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if pool:
                 pool.submit(partial(self._answer_probe, connection))
             else:
-                self._answer_probe(connection)  # /livez: checks that the main thread works
+                # /livez checks that the main thread works.
+                self._connections.take(connection, self._probe_step(connection))
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
@@ -130,7 +134,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
         """Keep the connection for the client's next request, of which `after` has already arrived."""
-        connection.sock.setblocking(False)
+        connection.make_nonblocking()
         silent_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, LINGER_S)
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
@@ -158,6 +162,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_probe(self, connection: Connection) -> None:
+        self.method_queue.defer(self._connections.take, connection, self._probe_step(connection))
+
+    def _probe_step(self, connection: Connection) -> Step:
         """As `_answer_short`, but the connection then closes; later requests on it are dropped."""
         request, _ = connection.request.take()
 
@@ -167,7 +174,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             response, _ = self._complete_response(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
-        self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
+        return self._next_step(connection, respond)
 
     def _complete_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
         """The response's bytes, and whether the connection may be kept."""

@@ -1,6 +1,7 @@
 """Threads that start together and end with the pool."""
 
 import threading
+import time
 
 import pytest
 
@@ -53,3 +54,21 @@ def test_threads_end_after_their_tasks_at_shutdown() -> None:
     assert len(threads) == 2
     assert not any(thread.is_alive() for thread in threads)
     assert done.is_set()
+
+
+def test_a_thread_with_a_rest_factor_sleeps_after_each_task() -> None:
+    began_s, cpu_s, done = time.monotonic(), [], threading.Event()
+    pool = Pool(1, "test", rest_factor=4.0)
+
+    def compute() -> None:
+        began_s = time.thread_time()
+        while time.thread_time() < began_s + 0.01:
+            pass
+        cpu_s.append(time.thread_time() - began_s)
+
+    for _ in range(5):
+        pool.submit(compute)
+    pool.submit(done.set)
+    assert done.wait(timeout=30)
+    assert time.monotonic() - began_s >= 5 * sum(cpu_s)
+    pool.shutdown()
