@@ -9,11 +9,11 @@ import numpy as np
 from bench.contender import Sample, Turn
 from bench.workload import lengths, seeds
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.model.model import Model
 
 SECONDS_TO_STOP = 60
-RULE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 class Inbox:
@@ -71,7 +71,7 @@ class _Streams:
         """Submit the next row: an empty prompt, and the characters to sample."""
         length, seed = next(self._texts)
         inbox = Inbox(length, self._finished)
-        row = Row(np.zeros(0, np.int32), length=length, seed=seed, listener=inbox, **RULE)
+        row = Row(np.zeros(0, np.int32), length=length, sampling=SamplingParams(seed=seed), listener=inbox)
         self._rows.append((row, inbox))
         self._scheduler.submit(self._model, row)
 

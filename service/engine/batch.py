@@ -177,7 +177,9 @@ class _Rows:
         inputs.previous[index] = start.previous if start else RESERVED
         inputs.state[:, index] = start.state if start else 0
         if not row.to_follow:  # while it reads it does not sample, and a filter costs all rows time
-            inputs.temperature[index], inputs.top_k[index], inputs.top_p[index] = row.temperature, row.top_k, row.top_p
+            sampling = row.sampling
+            inputs.temperature[index] = sampling.float32_temperature
+            inputs.top_k[index], inputs.top_p[index] = sampling.top_k, sampling.float32_top_p
         self._rows.append(row)  # last: a row that could not be taken in is not there
 
     def call(self, steps: int) -> tuple[Stepped, Errors]:

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from service.engine.sampling import SamplingParams
 
-SMALLEST = np.finfo(np.float32).tiny  # of the normal ones; TensorFlow takes a smaller one for 0
+log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -32,21 +32,13 @@ class Row:
         prompt: NDArray[np.int32],
         *,
         length: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        seed: int,
+        sampling: SamplingParams,
         listener: Listener,
     ) -> None:
         self.prompt = prompt
-        # In float32, as a call takes them. A published graph divides by the temperature, and keeps no symbol where
-        # top_p is 0, so what float32 takes for 0 is greedy, or the most likely symbol. (Its uniforms need no bound:
-        # in float32 too, the largest of them times a total is less than the total.)
-        self.temperature = np.float32(temperature if temperature >= SMALLEST else 0)
-        self.top_p = np.float32(top_p if top_p >= SMALLEST else SMALLEST)
-        self.top_k = np.int32(top_k)
-        self._asked = f"seed {seed}, length {length}"
+        self.sampling = sampling
         self.listener = listener
+        self._length = length
         self.cancelled = False  # set from any thread; seen before the next call
         self.cached = 0  # symbols of the prompt that need not be followed: their state was known
         self.has_sampled = False
@@ -54,12 +46,12 @@ class Row:
         self._followed = 0
         self._was_heard = False
         self._untold: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._generator = sampling.generator()
 
     def __str__(self) -> str:
         """What was asked for, but for the text of the prompt."""
-        rule = f"temperature {self.temperature:g}, top_k {self.top_k}, top_p {self.top_p:g}"
-        return f"{rule}, {self._asked}, prompt of {len(self.prompt)}, {self.to_sample} left to sample"
+        asked = f"{self.sampling}, length {self._length}"
+        return f"{asked}, prompt of {len(self.prompt)}, {self.to_sample} left to sample"
 
     @property
     def is_finished(self) -> bool:

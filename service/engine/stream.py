@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stop import Held
 from service.model.model import Model
@@ -26,10 +27,7 @@ class Request:
 
     prompt: str
     length: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
+    sampling: SamplingParams
     stop: tuple[str, ...] = ()
     timeout_s: float = math.inf
 
@@ -99,10 +97,7 @@ class Stream:
         self._row = Row(
             self._codec.encode(self._prompt),
             length=request.length * self._codec.max_symbols_per_char,
-            temperature=request.temperature,
-            top_k=request.top_k,
-            top_p=request.top_p,
-            seed=request.seed,
+            sampling=request.sampling,
             listener=self,
         )
         scheduler.submit(model, self._row)

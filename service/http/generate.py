@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from service import metrics
 from service.config import Config
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Request, Result, Stream
 from service.http.errors import Overloaded, as_api_error
@@ -45,8 +46,10 @@ def blueprint(config: Config, store: Store, scheduler: Scheduler) -> Blueprint:
         except BaseException:
             places.release()
             raise
-        delivery = _Delivery(model, generation.seed, stream, request.environ, g.setdefault("logged", {}), places)
-        headers = _headers(model, generation.seed)
+        delivery = _Delivery(
+            model, generation.sampling.seed, stream, request.environ, g.setdefault("logged", {}), places
+        )
+        headers = _headers(model, generation.sampling.seed)
         probe_silence(request.environ)
         if body.stream:
             form = form_for(request.accept_mimetypes)
@@ -128,10 +131,12 @@ def _generation(body: GenerateBody, config: Config) -> Request:
     return Request(
         prompt=body.prompt,
         length=body.length,
-        temperature=body.temperature,
-        top_k=body.top_k,
-        top_p=body.top_p,
-        seed=secrets.randbits(53) if body.seed is None else body.seed,
+        sampling=SamplingParams(
+            seed=secrets.randbits(53) if body.seed is None else body.seed,
+            temperature=body.temperature,
+            top_k=body.top_k,
+            top_p=body.top_p,
+        ),
         stop=tuple(body.stop),
         timeout_s=config.request_timeout,
     )

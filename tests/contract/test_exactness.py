@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Request, Result, Stream
 from service.model.model import Model
@@ -36,10 +37,12 @@ def requests_of(model: Model, count: int, seed: int) -> list[Request]:
         Request(
             prompt=prompt(),
             length=generator.choice([1, 2, 7, 30, 100, 200]),
-            temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
-            top_k=generator.choice([0, 0, 0, 1, 5]),
-            top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
-            seed=generator.getrandbits(63),
+            sampling=SamplingParams(
+                temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
+                top_k=generator.choice([0, 0, 0, 1, 5]),
+                top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
+                seed=generator.getrandbits(63),
+            ),
             stop=tuple("".join(generator.choices(characters, k=2)) for _ in range(generator.choice([0, 0, 1, 4]))),
         )
         for _ in range(count)

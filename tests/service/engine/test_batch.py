@@ -7,7 +7,8 @@ import pytest
 from service.engine.batch import FIRST_CHARS, Batch
 from service.engine.call import UnusableOutput
 from service.engine.prefix_cache import PrefixCache
-from service.engine.row import SMALLEST, Row
+from service.engine.row import Row
+from service.engine.sampling import SMALLEST_NORMAL, SamplingParams
 from service.model.model import Stepped, Steps
 from tests.service.fakes import FakeModel, expected_text
 
@@ -32,10 +33,11 @@ class Heard:
         self.error = error
 
 
-def row(model: FakeModel, prompt: str = "", *, length: int = 5, seed: int = 1) -> tuple[Row, Heard]:
-    heard = Heard()
-    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    return Row(model.text.encode(prompt), length=length, seed=seed, listener=heard, **rule), heard
+def row(
+    model: FakeModel, prompt: str = "", *, length: int = 5, seed: int = 1, temperature: float = 1
+) -> tuple[Row, Heard]:
+    heard, sampling = Heard(), SamplingParams(seed=seed, temperature=temperature)
+    return Row(model.text.encode(prompt), length=length, sampling=sampling, listener=heard), heard
 
 
 def batch_of(model: FakeModel, *, slots: int, chunk: int, cache: PrefixCache | None = None) -> Batch:
@@ -127,9 +129,8 @@ def test_filters_leave_with_their_row() -> None:
     batch = batch_of(model, slots=4, chunk=4)
     heard = Heard()
     for length, top_k in ((9, 0), (1, 3)):
-        batch.join(
-            Row(np.zeros(0, np.int32), length=length, seed=1, temperature=1, top_k=top_k, top_p=1, listener=heard)
-        )
+        sampling = SamplingParams(seed=1, top_k=top_k)
+        batch.join(Row(np.zeros(0, np.int32), length=length, sampling=sampling, listener=heard))
     run(batch)
     assert model.calls[0].top_k.tolist() == [0, 3, 0, 0]
     assert model.calls[-1].top_k.tolist() == [0, 0, 0, 0]
@@ -247,8 +248,8 @@ class Picky(FakeModel):
 def rows_with(batch: Batch, model: FakeModel, guilty: dict[int, float], *, rows: int = 20) -> list[Heard]:
     heard = []
     for index in range(rows):
-        joined, listener = row(model, "jab"[: index % 4], length=9, seed=index)
-        joined.temperature = np.float32(guilty.get(index, 1))
+        temperature = guilty.get(index, 1)
+        joined, listener = row(model, "jab"[: index % 4], length=9, seed=index, temperature=temperature)
         batch.join(joined)
         heard.append(listener)
     return heard
@@ -348,8 +349,7 @@ def test_a_listener_that_raises_harms_no_other_row(model: FakeModel, call: str) 
 
     batch = batch_of(model, slots=20, chunk=4)
     raises = Raises()
-    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    batch.join(Row(np.zeros(0, np.int32), length=9, seed=0, listener=raises, **rule))
+    batch.join(Row(np.zeros(0, np.int32), length=9, sampling=SamplingParams(seed=0), listener=raises))
     heard = rows_with(batch, model, {}, rows=8)
     run(batch)
     assert isinstance(raises.error, MemoryError)
@@ -369,30 +369,10 @@ def test_a_cache_that_cannot_keep_a_prompt_fails_its_row_alone(model: FakeModel)
     assert_only_these_fail(model, heard, range(2, 20, 4), MemoryError)
 
 
-@pytest.mark.parametrize(
-    ("asked", "given"),
-    [
-        ({"top_p": 1e-45}, {"top_p": SMALLEST}),
-        ({"top_p": 1e-40}, {"top_p": SMALLEST}),
-        ({"top_p": 1e-320}, {"top_p": SMALLEST}),
-        ({"top_p": 0.9}, {"top_p": np.float32(0.9)}),
-        ({"temperature": 1e-45}, {"temperature": 0}),
-        ({"temperature": 1e-320}, {"temperature": 0}),
-        ({"temperature": 1e-37}, {"temperature": np.float32(1e-37)}),
-    ],
-)
-def test_a_parameter_that_float32_takes_for_zero_is_the_nearest_one_that_has_a_meaning(
-    model: FakeModel, asked: dict[str, float], given: dict[str, float]
-) -> None:
+def test_a_call_gets_the_sampling_parameters_in_float32(model: FakeModel) -> None:
     batch = batch_of(model, slots=1, chunk=4)
-    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} | asked
-    batch.join(Row(np.zeros(0, np.int32), length=1, seed=0, listener=Heard(), **rule))
+    sampling = SamplingParams(seed=0, temperature=1e-40, top_k=3, top_p=1e-40)
+    batch.join(Row(np.zeros(0, np.int32), length=1, sampling=sampling, listener=Heard()))
     batch.step()
-    for name, value in given.items():
-        assert vars(model.calls[0])[name].tolist() == [value]
-
-
-def test_in_float32_the_largest_uniform_times_any_total_is_less_than_the_total() -> None:
-    """So that no uniform of a seed needs a bound: rounding repeats for each power of two."""
-    totals = np.arange(2**23, 2**24 + 1).astype(np.float32)
-    assert (np.float32(1 - 2**-24) * totals < totals).all()
+    call = model.calls[0]
+    assert (call.temperature.tolist(), call.top_k.tolist(), call.top_p.tolist()) == ([0], [3], [SMALLEST_NORMAL])

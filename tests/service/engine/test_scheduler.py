@@ -7,6 +7,7 @@ import pytest
 from service import health
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Closed, QueueFull, Scheduler
 from tests.service.fakes import FakeModel, expected_text
 
@@ -48,8 +49,8 @@ class Inbox:
 
 def row(length: int = 5, seed: int = 1, prompt: str = "") -> tuple[Row, Inbox]:
     inbox, model = Inbox(), FakeModel()
-    rule = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    return Row(model.text.encode(prompt), length=length, seed=seed, listener=inbox, **rule), inbox
+    sampling = SamplingParams(seed=seed)
+    return Row(model.text.encode(prompt), length=length, sampling=sampling, listener=inbox), inbox
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from service import metrics
 from service.engine.batch import Batch
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Request, Stream
 from service.model.codec import TextCodec
@@ -29,8 +30,8 @@ def scheduler():
 
 
 def request(**changes) -> Request:
-    fields = {"prompt": "", "length": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 9}
-    return Request(**(fields | changes))
+    sampling = SamplingParams(seed=changes.pop("seed", 9))
+    return Request(**({"prompt": "", "length": 50, "sampling": sampling} | changes))
 
 
 class Character(NamedTuple):
