@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.datastructures import MIMEAccept
 
-from service.engine.stream import Characters
+from service.engine.generation import Characters
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from flask.typing import ResponseReturnValue
 
 from service import metrics
 from service.config import Config
+from service.engine.generation import GenerationRequest, Result
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Result, Stream
+from service.engine.stream import Stream
 from service.http.errors import Overloaded, as_api_error
 from service.http.formats import ClientGone, Form, form_for, is_gone, probe_silence
 from service.http.schemas import GenerateBody, read_body
@@ -116,7 +117,7 @@ class _Delivery:
             "prompt_chars": result.prompt_chars,
             "cached_chars": result.cached_chars,
             "generated_chars": len(result.text),
-            "finish_reason": result.finish_reason,
+            "finish_reason": result.status,
             **_milliseconds(result),
         }
 
@@ -127,8 +128,8 @@ def _abandoned() -> Iterator[bytes]:
     raise ClientGone
 
 
-def _generation(body: GenerateBody, config: Config) -> Request:
-    return Request(
+def _generation(body: GenerateBody, config: Config) -> GenerationRequest:
+    return GenerationRequest(
         prompt=body.prompt,
         length=body.length,
         sampling=SamplingParams(
@@ -154,7 +155,7 @@ def _headers(model: Model, seed: int) -> dict[str, str]:
 
 def _closing(result: Result, model: Model, seed: int) -> dict[str, Any]:
     return {
-        "finish_reason": result.finish_reason,
+        "finish_reason": result.status,
         "text": result.text,
         "seed": seed,
         "model": model.manifest.name,

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest, Result
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Result, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
@@ -23,7 +24,7 @@ from tests.processes import training
 REQUESTS, AT_ONCE = 500, 64
 
 
-def requests_of(model: Model, count: int, seed: int) -> list[Request]:
+def requests_of(model: Model, count: int, seed: int) -> list[GenerationRequest]:
     """Random lengths, prompts (some with a common beginning), temperatures, filters, stop strings and seeds."""
     generator = random.Random(seed)
     characters = [symbol for symbol in model.manifest.vocabulary if isinstance(symbol, str)]
@@ -34,7 +35,7 @@ def requests_of(model: Model, count: int, seed: int) -> list[Request]:
         return common[: generator.choice([0, 0, 20, 40])] + own
 
     return [
-        Request(
+        GenerationRequest(
             prompt=prompt(),
             length=generator.choice([1, 2, 7, 30, 100, 200]),
             sampling=SamplingParams(
@@ -51,10 +52,10 @@ def requests_of(model: Model, count: int, seed: int) -> list[Request]:
 
 def told(result: Result) -> tuple[str, str, list[float]]:
     """What a client is told of a text; every float32 has a decimal of its own."""
-    return result.finish_reason, result.text, result.logprobs
+    return result.status, result.text, result.logprobs
 
 
-def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str, list[float]]:
+def run(model: Model, request: GenerationRequest, scheduler: Scheduler) -> tuple[str, str, list[float]]:
     stream = Stream(model, request, scheduler)
     try:
         for _ in stream.chunks(60):
@@ -64,7 +65,7 @@ def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str,
         stream.close()
 
 
-def cancel_early(model: Model, request: Request, scheduler: Scheduler) -> None:
+def cancel_early(model: Model, request: GenerationRequest, scheduler: Scheduler) -> None:
     stream = Stream(model, request, scheduler)
     next(stream.chunks(60))
     stream.close()

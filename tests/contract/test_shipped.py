@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.processes import ROOT, training
 
@@ -65,7 +66,7 @@ def test_no_parameters_of_one_stream_end_another() -> None:
 
     def start(rule: dict[str, float]) -> Stream:
         sampling = SamplingParams(**({"seed": 1} | rule))
-        return Stream(model, Request(prompt="ROMEO:", length=40, sampling=sampling), scheduler)
+        return Stream(model, GenerationRequest(prompt="ROMEO:", length=40, sampling=sampling), scheduler)
 
     def text(stream: Stream) -> str:
         for _ in stream.chunks(10):

@@ -9,7 +9,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service.app import PlainJson
-from service.engine.stream import Characters
+from service.engine.generation import Characters
 from service.http.formats import NDJSON, PLAIN, SSE, form_for, to_json
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
