@@ -9,7 +9,7 @@ from service.config import Config, ConfigError
 from service.server import addresses, logs, resources
 
 # A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
-# wait and a few more (http/generate.py); the threads beyond check and refuse requests: admission is the
+# wait and a few more (http/delivery.py); the threads beyond check and refuse requests: admission is the
 # application's, which answers 429, while the server would let clients hang.
 SPARE_THREADS = 32
 
