@@ -1,4 +1,4 @@
-"""The name of one version of a model."""
+"""The name of a model with the number of one of its versions, as one value. Knows nothing of files or memory."""
 
 from dataclasses import dataclass
 
@@ -15,5 +15,5 @@ class ModelVersion:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """For a metric's `model` and `version`."""
+        """The values of a metric's labels `model` and `version`."""
         return self.name, str(self.number)
