@@ -234,7 +234,7 @@ def test_a_broken_newest_version_is_refused_and_the_one_before_serves(serve, tin
     shutil.copytree(tiny / "models/tiny/1", tmp_path / "models/tiny/2")  # its manifest says that it is version 1
     server = serve(tmp_path / "models", engines=1)
     assert server.generate(length=1)["version"] == 1
-    reason = "Version 2 of model 'tiny' is refused: its manifest says that it is tiny 1."
+    reason = "Version tiny/2 is refused: its manifest says that it is tiny/1."
     assert json.loads(server.request("GET", "/readyz")[2])["refused"] == [reason]
     assert json.loads(server.request("GET", "/models/tiny")[2])["versions"][1]["refused"]
     assert reason in server.log()

@@ -117,11 +117,11 @@ def test_a_broken_version_is_refused_everywhere_and_the_old_one_serves(serve, ti
     publish(tiny, models, 3, broken=True)
     until(server, lambda: get(server, "/readyz")["refused"] != [])
     (reason,) = get(server, "/readyz")["refused"]
-    assert reason.startswith("Version 3 of model 'tiny' is refused: TensorFlow")
+    assert reason.startswith("Version tiny/3 is refused: TensorFlow")
     shown = get(server, "/models")["models"][0]
     assert (shown["served"], shown["versions"][-1]["loaded"]) == (2, False)
     assert shown["versions"][-1]["refused"] in reason
-    assert server.log().count("Version 3 of model 'tiny' is refused") == 1
+    assert server.log().count("Version tiny/3 is refused") == 1
     assert metric(server, "charloom_model_refusals_total") == {"3": 1}
     assert server.generate(length=1)["version"] == 2
     for method, path, body in (("POST", "/generate", {"version": 3}), ("GET", "/models/tiny/3", None)):
@@ -145,7 +145,7 @@ def test_a_file_that_would_block_its_reader_stops_neither_the_service_nor_its_en
     publish(tiny, models, 2)
     until(server, lambda: serves(server, 2))
     (reason,) = get(server, "/readyz")["refused"]
-    assert reason == "Version 3 of model 'tiny' is refused: its assets.extra/manifest.json is not a regular file."
+    assert reason == "Version tiny/3 is refused: its assets.extra/manifest.json is not a regular file."
     (models / "tiny/2/assets.extra/history.jsonl").unlink()
     os.mkfifo(models / "tiny/2/assets.extra/history.jsonl")
     assert get(server, "/models/tiny/2")["history"] == []
