@@ -1,4 +1,4 @@
-"""The service's engine without HTTP: N streams in this process, whose characters are counted and thrown away."""
+"""The service's engine without HTTP: N streams in this process, whose characters are only counted."""
 
 import queue
 import time
@@ -25,7 +25,7 @@ class Inbox:
         self._finished = finished
 
     def started(self) -> None:
-        """Nothing to note."""
+        """Ignore it."""
 
     def sampled(self, symbols: Any, logprobs: Any) -> None:
         """Count them."""
@@ -34,7 +34,7 @@ class Inbox:
             self._finished.put(None)
 
     def failed(self, error: Exception) -> None:
-        """Pass it to whoever waits."""
+        """Raise it in `_Streams.keep_running`."""
         self._finished.put(error)
 
 
@@ -59,7 +59,7 @@ class Engine:
 
 
 class _Streams:
-    """The rows of one turn; a row that is finished is followed by another."""
+    """The rows of one turn; each finished row is replaced by another."""
 
     def __init__(self, model: Model, scheduler: Scheduler, seed: int) -> None:
         self._model, self._scheduler = model, scheduler
@@ -88,11 +88,11 @@ class _Streams:
         return sum(inbox.characters for _, inbox in self._rows)
 
     def cancel(self) -> None:
-        """Free every row, and wait until the engines have noticed."""
+        """Cancel every row, and wait until the engines have removed them."""
         for row, _ in self._rows:
             row.cancelled = True
         deadline = time.monotonic() + SECONDS_TO_STOP
         while self._scheduler.running or self._scheduler.waiting:
             if time.monotonic() > deadline:
-                raise SystemExit(f"The engines did not let go of cancelled rows within {SECONDS_TO_STOP} s.")
-            time.sleep(0.001)  # between two looks
+                raise SystemExit(f"The engines did not remove cancelled rows within {SECONDS_TO_STOP} s.")
+            time.sleep(0.001)
