@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.learned import Learned
+from training.learning.trainer import Learned
 from training.network.network import Network, state_shape
 
 # Seeds apart from one another: more dropouts in a network, more replicas in a step, than there will be.

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.learned import Learned
+from training.learning.trainer import Learned
 from training.network.network import Network
 
 PLACES = 2**8  # more dropouts than a network has: keeps the seeds of two steps apart
