@@ -52,7 +52,8 @@ def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
     from training.config import TrainConfig
     from training.data.corpus import prepare
     from training.learning.run import Trained
-    from training.network.network import Network, weights_of
+    from training.network.network import Network
+    from training.network.weights import weights_of
     from training.release.publish import Release, publish
 
     sizes: dict[str, Any] = {"units": units, "layers": layers, "embedding": EMBEDDING, "batch_size": 1, "window": 10}

@@ -12,7 +12,8 @@ from training.config import TrainConfig
 from training.errors import InputError
 from training.learning.step import Trainer, use_one_core_per_replica
 from training.learning.warm_start import warm_started
-from training.network.network import Network, NetworkWeights, set_weights, weights_of
+from training.network.network import Network
+from training.network.weights import NetworkWeights, set_weights, weights_of
 from training.packages import BACKENDS
 
 

@@ -33,7 +33,8 @@ from training.learning.samples import Novelty, sample_texts
 from training.learning.schedule import has_ended, learning_rate
 from training.learning.stages import Stages
 from training.learning.step import next_symbol_losses
-from training.network.network import NetworkWeights, scale_logits, state_shape, weights_of
+from training.network.network import state_shape
+from training.network.weights import NetworkWeights, scale_logits, weights_of
 
 STEPS_BETWEEN_EVALUATIONS = 25  # at least: an epoch of a small text is over before a sample of it is written
 # An evaluation reads at most this share of the characters trained on since the last one: with a character read costing

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import InputError
-from training.network.network import NetworkWeights
+from training.network.weights import NetworkWeights
 
 
 def warm_started(fresh: NetworkWeights, known: NetworkWeights) -> NetworkWeights:

@@ -4,57 +4,16 @@ The recurrent state is a value that goes in and comes out. Nothing is stored ins
 what a row continues from. Dropout is on where a seed is given, and that seed is all its randomness.
 """
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.network.dropout import dropout
 from training.network.layer import CELLS, Recurrent
-
-
-@dataclass(frozen=True)
-class LayerWeights:
-    """One recurrent layer; gates side by side: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
-
-    kernel: NDArray[np.float32]  # [inputs, gates x H]
-    recurrent_kernel: NDArray[np.float32]  # [H, gates x H]
-    bias: NDArray[np.float32]  # [gates x H]
-    candidate_bias: NDArray[np.float32] | None = None  # [H], GRU only
-
-    @property
-    def arrays(self) -> list[NDArray[np.float32]]:
-        """Those that there are, in this order."""
-        return [array for array in dataclasses.astuple(self) if array is not None]
-
-
-@dataclass(frozen=True)
-class NetworkWeights:
-    """Every trained number of a network, as arrays."""
-
-    cell: str
-    embedding: NDArray[np.float32] | None  # [V, E]; None: symbols are one-hot
-    layers: tuple[LayerWeights, ...]  # bottom first
-    output_kernel: NDArray[np.float32]  # [H, V]
-    output_bias: NDArray[np.float32]  # [V]
-
-    @property
-    def arrays(self) -> list[NDArray[np.float32]]:
-        """All of them, in the order of the network's variables."""
-        embedding = [] if self.embedding is None else [self.embedding]
-        layers = [array for layer in self.layers for array in layer.arrays]
-        return [*embedding, *layers, self.output_kernel, self.output_bias]
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers these are."""
-        return sum(array.size for array in self.arrays)
 
 
 class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
@@ -147,42 +106,6 @@ def _dropper(seed: Any, *, compiled: bool) -> Drop:
     return drop
 
 
-def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
-    """The same network, less sure of itself (`factor` below 1) or more."""
-    return dataclasses.replace(
-        weights, output_kernel=weights.output_kernel * factor, output_bias=weights.output_bias * factor
-    )
-
-
 def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
     """[S, N, H]: of each layer, bottom first, h (and then c for an LSTM). Zeros are a cold start."""
     return (CELLS[config.cell].states * config.layers, streams, config.units)
-
-
-def weights_of(network: Network) -> NetworkWeights:
-    """The trained numbers of a network."""
-    arrays = iter(variable.numpy() for variable in _in_order(network))
-    cell = network.config.cell
-    return NetworkWeights(
-        cell=cell,
-        embedding=next(arrays) if network.config.embedding else None,
-        layers=tuple(
-            LayerWeights(next(arrays), next(arrays), next(arrays), next(arrays) if cell == "gru" else None)
-            for _ in network.recurrent
-        ),
-        output_kernel=next(arrays),
-        output_bias=next(arrays),
-    )
-
-
-def set_weights(network: Network, weights: NetworkWeights) -> None:
-    """Give a network the trained numbers of another of its shape."""
-    for variable, array in zip(_in_order(network), weights.arrays, strict=True):
-        variable.assign(array)
-
-
-def _in_order(network: Network) -> list[Any]:
-    """The network's variables in the order of `NetworkWeights.arrays`, however Keras tracks them."""
-    embedding = [network.embedding] if network.config.embedding else []
-    layers = [variable for layer in network.recurrent for variable in layer.trainable_variables]
-    return [*embedding, *layers, network.output_kernel, network.output_bias]

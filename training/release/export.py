@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from training.data.vocabulary import RESERVED
 from training.network.layer import CELLS
-from training.network.network import LayerWeights, NetworkWeights
+from training.network.weights import LayerWeights, NetworkWeights
 from training.release.cells import STEPS
 from training.release.sampling import Rule
 

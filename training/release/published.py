@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
 from training.network.layer import CELLS
-from training.network.network import NetworkWeights
+from training.network.weights import NetworkWeights
 from training.release.export import trained_weights
 from training.release.store import manifest_of, versions
 

@@ -18,7 +18,8 @@ from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.step import Trainer, next_symbol_losses
-from training.network.network import Network, set_weights, state_shape, weights_of
+from training.network.network import Network, state_shape
+from training.network.weights import set_weights, weights_of
 
 SYMBOLS, STREAMS, STEPS = 9, 4, 7
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
@@ -74,7 +75,7 @@ import sys, json, numpy as np
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.backend import make_trainer, use_devices
-from training.network.network import LayerWeights, NetworkWeights, weights_of
+from training.network.weights import LayerWeights, NetworkWeights, weights_of
 use_devices()
 for path in sys.argv[1:]:
     given = np.load(f"{path}.npz")

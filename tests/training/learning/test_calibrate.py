@@ -11,7 +11,7 @@ from training.data.corpus import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 from training.learning.run import TrainingRun
-from training.network.network import weights_of
+from training.network.weights import weights_of
 
 
 class Guesser:

@@ -13,7 +13,8 @@ from training.data.windows import Window
 from training.learning.optimizer import make_optimizer
 from training.learning.step import Trainer
 from training.network.dropout import dropout
-from training.network.network import Network, state_shape, weights_of
+from training.network.network import Network, state_shape
+from training.network.weights import weights_of
 
 RATE = 2**-5  # exact in float32, which Keras keeps it in
 

@@ -10,7 +10,8 @@ from tests.oracle import log_softmax
 from tests.training.network.test_network import SYMBOLS, config, every_input, every_network, example, made
 from training.errors import InputError
 from training.learning.warm_start import warm_started
-from training.network.network import Network, weights_of
+from training.network.network import Network
+from training.network.weights import weights_of
 
 NEW = 4
 

@@ -11,7 +11,8 @@ from tests.oracle import numerical_gradient
 from training.config import TrainConfig
 from training.learning.step import next_symbol_losses
 from training.network.layer import Recurrent
-from training.network.network import Network, scale_logits, set_weights, state_shape, weights_of
+from training.network.network import Network, state_shape
+from training.network.weights import scale_logits, set_weights, weights_of
 
 SYMBOLS, UNITS = 7, 5
 EMBEDDED, ONE_HOT = 3, 0
