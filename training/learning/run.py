@@ -78,7 +78,7 @@ class TrainingRun:
             cold_start=config.cold_start,
             seed=config.seed,
         )
-        self._learner = make_trainer(config, len(corpus.vocabulary), start_from)
+        self.trainer = make_trainer(config, len(corpus.vocabulary), start_from)
         self._novelty = Novelty.of(corpus) if config.split_by == "line" else None
         self._state: Any = self._cold_state(config.batch_size)
         self._logit_scale = 1.0
@@ -107,7 +107,7 @@ class TrainingRun:
     @property
     def parameters(self) -> int:
         """Trained numbers of the network."""
-        return int(self._learner.network.count_params())
+        return int(self.trainer.network.count_params())
 
     @property
     def chars_per_step(self) -> int:
@@ -127,7 +127,7 @@ class TrainingRun:
         """
         started = time.monotonic()
         loss: float
-        loss, norm, self._state = self._learner.train(
+        loss, norm, self._state = self.trainer.train(
             self._windows.next(), self._state, rate=self._learning_rate(self.step), step=self.step
         )
         self.step += 1
@@ -156,11 +156,11 @@ class TrainingRun:
             Diverged: the loss is not finite.
             Stopped: `stages` was asked to stop; the run is as it was before, and this evaluation still due.
         """
-        with self._learner.averaged():
+        with self.trainer.averaged():
             record = self.score()
             self.history.append(record)
             if record is self.best:
-                self._best_weights = [variable.numpy() for variable in self._learner.network.variables]
+                self._best_weights = [variable.numpy() for variable in self.trainer.network.variables]
         self._losses, self._seconds = [], 0.0
         self.stages.forget()
         write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
@@ -177,7 +177,7 @@ class TrainingRun:
     def result(self) -> Trained:
         """The weights of the best evaluation."""
         assert self.best is not None
-        network = self._learner.network
+        network = self.trainer.network
         for variable, array in zip(network.variables, self._best_weights, strict=True):
             variable.assign(array)
         loss = Loss(self.best["validation_nats_per_char"], len(self._scored))
@@ -186,7 +186,7 @@ class TrainingRun:
     def save(self) -> None:
         """Write the checkpoint that `restore` reads."""
         self.stages.switch("saving")
-        variables = {name: (variable.numpy() for variable in group) for name, group in self._learner.variables.items()}
+        variables = {name: (variable.numpy() for variable in group) for name, group in self.trainer.variables.items()}
         Checkpoint(
             arrays=variables | {"best": self._best_weights, "state": [np.asarray(self._state)]},
             values={
@@ -205,7 +205,7 @@ class TrainingRun:
         if not path.exists():
             return
         checkpoint = Checkpoint.load(path)
-        for name, variables in self._learner.variables.items():
+        for name, variables in self.trainer.variables.items():
             for variable, array in zip(variables, checkpoint.arrays.get(name, []), strict=True):
                 variable.assign(array)
         self._best_weights = list(checkpoint.arrays.get("best", []))
@@ -262,15 +262,15 @@ class TrainingRun:
         if not len(self._held_out):
             return 1.0
         symbols = len(self.corpus.vocabulary)
-        return logit_scale(self._learner.read, self._cold_state, self._held_out, symbols=symbols, stages=self.stages)
+        return logit_scale(self.trainer.read, self._cold_state, self._held_out, symbols=symbols, stages=self.stages)
 
     def _cold_state(self, streams: int) -> NDArray[np.float32]:
         return np.zeros(state_shape(self.config, streams), np.float32)
 
     def _read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
-        logits, state = self._learner.read(previous, state)
+        logits, state = self.trainer.read(previous, state)
         return next_symbol_losses(logits * self._logit_scale, targets).numpy(), state
 
     def _logits_of(self, previous: NDArray[np.int32], state: Any) -> Any:
-        logits, state = self._learner.read(previous[:, None], state)
+        logits, state = self.trainer.read(previous[:, None], state)
         return np.asarray(logits)[:, 0] * self._logit_scale, state

@@ -10,8 +10,8 @@ from tests.oracle import Network as Oracle
 from tests.training.network.test_network import SYMBOLS, UNITS, config, example, made, oracle_of
 from training.config import CHOICES, TrainConfig
 from training.data.windows import Window
-from training.learning.optimizer import make_optimizer
-from training.learning.step import Trainer
+from training.learning.schedule import make_optimizer
+from training.learning.step import TensorFlowTrainer
 from training.network.dropout import dropout
 from training.network.network import Network, state_shape
 from training.network.weights import weights_of
@@ -24,8 +24,8 @@ def vanilla(**changes) -> TrainConfig:
     return config(1, **({"cell": "rnn", "grad_clip": 0.0} | changes))
 
 
-def learner_of(setting: TrainConfig, *, replicas: int = 1, dtype: str = "float64") -> Trainer:
-    return Trainer(made(setting, dtype=dtype), setting, replicas=replicas)
+def trainer_of(setting: TrainConfig, *, replicas: int = 1, dtype: str = "float64") -> TensorFlowTrainer:
+    return TensorFlowTrainer(made(setting, dtype=dtype), setting, replicas=replicas)
 
 
 def batch_of(setting: TrainConfig, *, fresh: bool = False):
@@ -52,7 +52,7 @@ def assert_weights(network: Network, expected: list[np.ndarray], *, atol: float 
 def test_a_step_is_the_same_however_many_replicas_share_it(replicas: int, cell: str) -> None:
     """Five streams, of which two begin anew."""
     setting = config(1, cell=cell, batch_size=5, optimizer="sgd", grad_clip=0.0)
-    trainer = learner_of(setting, replicas=replicas)
+    trainer = trainer_of(setting, replicas=replicas)
     oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     window = dataclasses.replace(window, fresh=np.array([False, True, False, False, True]))
@@ -68,7 +68,7 @@ def test_a_step_is_the_same_however_many_replicas_share_it(replicas: int, cell: 
 @pytest.mark.parametrize(("clip_by", "limit"), [("norm", 0.02), ("norm", 100.0), ("value", 0.02)])
 def test_gradient_is_clipped(clip_by: str, limit: float) -> None:
     setting = vanilla(optimizer="sgd", clip_by=clip_by, grad_clip=limit)
-    trainer = learner_of(setting)
+    trainer = trainer_of(setting)
     oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     _, gradients, _ = oracle_step(oracle, window, state)
@@ -116,7 +116,7 @@ class Textbook:
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
 def test_every_optimizer_follows_its_formula(optimizer: str) -> None:
     setting = vanilla(optimizer=optimizer, weight_decay=0.25, embedding=3)
-    trainer = learner_of(setting)
+    trainer = trainer_of(setting)
     oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
     formulas = [Textbook(optimizer) for _ in oracle.weights]
@@ -143,7 +143,7 @@ def test_every_optimizer_does_without_weight_decay(optimizer: str) -> None:
 
 def test_averages_run_after_the_weights_and_are_lent_only() -> None:
     setting = vanilla(ema=0.2)
-    trainer = learner_of(setting)
+    trainer = trainer_of(setting)
     window, state = batch_of(setting)
     averages = weights_of(trainer.network).arrays
     for number in range(3):
@@ -163,7 +163,7 @@ def test_averages_run_after_the_weights_and_are_lent_only() -> None:
 
 
 def test_without_averages_the_weights_are_their_own() -> None:
-    trainer = learner_of(vanilla())
+    trainer = trainer_of(vanilla())
     trained = weights_of(trainer.network).arrays
     with trainer.averaged():
         assert_weights(trainer.network, trained, atol=0)
@@ -192,14 +192,14 @@ def test_same_seed_and_step_same_bits_another_step_or_replica_other_dropout() ->
     window = Window(np.ones((2, 6), np.int32), np.ones((2, 6), np.int32), np.ones(2, bool))
     cold = np.zeros(state_shape(setting, 2))
 
-    def state_after(trainer: Trainer, number: int) -> np.ndarray:
+    def state_after(trainer: TensorFlowTrainer, number: int) -> np.ndarray:
         before = [variable.numpy() for variable in trainer.network.variables]
         state = trainer.train(window, cold, rate=RATE, step=number)[2].numpy()
         for variable, array in zip(trainer.network.variables, before, strict=True):
             variable.assign(array)
         return state
 
-    alone, shared = learner_of(setting), learner_of(setting, replicas=2)
+    alone, shared = trainer_of(setting), trainer_of(setting, replicas=2)
     for trainer in (alone, shared):
         np.testing.assert_array_equal(state_after(trainer, 3), state_after(trainer, 3))
         assert not np.array_equal(state_after(trainer, 3), state_after(trainer, 4))
@@ -213,7 +213,7 @@ def test_dropconnect_thins_recurrent_weights_while_training_only() -> None:
     """One step from each unit vector shows the recurrent kernel row by row."""
     units = 40
     setting = vanilla(units=units, batch_size=units, weight_dropout=0.25)
-    trainer = learner_of(setting)
+    trainer = trainer_of(setting)
     weights = weights_of(trainer.network)
     ones = np.ones((units, 1), np.int32)
     from_symbol = weights.embedding[1] @ weights.layers[0].kernel + weights.layers[0].bias
@@ -255,7 +255,7 @@ def test_dropout_sits_where_its_name_says(place: str, touched: list[str], embedd
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_mixed_precision_learns_and_is_near_but_not_equal(cell: str) -> None:
     setting = config(2, cell=cell, precision="mixed_bfloat16", optimizer="adam")
-    trainer = learner_of(setting, dtype="float32")
+    trainer = trainer_of(setting, dtype="float32")
     window, state = batch_of(setting)
     state = state.astype(np.float32)
     logits, after = (array.numpy() for array in trainer.read(window.previous, state))
@@ -270,7 +270,7 @@ def test_mixed_precision_learns_and_is_near_but_not_equal(cell: str) -> None:
 def test_hello_takes_a_state_to_learn() -> None:
     """The post's example: of the two l's in "hello" one is followed by l and one by o; only what came before tells."""
     setting = config(1, units=8, batch_size=1, window=4)
-    trainer = learner_of(setting, dtype="float32")
+    trainer = trainer_of(setting, dtype="float32")
     window = Window(np.array([[1, 2, 3, 3]], np.int32), np.array([[2, 3, 3, 4]], np.int32), np.array([True]))
     cold = np.zeros(state_shape(setting, 1), np.float32)
     for number in range(150):
