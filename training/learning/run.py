@@ -154,7 +154,7 @@ class TrainingRun:
             if record is self.best:
                 self.best_weights = [variable.numpy() for variable in self.trainer.network.variables]
         self._losses, self._seconds = [], 0.0
-        self.stages.forget()
+        self.stages.reset()
         write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
         return record
 

@@ -15,7 +15,7 @@ from training.network.network import Network
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One recurrent layer; gates side by side: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
+    """One recurrent layer. Gate order of the columns: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
 
     kernel: NDArray[np.float32]  # [inputs, gates x H]
     recurrent_kernel: NDArray[np.float32]  # [H, gates x H]
@@ -24,13 +24,13 @@ class LayerWeights:
 
     @property
     def arrays(self) -> list[NDArray[np.float32]]:
-        """Those that there are, in this order."""
+        """The arrays that the cell has, in this order."""
         return [array for array in dataclasses.astuple(self) if array is not None]
 
 
 @dataclass(frozen=True)
 class NetworkWeights:
-    """Every trained number of a network, as arrays."""
+    """Every trained number of a network."""
 
     cell: str
     embedding: NDArray[np.float32] | None  # [V, E]; None: symbols are one-hot
@@ -40,26 +40,26 @@ class NetworkWeights:
 
     @property
     def arrays(self) -> list[NDArray[np.float32]]:
-        """All of them, in the order of the network's variables."""
+        """All arrays, bottom to top."""
         embedding = [] if self.embedding is None else [self.embedding]
         layers = [array for layer in self.layers for array in layer.arrays]
         return [*embedding, *layers, self.output_kernel, self.output_bias]
 
     @property
     def parameters(self) -> int:
-        """How many numbers these are."""
+        """The number of trained numbers."""
         return sum(array.size for array in self.arrays)
 
 
 def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
-    """The same network, less sure of itself (`factor` below 1) or more."""
+    """The network with its logits multiplied by `factor` (temperature scaling, Guo et al. 2017)."""
     return dataclasses.replace(
         weights, output_kernel=weights.output_kernel * factor, output_bias=weights.output_bias * factor
     )
 
 
 def weights_of(network: Network) -> NetworkWeights:
-    """The trained numbers of a network."""
+    """Copy the trained numbers out of a network."""
     arrays = iter(variable.numpy() for variable in _in_order(network))
     cell = network.config.cell
     return NetworkWeights(
@@ -75,7 +75,7 @@ def weights_of(network: Network) -> NetworkWeights:
 
 
 def set_weights(network: Network, weights: NetworkWeights) -> None:
-    """Give a network the trained numbers of another of its shape."""
+    """Set a network's trained numbers to those of another network of its shape."""
     for variable, array in zip(_in_order(network), weights.arrays, strict=True):
         variable.assign(array)
 

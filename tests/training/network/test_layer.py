@@ -77,7 +77,7 @@ def test_scan_carries_and_collects_in_the_order_of_time(backwards: bool, order: 
         total = total + x[t]
         return (total,), (total,)
 
-    (last,), (totals,) = scan(step, (tf.zeros(1),), tf.constant(4), given=1, backwards=backwards)
+    (last,), (totals,) = scan(step, (tf.zeros(1),), tf.constant(4), outputs=1, backwards=backwards)
     expected = np.zeros(4)
     expected[order] = np.cumsum(x.numpy()[order, 0])
     assert totals.numpy()[:, 0].tolist() == expected.tolist()
