@@ -100,7 +100,7 @@ def hand_over(version: Path, path: Path) -> None:
     except InputError as error:
         raise SystemExit(str(error)) from error
     symbols = np.random.default_rng(0).integers(1, len(model.vocabulary), CHECKED_CHARS).astype(np.int32)
-    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state)
+    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state())
     one_hot = np.eye(len(model.vocabulary), dtype=np.float32)
     arrays: dict[str, Any] = {
         "points": np.array([0, *model.vocabulary.points]),

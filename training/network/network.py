@@ -49,7 +49,7 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
 
     @property
     def is_compiled(self) -> bool:
-        """Whether training is compiled by XLA: it fuses the small operations of a step, but has no bfloat16 or cuDNN."""
+        """Whether XLA compiles the training step. It fuses the small ops, but supports neither bfloat16 nor cuDNN."""
         return self.config.precision == "float32" and not self.recurrent[0].is_stock
 
     def call(self, ids: Any, state: Any, seed: Any = None) -> tuple[Any, Any]:

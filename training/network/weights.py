@@ -15,7 +15,7 @@ from training.network.network import Network
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One recurrent layer. Gate order of the columns: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
+    """One recurrent layer. Gate order: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
 
     kernel: NDArray[np.float32]  # [inputs, gates x H]
     recurrent_kernel: NDArray[np.float32]  # [H, gates x H]
