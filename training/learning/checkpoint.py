@@ -1,6 +1,6 @@
 """Checkpoints: the arrays and values that a bit-exact resume needs, in one file that is complete or absent.
 
-Knows neither what the arrays mean nor any framework.
+Knows no framework, and nothing about the arrays.
 """
 
 import json

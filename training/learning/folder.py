@@ -177,7 +177,7 @@ def next_corpus(folder: Path) -> Iterator[Path]:
 
 
 def adopt_corpus(corpus: Path, folder: Path) -> None:
-    """Move an encoded text to its place in the run's folder."""
+    """Move an encoded text into the run's folder."""
     shutil.rmtree(folder / CORPUS, ignore_errors=True)
     corpus.rename(folder / CORPUS)
 

@@ -91,7 +91,7 @@ class TrainingRun:
 
     @property
     def total_steps(self) -> int:
-        """Optimisation steps of the whole run, if nothing stops it early."""
+        """Optimisation steps of the run, if nothing stops it early."""
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
