@@ -52,7 +52,8 @@ def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
     from training.config import TrainConfig
     from training.data.corpus import prepare
     from training.learning.run import Trained
-    from training.network.network import Network, weights_of
+    from training.network.network import Network
+    from training.network.weights import weights_of
     from training.release.publish import Release, publish
 
     sizes: dict[str, Any] = {"units": units, "layers": layers, "embedding": EMBEDDING, "batch_size": 1, "window": 10}
@@ -99,7 +100,7 @@ def write_weights(version: Path, path: Path) -> None:
     except InputError as error:
         raise SystemExit(str(error)) from error
     symbols = np.random.default_rng(0).integers(1, len(model.vocabulary), CHECKED_CHARS).astype(np.int32)
-    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state)
+    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state())
     one_hot = np.eye(len(model.vocabulary), dtype=np.float32)
     arrays: dict[str, Any] = {
         "points": np.array([0, *model.vocabulary.points]),

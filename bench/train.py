@@ -29,7 +29,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     """One step of `python -m training train`."""
     from training.config import TrainConfig
     from training.data.windows import Window
-    from training.learning.step import Trainer, use_one_core_per_replica
+    from training.learning.step import TensorFlowTrainer, use_one_core_per_replica
     from training.network.network import Network, state_shape
 
     use_one_core_per_replica()
@@ -37,7 +37,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     config = TrainConfig(
         layers=LAYERS, units=units, embedding=EMBEDDING, batch_size=streams, window=window, precision=precision, **off
     )
-    trainer = Trainer(Network(config, SYMBOLS), config)
+    trainer = TensorFlowTrainer(Network(config, SYMBOLS), config)
     ids = text(streams, window + 1)
     windows = Window(ids[:, :-1].copy(), ids[:, 1:].copy(), np.zeros(streams, bool))
     state: Any = np.zeros(state_shape(config, streams), np.float32)

@@ -1,6 +1,6 @@
-"""Recurrent networks in NumPy, forward and backward, written from the equations, to compare every other one with.
+"""The reference network for tests: plain NumPy, forward and backward, written from the equations.
 
-Shapes: N streams, T steps, H units, V symbols. Imports nothing of the project and no TensorFlow.
+Shapes: N streams, T steps, S state tensors, H units, V symbols. Imports no TensorFlow.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def log_softmax(logits: Any) -> Any:
 
 
 def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
-    """Mean cross-entropy in nats over all of targets [...], and its gradient by logits [..., V]."""
+    """Mean cross-entropy in nats over targets [...], and its gradient by logits [..., V]."""
     logprobs = log_softmax(logits)
     chosen = np.take_along_axis(logprobs, targets[..., None], axis=-1)
     one_hot = np.eye(logits.shape[-1])[targets]
@@ -26,7 +26,7 @@ def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
 
 @dataclass
 class Network:
-    """Embedding, recurrent layers, a linear layer to logits: `training.network.network` without dropout."""
+    """The network of `training.network.network`, without dropout: symbols, recurrent layers, linear layer to logits."""
 
     embedding: Any  # [V, E]; None: symbols are one-hot
     layers: list[Layer]  # bottom first, all of one cell
@@ -35,7 +35,7 @@ class Network:
 
     @classmethod
     def of(cls, weights: Any) -> "Network":
-        """A float64 copy of a `NetworkWeights`."""
+        """From a `NetworkWeights`, copied to float64."""
         make, embedding = LAYERS[weights.cell], weights.embedding
         return cls(
             None if embedding is None else np.array(embedding, np.float64),
@@ -46,12 +46,12 @@ class Network:
 
     @property
     def weights(self) -> list[Any]:
-        """The arrays themselves, not copies, bottom to top."""
+        """The arrays themselves, bottom to top."""
         layers = [array for layer in self.layers for array in layer.weights]
         return [*([] if self.embedding is None else [self.embedding]), *layers, self.output_kernel, self.output_bias]
 
     def forward(self, previous: Any, state: Any) -> tuple[Any, Any, list[Any]]:
-        """previous [N, T], state [S, N, H] -> logits [N, T, V], the new state, and the tape for `gradients`."""
+        """previous [N, T], state [S, N, H] -> logits [N, T, V], state, and the tape that `gradients` needs."""
         states = 2 if isinstance(self.layers[0], Lstm) else 1
         inputs = np.eye(len(self.output_bias)) if self.embedding is None else self.embedding
         x, new_state, tapes = inputs[previous], [], []
@@ -65,16 +65,16 @@ class Network:
         """The mean loss, and its gradients in the order of `weights`."""
         previous, top, tapes = tape
         loss, d_logits = loss_and_gradient(logits, targets)
-        gradients = [np.einsum("nth,ntv->hv", top, d_logits), d_logits.sum(axis=(0, 1))]
+        found = [np.einsum("nth,ntv->hv", top, d_logits), d_logits.sum(axis=(0, 1))]
         d_x = d_logits @ self.output_kernel.T
         for layer, layer_tape in zip(reversed(self.layers), reversed(tapes), strict=True):
             d_x, by_weights = layer.backward(d_x, layer_tape)
-            gradients = by_weights + gradients
+            found = by_weights + found
         if self.embedding is None:
-            return loss, gradients
+            return loss, found
         d_embedding = np.zeros_like(self.embedding)
         np.add.at(d_embedding, previous, d_x)
-        return loss, [d_embedding, *gradients]
+        return loss, [d_embedding, *found]
 
     def loss(self, previous: Any, targets: Any, state: Any) -> float:
         """The mean loss in nats."""
@@ -88,7 +88,7 @@ class Network:
 
 
 def numerical_gradient(loss: Any, weights: Any, step: float = 1e-3) -> Any:
-    """The gradient of loss() by `weights`, an array that `loss` reads, by five-point finite differences."""
+    """Five-point differences of loss() by every number of `weights`, which are restored at the end."""
     gradient = np.zeros_like(weights)
     for index in np.ndindex(weights.shape):
         saved = weights[index]
@@ -102,17 +102,17 @@ def numerical_gradient(loss: Any, weights: Any, step: float = 1e-3) -> Any:
 
 
 def sample_rule(logits: Any, uniform: float, temperature: float, top_k: int, top_p: float) -> int:
-    """The sampling rule of models/README.md for one row; id 0 is never sampled."""
+    """The artifact's sampling rule for one row, as models/README.md describes it; id 0 is never sampled."""
     logits = np.array(logits, np.float64)
     logits[0] = -np.inf
     if temperature == 0:
         return int(np.argmax(logits))
     probabilities = np.exp(log_softmax(logits / temperature))
-    most_likely_first = sorted(range(len(logits)), key=lambda id_: (-probabilities[id_], id_))
+    likeliest_first = sorted(range(len(logits)), key=lambda id_: (-probabilities[id_], id_))
     if top_k:
-        most_likely_first = most_likely_first[:top_k]
+        likeliest_first = likeliest_first[:top_k]
     kept, reached = [], 0.0
-    for id_ in most_likely_first:
+    for id_ in likeliest_first:
         kept.append(id_)
         reached += probabilities[id_]
         if top_p < 1 and reached >= top_p:

@@ -1,6 +1,6 @@
-"""Recurrent layers in NumPy, one step forward and one step back at a time, written from the equations.
+"""The reference cells for tests: plain NumPy, one step forward and one step back, written from the equations.
 
-Shapes: N streams, T steps, H units. The gates are concatenated along the last axis. No TensorFlow.
+Shapes: N streams, T steps, H units. The gates are blocks of H columns. Imports no TensorFlow.
 """
 
 from dataclasses import dataclass, fields
@@ -14,10 +14,10 @@ def sigmoid(x: Any) -> Any:
 
 
 class Layer:
-    """The loop over time, common to all cells. A state is a tuple of arrays [N, H], h first."""
+    """The loop over time that all cells share. A state is a tuple of arrays [N, H], h first."""
 
     def forward(self, x: Any, state: Any) -> tuple[Any, Any, list[Any]]:
-        """x [N, T, inputs] -> h of every step [N, T, H], the last state, and the tape for `backward`."""
+        """x [N, T, inputs] -> h of every step [N, T, H], the last state, and the tape that `backward` needs."""
         hs, tape = [], []
         for t in range(x.shape[1]):
             before = state
@@ -27,7 +27,7 @@ class Layer:
         return np.stack(hs, axis=1), state, tape
 
     def backward(self, d_hs: Any, tape: list[Any]) -> tuple[Any, list[Any]]:
-        """Gradients by x and by each of `weights`, from the gradients by h of every step."""
+        """Gradients by x and by each of `weights`, from those by the h of every step."""
         d_x, totals = [], [np.zeros_like(array) for array in self.weights]
         d_state = tuple(np.zeros_like(array) for array in tape[0][1])
         for t in reversed(range(len(tape))):
@@ -39,7 +39,7 @@ class Layer:
 
     @property
     def weights(self) -> list[Any]:
-        """The arrays themselves, not copies, in the order of the fields."""
+        """The arrays themselves, in the order of the fields."""
         return [getattr(self, field.name) for field in fields(self)]
 
 
@@ -73,7 +73,7 @@ class Gru(Layer):
     kernel: Any  # [inputs, 3H]
     recurrent: Any  # [H, 3H]
     bias: Any  # [3H]
-    candidate_bias: Any  # [H], multiplied by the reset gate
+    candidate_bias: Any  # [H], inside the reset
 
     def step(self, x: Any, h: Any) -> tuple[Any, Any]:
         x_u, x_r, x_g = np.split(x @ self.kernel + self.bias, 3, axis=1)
