@@ -82,10 +82,10 @@ class Batch:
                     self._finish_prefill(rows, index)
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
+        """Move a row to the rows that decode, which drop it at once if it has nothing to sample."""
         row, state = rows[index], rows.inputs.state[:, index]
         self._cache.keep(self._model, row.prompt, state)
-        if row.to_sample:
-            self._decoding.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+        self._decoding.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
         rows.drop(index)
 
     def _decode(self, rows: Slots) -> None:
