@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest, Result
 from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Result, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
@@ -33,13 +35,15 @@ def random_requests(model: Model, count: int, seed: int) -> list[Request]:
         return prefix[: generator.choice([0, 0, 20, 40])] + suffix
 
     return [
-        Request(
+        GenerationRequest(
             prompt=prompt(),
             length=generator.choice([1, 2, 7, 30, 100, 200]),
-            temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
-            top_k=generator.choice([0, 0, 0, 1, 5]),
-            top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
-            seed=generator.getrandbits(63),
+            sampling=SamplingParams(
+                temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
+                top_k=generator.choice([0, 0, 0, 1, 5]),
+                top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
+                seed=generator.getrandbits(63),
+            ),
             stop=tuple("".join(generator.choices(characters, k=2)) for _ in range(generator.choice([0, 0, 1, 4]))),
         )
         for _ in range(count)
@@ -48,10 +52,10 @@ def random_requests(model: Model, count: int, seed: int) -> list[Request]:
 
 def seen_by_client(result: Result) -> tuple[str, str, list[float]]:
     """The parts of a result that a client gets; each float32 logprob has its own decimal."""
-    return result.finish_reason, result.text, result.logprobs
+    return result.status, result.text, result.logprobs
 
 
-def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str, list[float]]:
+def run(model: Model, request: GenerationRequest, scheduler: Scheduler) -> tuple[str, str, list[float]]:
     stream = Stream(model, request, scheduler)
     try:
         for _ in stream.chunks(60):
@@ -61,7 +65,7 @@ def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str,
         stream.close()
 
 
-def cancel_early(model: Model, request: Request, scheduler: Scheduler) -> None:
+def cancel_early(model: Model, request: GenerationRequest, scheduler: Scheduler) -> None:
     stream = Stream(model, request, scheduler)
     next(stream.chunks(60))
     stream.close()

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest
 from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.processes import ROOT, training
 
@@ -63,8 +65,8 @@ def test_extreme_parameters_of_a_stream_do_not_affect_others() -> None:
     extremes = [{"top_p": p} for p in (1e-40, 1e-45, 1e-320)] + [{"temperature": t} for t in (1e-40, 1e-45, 1e-320)]
 
     def start(rule: dict[str, float]) -> Stream:
-        fields = {"prompt": "ROMEO:", "length": 40, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1}
-        return Stream(model, Request(**(fields | rule)), scheduler)
+        sampling = SamplingParams(**({"seed": 1} | rule))
+        return Stream(model, GenerationRequest(prompt="ROMEO:", length=40, sampling=sampling), scheduler)
 
     def text(stream: Stream) -> str:
         for _ in stream.chunks(10):

@@ -98,11 +98,11 @@ def test_a_broken_version_is_refused_and_the_version_before_it_serves(serve, tin
     publish_copy(tiny, models, 3, broken=True)
     wait_until(lambda: get(server, "/readyz")["refused"] != [])
     (reason,) = get(server, "/readyz")["refused"]
-    assert reason.startswith("Version 3 of model 'tiny' is refused: TensorFlow")
+    assert reason.startswith("Version tiny/3 is refused: TensorFlow")
     shown = get(server, "/models")["models"][0]
     assert (shown["served"], shown["versions"][-1]["loaded"]) == (2, False)
     assert shown["versions"][-1]["refused"] in reason
-    assert server.log().count("Version 3 of model 'tiny' is refused") == 1
+    assert server.log().count("Version tiny/3 is refused") == 1
     assert by_version(server, "charloom_model_refusals_total") == {"3": 1}
     assert server.generate(length=1)["version"] == 2
     for method, path, body in (("POST", "/generate", {"version": 3}), ("GET", "/models/tiny/3", None)):
@@ -124,7 +124,7 @@ def test_a_fifo_in_place_of_a_file_blocks_neither_the_service_nor_its_shutdown(s
     publish_copy(tiny, models, 2)
     wait_until(lambda: serves(server, 2))
     (reason,) = get(server, "/readyz")["refused"]
-    assert reason == "Version 3 of model 'tiny' is refused: its assets.extra/manifest.json is not a regular file."
+    assert reason == "Version tiny/3 is refused: its assets.extra/manifest.json is not a regular file."
     (models / "tiny/2/assets.extra/history.jsonl").unlink()
     os.mkfifo(models / "tiny/2/assets.extra/history.jsonl")
     assert get(server, "/models/tiny/2")["history"] == []
@@ -137,7 +137,7 @@ def test_a_removed_version_is_rolled_back_and_an_old_one_can_be_requested(serve,
     publish_copy(tiny, models, 2)
     shutil.copytree(models / "tiny/1", models / "tiny/3")
     server = serve(models, engines=1, poll_seconds=POLL_SECONDS)
-    reason = "Version 3 of model 'tiny' is refused: its manifest says that it is tiny 1."
+    reason = "Version tiny/3 is refused: its manifest says that it is tiny/1."
     assert get(server, "/readyz")["refused"] == [reason]
     assert reason in server.log()
     assert get(server, "/models/tiny/1")["manifest"]["version"] == 1  # which loads nothing

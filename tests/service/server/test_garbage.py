@@ -15,12 +15,12 @@ def test_what_is_alive_is_left_out_of_collections_and_freed_by_the_next_call() -
     node = Node()
     found = weakref.ref(node)
     try:
-        garbage.settle()
+        garbage.collect_and_freeze()
         assert gc.get_freeze_count() > 0
         del node
         gc.collect()
         assert found() is not None
-        garbage.settle()
+        garbage.collect_and_freeze()
         assert found() is None
     finally:
         gc.unfreeze()
