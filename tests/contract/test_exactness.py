@@ -24,7 +24,7 @@ from tests.processes import training
 REQUESTS, AT_ONCE = 500, 64
 
 
-def random_requests(model: Model, count: int, seed: int) -> list[Request]:
+def random_requests(model: Model, count: int, seed: int) -> list[GenerationRequest]:
     """Random lengths, prompts (some with a common prefix), temperatures, filters, stop strings and seeds."""
     generator = random.Random(seed)
     characters = [symbol for symbol in model.manifest.vocabulary if isinstance(symbol, str)]
