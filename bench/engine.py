@@ -35,7 +35,7 @@ class Inbox:
         return False  # the row ends at its length
 
     def failed(self, error: Exception) -> None:
-        """Raise it in `_Streams.keep_running`."""
+        """Pass the error to the thread that waits."""
         self._finished.put(error)
 
 
@@ -60,7 +60,7 @@ class Engine:
 
 
 class _Streams:
-    """The rows of one turn; each finished row is replaced by another."""
+    """The rows of one turn; a finished row is replaced by another."""
 
     def __init__(self, model: Model, scheduler: Scheduler, seed: int) -> None:
         self._model, self._scheduler = model, scheduler
@@ -89,11 +89,11 @@ class _Streams:
         return sum(inbox.characters for _, inbox in self._rows)
 
     def cancel(self) -> None:
-        """Cancel every row, and wait until the engines have removed them."""
+        """Cancel every row, and wait until the engines have dropped them."""
         for row, _ in self._rows:
             row.cancel()
         deadline = time.monotonic() + SECONDS_TO_STOP
         while self._scheduler.running or self._scheduler.waiting:
             if time.monotonic() > deadline:
-                raise SystemExit(f"The engines did not remove cancelled rows within {SECONDS_TO_STOP} s.")
+                raise SystemExit(f"The engines did not drop cancelled rows within {SECONDS_TO_STOP} s.")
             time.sleep(0.001)

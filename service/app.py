@@ -70,7 +70,7 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
 
 
 def _add_checks(app: Flask, config: Config) -> None:
-    """Add what every request passes: error responses, request ids, CORS, keys, rate limits and trusted proxies."""
+    """Add error responses, request ids, CORS, keys, rate limits and trusted proxies to every request."""
     errors.register(app)
     access.name_requests(app)
     cors.register(app, config.origins())

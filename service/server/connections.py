@@ -48,13 +48,13 @@ class Connections:
 
     def __init__(
         self,
-        poller: selectors.BaseSelector,
+        selector: selectors.BaseSelector,
         new_request: Callable[[], IncomingRequest],
         on_request: Callable[[Connection], None],
         *,
         max_public: int,
     ) -> None:
-        self._poller, self._new_request, self._on_request = poller, new_request, on_request
+        self._selector, self._new_request, self._on_request = selector, new_request, on_request
         # In the order in which their waits began, each with its next step.
         self.waiting: dict[Connection, Callable[[Connection], None]] = {}
         self.buffered_bytes = 0  # of all connections that wait
@@ -105,11 +105,11 @@ class Connections:
         """Run `step` each time the socket is ready; the connection closes at the deadline."""
         connection.deadline_s = deadline_s
         self.waiting[connection] = step
-        self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
+        self._selector.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
         if self.waiting.pop(connection, None):
-            self._poller.unregister(connection.sock)
+            self._selector.unregister(connection.sock)
             self._buffer(connection, -connection.buffered_bytes)
 
     def _buffer(self, connection: Connection, change: int) -> None:

@@ -42,7 +42,7 @@ class Drain:
             log.warning("The drain has timed out: %d streams that run and %d that wait fail.", *self._left())
         self._scheduler.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Stop the engines at once; every stream fails."""
         self.has_begun = True
         metrics.DRAINING.set(1)

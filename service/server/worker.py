@@ -46,7 +46,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Run the worker after the fork; returns when it ends."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._answering = 0  # requests that a thread of a pool has or will take, probes aside
-        self._drain_asked = threading.Event()
+        self._drain_requested = threading.Event()
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
@@ -204,7 +204,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """On SIGTERM, drain. It may come twice: from the master and from a supervisor that signals every process."""
         if self.booted:
             # Deferred, because a signal handler must not take a lock.
-            self.method_queue.defer(self._drain_asked.set)
+            self.method_queue.defer(self._drain_requested.set)
         else:
             super().handle_exit(sig, frame)
 
@@ -217,7 +217,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _drain(self) -> None:
         """Drain, then stop. Until then connections are accepted, so that a load balancer gets 503 from /readyz."""
-        self._drain_asked.wait()
+        self._drain_requested.wait()
         drain = self.wsgi.extensions["drain"]
         try:
             drain.run()
@@ -230,5 +230,5 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         # A terminal signals the worker and the master, and the master then signals the worker again.
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        self.wsgi.extensions["drain"].cut()
+        self.wsgi.extensions["drain"].abort()
         super().handle_quit(signal.SIGQUIT, None)

@@ -1,4 +1,4 @@
-"""A thread that calls one function at an interval. Knows nothing of what the function does."""
+"""A thread that calls one function at an interval. Knows nothing of that function."""
 
 import threading
 from collections.abc import Callable

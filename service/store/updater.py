@@ -29,7 +29,7 @@ class Updater:
         self._failures = Failures()
 
     def update(self) -> None:
-        """Read the folder once and change what differs from it."""
+        """Read the folder once and apply the differences."""
         with self._failures.caught("The store"):
             names = self._folder.names()
             self._reconsider_refused()

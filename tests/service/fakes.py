@@ -7,7 +7,6 @@ import numpy as np
 from service.model.codec import TextCodec
 from service.model.manifest import Manifest, Probe
 from service.model.model import Stepped, Steps
-from tests.texts import decoded_characters
 
 CHARACTERS = "abcdefghij"
 BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # of valid and of invalid UTF-8
@@ -107,11 +106,25 @@ def manifest(unit: str, vocabulary: tuple[str | int | None, ...]) -> Manifest:
     return Manifest("fake", 1, unit, normalization, vocabulary, "lstm", 1, 2, Probe("", 0, (), ()), fields)
 
 
+def whole_characters(data: bytes) -> list[tuple[str, int]]:
+    """The characters of bytes, with replacements for errors, and the number of bytes of each."""
+    characters: list[tuple[str, int]] = []
+    while data:
+        try:
+            valid, broken = data.decode(), 0
+        except UnicodeDecodeError as error:
+            valid, broken = data[: error.start].decode(), error.end - error.start
+        characters += [(character, len(character.encode())) for character in valid]
+        characters += [("\ufffd", broken)] * (broken > 0)
+        data = data[len(valid.encode()) + broken :]
+    return characters
+
+
 def characters_drawn(length: int, seed: int) -> list[tuple[str, int]]:
     """The characters that `FakeByteModel` generates and the number of bytes of each, by a second computation."""
     known = list(dict.fromkeys(BYTES))
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(4 * length, dtype=np.float32)
-    return decoded_characters(bytes(known[int(u * len(known))] for u in uniforms))[:length]
+    return whole_characters(bytes(known[int(u * len(known))] for u in uniforms))[:length]
 
 
 def expected_characters(prompt: str, length: int, seed: int) -> list[tuple[str, float]]:

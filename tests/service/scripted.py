@@ -1,7 +1,7 @@
-"""A byte model written by hand: a SavedModel with the contract's signature whose texts are predictable.
+"""A byte model written without training: a SavedModel with the contract's signature and predictable texts.
 
-At temperature 0 it repeats a script; at any other temperature the uniform alone chooses a byte of the script. A byte's
-logprob is the log of its share of the script. The state counts the sampled symbols.
+At temperature 0 it repeats a script. At any other temperature it draws bytes of the script by the uniform alone. The
+logprob of a byte is that of its share of the script. The state counts the sampled symbols.
 """
 
 import json
@@ -18,7 +18,7 @@ PROBE_PROMPT, PROBE_SEED, PROBE_SAMPLED = "é?", 4, 30
 
 
 class Scripted(tf.Module):
-    """The state is `state_tensors` equal counts, each of one unit."""
+    """A module with `state_tensors` states of one unit, all with the same count."""
 
     def __init__(self, state_tensors: int) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class Scripted(tf.Module):
         self, previous, given, given_length, length, uniforms, temperature, top_k, top_p, bias, state
     ):  # fmt: skip
         t = tf.range(tf.shape(given)[1])[None]  # [1, K]
-        indices = tf.cast(state[0], tf.int32) + t - given_length[:, None]  # [N, K] of the sampled symbols
+        places = tf.cast(state[0], tf.int32) + t - given_length[:, None]  # [N, K] of the sampled symbols
         drawn = tf.cast(uniforms * float(len(SCRIPT)), tf.int32)
-        chosen = tf.where(temperature[:, None] == 0, tf.math.floormod(indices, len(SCRIPT)), drawn)
+        chosen = tf.where(temperature[:, None] == 0, tf.math.floormod(places, len(SCRIPT)), drawn)
         symbols = tf.where(t < given_length[:, None], given, tf.gather(self.script, chosen))
         symbols = tf.where(t < length[:, None], symbols, 0)
         last = tf.gather(symbols, tf.maximum(length - 1, 0), batch_dims=1)
@@ -56,12 +56,12 @@ def id_of(byte: int) -> int:
 
 
 def logprob_of(byte: int | None) -> float:
-    """The logprob of a byte; one that is not in the script counts as half a byte of it. None: the reserved symbol."""
+    """The logprob of a byte; one that is not in the script counts as half a byte of it."""
     return math.log((SCRIPT.count(byte) if byte in SCRIPT else 0.5) / len(SCRIPT)) if byte is not None else -9.0
 
 
 def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
-    """The first bytes that a stream samples, by a second computation."""
+    """The first `count` bytes that a stream samples, by a second computation."""
     if temperature == 0:
         return (SCRIPT * (count // len(SCRIPT) + 1))[:count]
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(count, dtype=np.float32)
@@ -71,7 +71,7 @@ def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
 def write_version(
     models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, logprobs: Any = None, **changes: Any
 ) -> Path:
-    """Write a version `models/<name>/1` with `logprobs` [V] as weights and `changes` of its manifest."""
+    """Write a valid version `models/<name>/1` with the weights `logprobs` [V] and `changes` of its manifest."""
     folder = models / name / "1"
     module = Scripted(2 * layers if cell == "lstm" else layers)
     if logprobs is not None:

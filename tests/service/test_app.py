@@ -48,7 +48,7 @@ def test_the_worker_finds_what_it_needs(create: Callable[..., Flask]) -> None:
     assert app.extensions["admin_port"] == 9000
     assert app.extensions["max_body_bytes"] >= 12 * 100
     assert app.extensions["faults"]() == []
-    app.extensions["drain"].cut()
+    app.extensions["drain"].abort()
     assert app.test_client().get("/readyz").json["error"]["code"] == "draining"
 
 

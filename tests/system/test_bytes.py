@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.servers import Server
+from tests.service.fakes import whole_characters
 from tests.service.scripted import bytes_written, logprob_of, write_version
 from tests.system.clients import usage_without_cache
-from tests.texts import decoded_characters
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def expected(length: int, *, temperature: float, seed: int) -> tuple[str, list[f
     """The model's first `length` characters and their logprobs, sums over their bytes, without the service."""
     data = bytes_written(4 * length, temperature=temperature, seed=seed)
     text, logprobs = "", []
-    for character, size in decoded_characters(data)[:length]:
+    for character, size in whole_characters(data)[:length]:
         text += character
         logprobs.append(sum(logprob_of(byte) for byte in data[:size]))
         data = data[size:]

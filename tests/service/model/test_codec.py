@@ -8,8 +8,7 @@ import pytest
 
 from service.model.codec import Decoder, TextCodec
 from service.model.manifest import Manifest, Probe
-from tests.service.fakes import manifest
-from tests.texts import decoded_characters
+from tests.service.fakes import manifest, whole_characters
 
 CHARS = TextCodec(manifest("char", (None, "a", "é", "\n")))
 EVERY_BYTE = TextCodec(manifest("byte", (None, *range(256))))
@@ -42,7 +41,7 @@ def read_in_pieces(decoder: Decoder, data: bytes, cuts: list[int]) -> tuple[str,
 
 def check(data: bytes, cuts: list[int]) -> None:
     """The decoder gives complete characters only, and holds a sequence that the next bytes decide."""
-    expected = decoded_characters(data)
+    expected = whole_characters(data)
     assert "".join(character for character, _ in expected) == data.decode(errors="replace")
     text, logprobs = read_in_pieces(EVERY_BYTE.decoder(), data, cuts)
     ended, _ = read_in_pieces(EVERY_BYTE.decoder(), data + b"\n", cuts)

@@ -1,22 +1,16 @@
-"""One request as its bytes arrive: completeness, limits, deadlines."""
+"""One request while its bytes arrive: completeness, limits and deadlines."""
 
 import dataclasses
 
 import pytest
 
-from service.server import connection as module
-from service.server.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Limits, Refusal
+from service.server import request as module
+from service.server.refusal import Refusal
+from service.server.request import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest
+from tests.service.server.fakes import LIMITS, Clock
 
-LIMITS = Limits(request_line=4094, request_fields=100, request_field_size=8190, body_bytes=100)
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-class Clock:
-    now_s = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -39,7 +33,7 @@ def request(body_bytes: int = 100) -> IncomingRequest:
     ],
 )
 @pytest.mark.parametrize("after", [b"", b"GET / HTTP/1.1\r\n"])
-def test_a_request_is_complete_with_its_last_byte_and_what_follows_is_apart(message: bytes, after: bytes) -> None:
+def test_a_request_is_complete_with_its_last_byte_and_later_bytes_are_separate(message: bytes, after: bytes) -> None:
     incoming = request()
     for byte in message:
         assert not incoming.is_complete
@@ -100,7 +94,7 @@ def test_a_refusal_quotes_nothing_of_the_request() -> None:
     assert b"malformed_request" in refusal.value.response()
 
 
-def test_deadlines_are_for_the_whole_head_and_for_the_whole_body(clock: Clock) -> None:
+def test_head_and_body_have_one_deadline_each(clock: Clock) -> None:
     incoming = request(body_bytes=10**6)
     silent_until_s = incoming.deadline_s
     assert clock.now_s < silent_until_s < clock.now_s + HEAD_S
@@ -110,7 +104,7 @@ def test_deadlines_are_for_the_whole_head_and_for_the_whole_body(clock: Clock) -
     head_until_s = incoming.deadline_s
     clock.now_s += 3
     incoming.feed(HEAD[1:])
-    assert incoming.deadline_s == head_until_s, "a byte now and then buys no time"
+    assert incoming.deadline_s == head_until_s, "more bytes of the head do not extend its deadline"
     incoming.feed(b"Content-Length: 900000\r\n\r\n")
     head_s = clock.now_s
     clock.now_s += 3
@@ -119,7 +113,7 @@ def test_deadlines_are_for_the_whole_head_and_for_the_whole_body(clock: Clock) -
 
 
 @pytest.mark.parametrize(("version", "expected"), [(b"1.1", True), (b"1.0", False)])
-def test_a_client_that_asks_is_told_to_continue(version: bytes, expected: bool) -> None:
+def test_expect_100_continue_is_for_http_1_1(version: bytes, expected: bool) -> None:
     incoming = request()
     head = b"POST / HTTP/" + version + b"\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
     incoming.feed(head)
