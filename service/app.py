@@ -13,6 +13,7 @@ from service.config import Config
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import access, cors, errors, generate, models, operations, schemas
+from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model, configure_threads
 from service.server import garbage, logs
@@ -48,7 +49,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.json = PlainJson(app)
     _add_extensions(app, config, store, scheduler)
     _add_checks(app, config)
-    app.register_blueprint(generate.blueprint(config, store, scheduler))
+    app.register_blueprint(generate.blueprint(config, store, OpenStreams(config, scheduler)))
     app.register_blueprint(models.blueprint(store))
     app.register_blueprint(operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]))
     try:

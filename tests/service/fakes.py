@@ -1,4 +1,6 @@
-"""A fake model whose sums can be done in the head: everything above TensorFlow is tested on it."""
+"""Fake models with simple arithmetic, a listener that records, and the texts that they must generate."""
+
+from typing import Any
 
 import numpy as np
 
@@ -7,13 +9,13 @@ from service.model.manifest import Manifest, Probe
 from service.model.model import Stepped, Steps
 
 CHARACTERS = "abcdefghij"
-BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # whole characters and broken ones, in any order of these
+BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # of valid and of invalid UTF-8
 
 
 class FakeModel:
-    """Walks through the alphabet: after a symbol comes the next one, moved on by floor(uniform * 3).
+    """After a symbol comes the next one of the alphabet, or by floor(uniform * 3) a later one.
 
-    Its state counts the steps that a row has taken, so whoever loses or mixes states is found out.
+    Its state counts the steps of a row, and a symbol's logprob is minus that count: lost or mixed states show.
     """
 
     def __init__(self, row_multiple: int = 1) -> None:
@@ -31,7 +33,7 @@ class FakeModel:
             raise RuntimeError("the model broke")
         self.calls.append(Steps(**{name: array.copy() for name, array in vars(steps).items()}))
         rows, columns = steps.given.shape
-        # The contract's, also for rows that nobody hears: no row takes, or is given, more steps than there are.
+        # The contract holds for padding too: no row takes or follows more steps than the call has.
         assert 0 <= steps.given_length.min() <= steps.length.max() <= columns
         assert steps.given_length.max() <= columns
         symbols, logprobs = np.zeros((rows, columns), np.int32), np.zeros((rows, columns), np.float32)
@@ -50,7 +52,7 @@ class FakeModel:
 
 
 class FakeByteModel(FakeModel):
-    """Any byte after any other, by the uniform alone."""
+    """The uniform alone chooses a byte."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,15 +63,51 @@ class FakeByteModel(FakeModel):
         return int(uniform * (self.manifest.symbols - 1)) + 1
 
 
+class Picky(FakeModel):
+    """Fails in every call with a row of one temperature, as a published graph does at some `top_p`."""
+
+    def __init__(self, refused: float, row_multiple: int = 4) -> None:
+        super().__init__(row_multiple)
+        self.refused = refused
+        self.attempts = 0
+
+    def advance(self, steps: Steps) -> Stepped:
+        self.attempts += 1
+        if (steps.temperature == np.float32(self.refused)).any():
+            raise RuntimeError("indices[3] = 66 is not in [0, 66)")
+        return super().advance(steps)
+
+
+class Recorder:
+    """A row's listener that records every call."""
+
+    def __init__(self) -> None:
+        self.symbols: list[int] = []
+        self.logprobs: list[float] = []
+        self.has_started = False
+        self.error: Exception | None = None
+
+    def started(self) -> None:
+        self.has_started = True
+
+    def sampled(self, symbols: Any, logprobs: Any) -> bool:
+        self.symbols += symbols.tolist()
+        self.logprobs += logprobs.tolist()
+        return False
+
+    def failed(self, error: Exception) -> None:
+        self.error = error
+
+
 def manifest(unit: str, vocabulary: tuple[str | int | None, ...]) -> Manifest:
-    """Of a model that is not there: an LSTM of one layer with two units."""
+    """The manifest of a fake LSTM of one layer with two units."""
     fields = {"format": 1, "name": "fake", "version": 1, "vocabulary": list(vocabulary)}
     normalization = "NFC" if unit == "char" else "none"
     return Manifest("fake", 1, unit, normalization, vocabulary, "lstm", 1, 2, Probe("", 0, (), ()), fields)
 
 
 def whole_characters(data: bytes) -> list[tuple[str, int]]:
-    """What a decoder that replaces errors makes of bytes: each character, and how many bytes it took."""
+    """The characters of bytes, with replacements for errors, and the number of bytes of each."""
     characters: list[tuple[str, int]] = []
     while data:
         try:
@@ -83,14 +121,14 @@ def whole_characters(data: bytes) -> list[tuple[str, int]]:
 
 
 def characters_drawn(length: int, seed: int) -> list[tuple[str, int]]:
-    """The characters that `FakeByteModel` writes and how many bytes each is, by a second computation."""
+    """The characters that `FakeByteModel` generates and the number of bytes of each, by a second computation."""
     known = list(dict.fromkeys(BYTES))
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(4 * length, dtype=np.float32)
     return whole_characters(bytes(known[int(u * len(known))] for u in uniforms))[:length]
 
 
 def expected_characters(prompt: str, length: int, seed: int) -> list[tuple[str, float]]:
-    """The characters that `FakeByteModel` writes, with their logprobs: the sums of their bytes' places."""
+    """The characters that `FakeByteModel` generates, with their logprobs: minus the sums of their bytes' steps."""
     step = len(prompt.encode())
     expected = []
     for character, size in characters_drawn(length, seed):
@@ -100,7 +138,7 @@ def expected_characters(prompt: str, length: int, seed: int) -> list[tuple[str, 
 
 
 def expected_text(prompt: str, length: int, seed: int) -> str:
-    """What `FakeModel` writes, by a second computation."""
+    """The text that `FakeModel` generates, by a second computation."""
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(length, dtype=np.float32)
     previous = CHARACTERS.find(prompt[-1]) + 1 if prompt else 0
     text = ""

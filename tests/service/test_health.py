@@ -43,6 +43,7 @@ def test_a_thread_that_ends_with_an_error_has_a_fault_and_logs_it(caplog: pytest
     thread.join(10)
     assert thread.fault() == "Thread test has ended."
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
+    assert [record.message for record in caplog.records] == ["Thread test has ended because of an unexpected error."]
 
 
 def test_a_task_that_lasts_too_long_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
