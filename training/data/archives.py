@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from training.data.kinds import HEAD_BYTES, is_tar
-from training.data.source import UNREADABLE, Opened, Source, Stream, on_one_line, shown
+from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, shown
 from training.errors import InputError
 
 MAX_MEMBERS = 200_000

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encode import Reading, read
-from training.data.find import Selection
 from training.data.held_out import HeldOut
-from training.data.order import Split, arrange
-from training.data.source import Tally, shown
+from training.data.reader import Tally, shown
+from training.data.selection import Selection
+from training.data.shuffle import Split, arrange
 from training.data.sources import ALL, NoText
 from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary, learned

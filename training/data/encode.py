@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encodings import with_end
-from training.data.source import Source, Tally
+from training.data.reader import Source, Tally
 from training.data.vocabulary import MAX_SYMBOLS, code_points
 from training.errors import InputError
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.archives import opened
-from training.data.find import File, Found, Selection, by_pattern, in_folder, is_pattern
-from training.data.source import Opened, Source, shown
+from training.data.reader import Opened, Source, shown
+from training.data.selection import File, Found, Selection, by_pattern, in_folder, is_pattern
 from training.errors import InputError
 
 STDIN = "-"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from training.config import TrainConfig
 from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of
-from training.data.find import Selection
 from training.data.kinds import kind_of
-from training.data.source import NotEncodedSo, Source, Tally
+from training.data.reader import NotEncodedSo, Source, Tally
+from training.data.selection import Selection
 from training.data.sources import LISTED, sources_and_notes
 from training.errors import InputError
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import prepare
-from training.data.find import Selection
+from training.data.selection import Selection
 from training.data.sources import ALL
 from training.errors import InputError
 from training.learning.evaluate import Loss, evaluate

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import Corpus
-from training.data.find import Selection
 from training.data.kinds import kind_of
+from training.data.selection import Selection
 from training.data.sources import sources
 from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary

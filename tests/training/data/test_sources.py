@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from training.data import source as module
-from training.data.source import Tally
+from training.data import reader as module
+from training.data.reader import Tally
 from training.data.sources import sources
 from training.errors import InputError
 

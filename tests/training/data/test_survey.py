@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.data.texts import config
 from training.data.corpus import Corpus, prepare
-from training.data.find import Selection
+from training.data.selection import Selection
 from training.errors import InputError
 
 FRENCH = "Plain first line\n" * 11 + "Les élèves étaient là… l’école « où » il pleuvait, 10 €.\n" * 4

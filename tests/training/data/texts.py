@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.config import TrainConfig
-from training.data import encode, source
+from training.data import encode, reader
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -26,6 +26,6 @@ def write(folder: Path, *contents: str | bytes) -> str:
 
 def set_small_blocks(monkeypatch: pytest.MonkeyPatch, generator: random.Random) -> None:
     """Let every border of a block fall where it hurts."""
-    monkeypatch.setattr(source, "BLOCK_BYTES", generator.choice([1, 2, 3, 5, 8, 13, 64]))
+    monkeypatch.setattr(reader, "BLOCK_BYTES", generator.choice([1, 2, 3, 5, 8, 13, 64]))
     monkeypatch.setattr(encode, "BLOCK_SYMBOLS", generator.choice([1, 2, 7, 16]))
     monkeypatch.setattr(encode, "BUCKET_SYMBOLS", generator.choice([1, 3, 20, 1000]))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.data.texts import config, set_small_blocks, write
 from training.data.corpus import Corpus, prepare
-from training.data.order import Split
+from training.data.shuffle import Split
 from training.data.vocabulary import REPLACEMENT, Vocabulary
 
 
