@@ -122,7 +122,7 @@ def _members(
     return [
         Source(
             name=f"{shown(path.name)}/{on_one_line(name)}",
-            place=f"{shown(path)}/{on_one_line(name)}",
+            display_path=f"{shown(path)}/{on_one_line(name)}",
             repeatable=True,
             _open=partial(archive.open, member, last=number == len(found)),
         )

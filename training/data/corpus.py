@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.encode import Reading, read
+from training.data.encode import FirstPass, read
 from training.data.held_out import HeldOut
-from training.data.reader import Tally, shown
+from training.data.reader import SourceReader, shown
 from training.data.selection import Selection
 from training.data.shuffle import Split, arrange
 from training.data.sources import ALL, NoText
@@ -160,18 +160,18 @@ def prepare(
         raise InputError(f"--unit {config.unit} does not suit the vocabulary, whose unit is {vocabulary.unit}.")
     found = survey(paths, config, selection)
     options = _options(config, vocabulary, extend, earlier)
-    if (kept := _kept(folder, found.tallies, options)) is not None:
+    if (kept := _kept(folder, found.readers, options)) is not None:
         return dataclasses.replace(kept, notes=(*found.notes, *kept.notes))
     with replacing(folder, {IDS, RECORD}) as aside:
-        reading = read(found.sources, config, aside / "provisional.bin")
-        if not reading.symbols:
+        first_pass = read(found.sources, config, aside / "provisional.bin")
+        if not first_pass.symbols:
             kind = "character" if config.unit == "char" else "byte"
             place = ", ".join(map(shown, paths))
             raise NoText(f"--corpus {place} is empty: there is no {kind} to learn from.", place)
         if vocabulary is None or extend:
-            vocabulary = learned(config.unit, reading.occurrences, min_count=config.min_count, known=vocabulary)
-        _encode(reading, config, aside, vocabulary, options, earlier)
-        reading.path.unlink()
+            vocabulary = learned(config.unit, first_pass.occurrences, min_count=config.min_count, known=vocabulary)
+        _encode(first_pass, config, aside, vocabulary, options, earlier)
+        first_pass.path.unlink()
     corpus = Corpus.open(folder)
     return dataclasses.replace(corpus, notes=(*found.notes, *corpus.notes))
 
@@ -192,32 +192,32 @@ def _options(
     return {name: getattr(config, name) for name in names} | given
 
 
-def _key(files: Sequence[Tally], options: dict[str, Any]) -> str:
+def _key(files: Sequence[SourceReader], options: dict[str, Any]) -> str:
     # Names too: the record shows them.
     content = [[file.source.name, file.sha256] for file in files]
     return hashlib.sha256(json.dumps([content, options]).encode()).hexdigest()
 
 
-def _kept(folder: Path, found: Sequence[Tally], options: dict[str, Any]) -> Corpus | None:
+def _kept(folder: Path, found: Sequence[SourceReader], options: dict[str, Any]) -> Corpus | None:
     """What `folder` holds, if it is the encoding of just these files; a pipe cannot be read a second time to know."""
-    if all(tally.source.repeatable for tally in found):
+    if all(reader.source.repeatable for reader in found):
         with contextlib.suppress(InputError):
             corpus = Corpus.open(folder)
             return corpus if corpus.key == _key(found, options) else None
     return None
 
 
-def _source_files(reading: Reading, validation: Sequence[int]) -> list[SourceFile]:
-    sizes = np.diff(reading.ends, prepend=0).tolist()
+def _source_files(first_pass: FirstPass, validation: Sequence[int]) -> list[SourceFile]:
+    sizes = np.diff(first_pass.ends, prepend=0).tolist()
     held_out: Sequence[int | None] = validation or [None] * len(sizes)
     return [
         SourceFile(file.source.name, file.bytes, file.sha256, *symbols)
-        for file, symbols in zip(reading.files, zip(sizes, held_out, strict=True), strict=True)
+        for file, symbols in zip(first_pass.files, zip(sizes, held_out, strict=True), strict=True)
     ]
 
 
 def _encode(
-    reading: Reading,
+    first_pass: FirstPass,
     config: TrainConfig,
     aside: Path,
     vocabulary: Vocabulary,
@@ -225,26 +225,26 @@ def _encode(
     earlier: "Corpus | None",
 ) -> None:
     learns = options["vocabulary"] is None or options["extend"]
-    final = vocabulary.encode_points(reading.points).astype(vocabulary.dtype)
+    final = vocabulary.encode_points(first_pass.points).astype(vocabulary.dtype)
     with (aside / IDS).open("wb") as file:
-        arrangement = arrange(reading, final, config, file, earlier.held_out() if earlier else None)
+        arrangement = arrange(first_pass, final, config, file, earlier.held_out() if earlier else None)
         split = arrangement.split
     if learns:
         learned = split.train[1] - config.held_out(split.train[1])
         require_windows(learned, batch_size=config.batch_size, window=config.window)
-    lost = reading.counts[(final == RESERVED) & (reading.counts > 0)]
-    notes = list(reading.notes)
+    lost = first_pass.counts[(final == RESERVED) & (first_pass.counts > 0)]
+    notes = list(first_pass.notes)
     if len(lost):
         kind = "rare" if learns else "unknown"
         notes.append(f"{len(lost):,} {kind} symbols ({lost.sum():,} occurrences) became id 0.")
     record = {
         "unit": vocabulary.unit,
         "vocabulary": vocabulary.to_json(),
-        "symbols": reading.symbols,
-        "files": [dataclasses.asdict(file) for file in _source_files(reading, arrangement.validation)],
+        "symbols": first_pass.symbols,
+        "files": [dataclasses.asdict(file) for file in _source_files(first_pass, arrangement.validation)],
         "split": dataclasses.asdict(split),
         "notes": notes,
         "unknown": int(lost.sum()),
-        "key": _key(reading.files, options),
+        "key": _key(first_pass.files, options),
     }
     (aside / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.encodings import with_end
-from training.data.reader import Source, Tally
+from training.data.reader import Source, SourceReader
 from training.data.vocabulary import MAX_SYMBOLS, code_points
 from training.errors import InputError
 
@@ -31,11 +31,11 @@ _UNSEEN = 0xFFFF  # also the number of symbols that fit beside it into 16 bits
 
 
 @dataclass(frozen=True)
-class Reading:
+class FirstPass:
     """What the first pass found. Provisional id i stands for `points[i]`, which occurs `counts[i]` times."""
 
     path: Path  # of the provisional ids, uint16
-    files: tuple[Tally, ...]
+    files: tuple[SourceReader, ...]
     ends: tuple[int, ...]  # symbols up to the end of each file
     points: NDArray[np.uint32]
     counts: NDArray[np.int64]
@@ -66,7 +66,7 @@ class Reading:
                 yield np.fromfile(file, np.uint16, min(BLOCK_SYMBOLS, stop - begin))
 
 
-def read(sources: Sequence[Source], config: TrainConfig, path: Path) -> Reading:
+def read(sources: Sequence[Source], config: TrainConfig, path: Path) -> FirstPass:
     """Write the provisional ids of all sources into `path`.
 
     Raises:
@@ -74,55 +74,55 @@ def read(sources: Sequence[Source], config: TrainConfig, path: Path) -> Reading:
     """
     table = _Symbols(range(0x100 if config.unit == "byte" else 0))
     text = _Text(config)
-    tallies = [Tally(source) for source in sources]
+    readers = [SourceReader(source) for source in sources]
     ends, written = [], 0
     with path.open("wb") as file:
-        for tally in tallies:
-            for points in _points_of(tally, text, config, last=tally is tallies[-1]):
+        for reader in readers:
+            for points in _points_of(reader, text, config, last=reader is readers[-1]):
                 file.write(table.encode(points).data)
                 written += len(points)
             ends.append(written)
     points, counts = np.array(table.points, np.uint32), table.counts[: len(table.points)]
-    return Reading(path, tuple(tallies), tuple(ends), points, counts, text.notes())
+    return FirstPass(path, tuple(readers), tuple(ends), points, counts, text.notes())
 
 
-def _points_of(tally: Tally, text: "_Text", config: TrainConfig, *, last: bool) -> Iterator[NDArray[Any]]:
+def _points_of(reader: SourceReader, text: "_Text", config: TrainConfig, *, last: bool) -> Iterator[NDArray[Any]]:
     if config.unit == "byte":
-        for block in tally.blocks():
+        for block in reader.blocks():
             yield np.frombuffer(block, np.uint8)
         return
     # Files that will be shuffled are texts of their own; else an accent may join the last letter of the file before.
-    for piece in text.of(tally, whole=last or config.split_by in ("file", "each-file")):
+    for piece in text.of(reader, whole=last or config.split_by in ("file", "each-file")):
         try:
             yield code_points(piece, "strict")
         except UnicodeEncodeError:
             raise InputError(
-                f"--corpus {tally.source.place} holds half a surrogate pair, which is no character: "
+                f"--corpus {reader.source.display_path} holds half a surrogate pair, which is no character: "
                 f"correct --encoding {config.encoding}, or read bytes with --unit byte."
             ) from None
 
 
-def rewrite(reading: Reading, final: NDArray[Any], ranges: Sequence[tuple[int, int]], file: BinaryIO) -> None:
+def rewrite(first_pass: FirstPass, final: NDArray[Any], ranges: Sequence[tuple[int, int]], file: BinaryIO) -> None:
     """Write the ids of `ranges` of the text; `final[i]` is what the provisional id i becomes."""
     for start, stop in ranges:
-        for ids in reading.blocks(start, stop):
+        for ids in first_pass.blocks(start, stop):
             file.write(final[ids].data)
 
 
 def rewrite_lines(
-    reading: Reading, final: NDArray[Any], order: NDArray[np.uint32], file: BinaryIO
+    first_pass: FirstPass, final: NDArray[Any], order: NDArray[np.uint32], file: BinaryIO
 ) -> NDArray[np.uint32]:
     """Write the ids line after line in `order` [lines]; returns each line's length, in the order of the text.
 
     A distribution sort: lines are dealt out to buckets of lines that will be neighbours, in the order of the text, and
     each bucket, which fits into memory, is put in order. Nothing is read or written in leaps.
     """
-    buckets = min(_MAX_BUCKETS, -(-reading.symbols // BUCKET_SYMBOLS))
+    buckets = min(_MAX_BUCKETS, -(-first_pass.symbols // BUCKET_SYMBOLS))
     share = -(-len(order) // buckets)
     bucket_of = np.empty(len(order), np.uint8)
     bucket_of[order] = np.repeat(np.arange(buckets, dtype=np.uint8), share)[: len(order)]
-    paths = [reading.path.with_name(f"bucket-{number}") for number in range(buckets)]
-    lengths = _deal(reading, final, bucket_of, paths)
+    paths = [first_pass.path.with_name(f"bucket-{number}") for number in range(buckets)]
+    lengths = _deal(first_pass, final, bucket_of, paths)
     for number, path in enumerate(paths):
         members = order[number * share : (number + 1) * share]
         for ids in _in_order(np.fromfile(path, final.dtype), members, lengths[members]):
@@ -132,14 +132,14 @@ def rewrite_lines(
 
 
 def _deal(
-    reading: Reading, final: NDArray[Any], bucket_of: NDArray[np.uint8], paths: Sequence[Path]
+    first_pass: FirstPass, final: NDArray[Any], bucket_of: NDArray[np.uint8], paths: Sequence[Path]
 ) -> NDArray[np.uint32]:
     lengths = np.zeros(len(bucket_of), np.uint32)
-    is_newline = reading.points == NEWLINE
+    is_newline = first_pass.points == NEWLINE
     line = 0
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
-        for ids in reading.blocks():
+        for ids in first_pass.blocks():
             stops = np.flatnonzero(is_newline[ids]) + 1
             starts = np.concatenate([[0], stops])
             sizes = np.diff(starts, append=len(ids))  # of the lines' pieces in this block; the last may be empty
@@ -213,14 +213,14 @@ class _Text:
         self._ends: Counter[str] = Counter()
         self._nuls: Counter[str] = Counter()
 
-    def of(self, tally: Tally, *, whole: bool) -> Iterator[str]:
+    def of(self, reader: SourceReader, *, whole: bool) -> Iterator[str]:
         """The text of a file in pieces; its end may come with the next file unless it is a `whole` text."""
-        for text in self._unified(tally.text(self._encoding)):
+        for text in self._unified(reader.text(self._encoding)):
             if nuls := text.count("\0"):
-                self._nuls[tally.source.name] += nuls
+                self._nuls[reader.source.name] += nuls
             yield self._composer.compose(text)
-        if tally.marked:
-            self._marked.append(tally.source.name)
+        if reader.marked:
+            self._marked.append(reader.source.name)
         if whole:
             yield self._composer.rest()
 

@@ -51,7 +51,7 @@ class Source:
     """One file to be read, wherever it lies."""
 
     name: str  # to record: base name, or archive.zip/member
-    place: str  # to show in a message: the whole path
+    display_path: str  # to show in a message: the whole path
     repeatable: bool  # may be read more than once; a pipe may not
     _open: Callable[[], Opened] = field(repr=False)
     kind: str | None = None  # of a file that was found to be no text when it was opened
@@ -77,10 +77,10 @@ class Source:
                 while block := stream.read(BLOCK_BYTES):
                     yield block
         except UNREADABLE as error:
-            raise unreadable(self.place, error) from error
+            raise unreadable(self.display_path, error) from error
 
 
-class Tally:
+class SourceReader:
     """Passes the blocks of one source on and keeps their number of bytes and their SHA-256."""
 
     def __init__(self, source: Source) -> None:
@@ -129,12 +129,12 @@ class Tally:
                 fault = f"byte 0x{error.object[error.start]:02x} at offset {offset}"
                 other = "utf-16" if offset == 0 and error.object.startswith(UTF_16_MARKS) else "cp1252"
             raise NotEncodedSo(
-                f"--corpus {self.source.place} is not {encoding.upper()}: {fault}; name the encoding that it is "
+                f"--corpus {self.source.display_path} is not {encoding.upper()}: {fault}; name the encoding that it is "
                 f"written in, for example --encoding {other}, or read its bytes with --unit byte.",
                 fault,
             ) from None
 
-    def exhausted(self) -> "Tally":
+    def exhausted(self) -> "SourceReader":
         """Read all of the source for its checksum alone; returns itself."""
         for _ in self.blocks():
             pass
@@ -164,7 +164,7 @@ def on_one_line(name: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
-def unreadable(place: str, error: Exception) -> InputError:
+def unreadable(display_path: str, error: Exception) -> InputError:
     """The sentence for a file that could not be opened or read."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return InputError(f"--corpus {place} cannot be read: {reason.rstrip('.')}.")
+    return InputError(f"--corpus {display_path} cannot be read: {reason.rstrip('.')}.")

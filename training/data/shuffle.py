@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.encode import Reading, rewrite, rewrite_lines
+from training.data.encode import FirstPass, rewrite, rewrite_lines
 from training.data.held_out import PASSAGE, HeldOut, Range
 from training.errors import InputError
 
@@ -47,30 +47,30 @@ class Arrangement:
     validation: tuple[int, ...] = ()  # symbols of each file in that part, where every file is cut
 
 
-def _by_char(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
+def _by_char(first_pass: FirstPass, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
     kind = "characters" if config.unit == "char" else "bytes"
-    split = _with_validation(Split.contiguous(reading.symbols, config.split), reading.symbols, kind)
-    rewrite(reading, final, [(0, reading.symbols)], file)
+    split = _with_validation(Split.contiguous(first_pass.symbols, config.split), first_pass.symbols, kind)
+    rewrite(first_pass, final, [(0, first_pass.symbols)], file)
     return split
 
 
 def _by_each_file(
-    reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
+    first_pass: FirstPass, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
 ) -> Arrangement:
     """Every file is cut: what a file ends with is never learned from, whatever files come or go beside it."""
     order: tuple[list[Range], list[Range], list[Range]] = ([], [], [])
     validation = []
-    for start, stop in zip((0, *reading.ends), reading.ends, strict=False):
-        kept = earlier.ranges(reading.points[ids] for ids in reading.blocks(start, stop)) if earlier else ([], [])
+    for start, stop in zip((0, *first_pass.ends), first_pass.ends, strict=False):
+        kept = earlier.ranges(first_pass.points[ids] for ids in first_pass.blocks(start, stop)) if earlier else ([], [])
         parts = _parts_of_file(stop - start, kept, config.split)
         for ranges, part in zip(order, parts, strict=True):
             ranges += [(start + first, start + last) for first, last in part]
         validation.append(_length(parts[1]))
     train, held_out = _length(order[0]), sum(validation)
-    split = Split.at(train, train + held_out, reading.symbols)
+    split = Split.at(train, train + held_out, first_pass.symbols)
     kind = "characters" if config.unit == "char" else "bytes"
-    split = _with_validation(split, reading.symbols, kind)
-    rewrite(reading, final, list(chain(*order)), file)
+    split = _with_validation(split, first_pass.symbols, kind)
+    rewrite(first_pass, final, list(chain(*order)), file)
     return Arrangement(split, tuple(validation))
 
 
@@ -106,20 +106,20 @@ def _length(ranges: Sequence[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def _by_line(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
-    terminated, rest = reading.lines
+def _by_line(first_pass: FirstPass, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
+    terminated, rest = first_pass.lines
     order = np.arange(terminated + rest, dtype=np.uint32)
     # A last line without a newline stays last: elsewhere it would run into the line after it.
     _generator(config).shuffle(order[:terminated])
     advice = "use a corpus of more lines, or --split-by char, which cuts a text anywhere"
     parts = _with_validation(Split.contiguous(len(order), config.split), len(order), "lines", advice)
-    lengths = rewrite_lines(reading, final, order, file)
+    lengths = rewrite_lines(first_pass, final, order, file)
     cuts = [int(lengths[order[:stop]].sum(dtype=np.int64)) for _, stop in (parts.train, parts.validation)]
-    return Split.at(cuts[0], cuts[1], reading.symbols)
+    return Split.at(cuts[0], cuts[1], first_pass.symbols)
 
 
-def _by_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
-    ranges = list(zip((0, *reading.ends), reading.ends, strict=False))
+def _by_file(first_pass: FirstPass, final: NDArray[Any], config: TrainConfig, file: BinaryIO) -> Split:
+    ranges = list(zip((0, *first_pass.ends), first_pass.ends, strict=False))
     order = [ranges[number] for number in _generator(config).permutation(len(ranges))]
     order = [(start, stop) for start, stop in order if start < stop]
     parts = [part for part in config.split if part > 0]
@@ -128,16 +128,16 @@ def _by_file(reading: Reading, final: NDArray[Any], config: TrainConfig, file: B
             f"--split-by file needs at least one file for each of the {len(parts)} parts of --split, "
             f"and the corpus has {len(order)} with text in it."
         )
-    rewrite(reading, final, order, file)
+    rewrite(first_pass, final, order, file)
     cuts = _file_cuts([stop - start for start, stop in order], parts)
-    return Split.at(cuts[0], cuts[1], reading.symbols)
+    return Split.at(cuts[0], cuts[1], first_pass.symbols)
 
 
 _ARRANGEMENTS = {"char": _by_char, "line": _by_line, "file": _by_file}
 
 
 def arrange(
-    reading: Reading, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
+    first_pass: FirstPass, final: NDArray[Any], config: TrainConfig, file: BinaryIO, earlier: HeldOut | None
 ) -> Arrangement:
     """Write the ids in the order in which they are learned from; `final[i]` is what the provisional id i becomes.
 
@@ -147,8 +147,8 @@ def arrange(
         InputError: the text cannot be split as asked.
     """
     if config.split_by == "each-file":
-        return _by_each_file(reading, final, config, file, earlier)
-    return Arrangement(_ARRANGEMENTS[config.split_by](reading, final, config, file))
+        return _by_each_file(first_pass, final, config, file, earlier)
+    return Arrangement(_ARRANGEMENTS[config.split_by](first_pass, final, config, file))
 
 
 def _file_cuts(sizes: Sequence[int], parts: Sequence[float]) -> list[int]:

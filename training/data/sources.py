@@ -17,11 +17,11 @@ ALL = Selection()
 
 
 class NoText(InputError):
-    """There is no file, or no character, where text was expected; `place` is where."""
+    """There is no file, or no character, where text was expected; `display_path` is where."""
 
-    def __init__(self, message: str, place: str) -> None:
+    def __init__(self, message: str, display_path: str) -> None:
         super().__init__(message)
-        self.place = place
+        self.display_path = display_path
 
 
 def sources(paths: Sequence[str], selection: Selection = ALL) -> list[Source]:
@@ -70,7 +70,7 @@ def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str
 def _of_file(file: File, selection: Selection) -> list[Source]:
     found = [Source.failing(file.path, file.error)] if file.error else opened(file.path)
     # of a member of an archive too: where it lies within the folder
-    return [s for s in found if selection.takes(file.within + s.place.removeprefix(shown(file.path)))]
+    return [s for s in found if selection.takes(file.within + s.display_path.removeprefix(shown(file.path)))]
 
 
 def _notes(found: Found) -> list[str]:

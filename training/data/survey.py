@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from training.config import TrainConfig
 from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of
 from training.data.kinds import kind_of
-from training.data.reader import NotEncodedSo, Source, Tally
+from training.data.reader import NotEncodedSo, Source, SourceReader
 from training.data.selection import Selection
 from training.data.sources import LISTED, sources_and_notes
 from training.errors import InputError
@@ -26,8 +26,8 @@ _C1 = re.compile("[\x80-\x9f]")
 class Fault:
     """A file that cannot be read as text, and why."""
 
-    place: str
-    reason: str  # goes on from the place: "is a PNG image"
+    display_path: str
+    reason: str  # goes on from the display_path: "is a PNG image"
     sort: str  # to count by
     guess: Guess | None = None
 
@@ -36,7 +36,7 @@ class Fault:
 class Survey:
     """The files that can be read, in order, and the others."""
 
-    tallies: list[Tally] = field(default_factory=list)  # read to their end, but for pipes
+    readers: list[SourceReader] = field(default_factory=list)  # read to their end, but for pipes
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     beyond_ascii: bool = False  # one of the files is UTF-8 and not only ASCII
@@ -44,7 +44,7 @@ class Survey:
     @property
     def sources(self) -> list[Source]:
         """Those that can be read."""
-        return [tally.source for tally in self.tallies]
+        return [reader.source for reader in self.readers]
 
 
 def survey(paths: Sequence[str], config: TrainConfig, selection: Selection) -> Survey:
@@ -61,8 +61,8 @@ def survey(paths: Sequence[str], config: TrainConfig, selection: Selection) -> S
         if source.repeatable:
             _look_at(source, config, result)
         else:  # a pipe is read once: when it is encoded
-            result.tallies.append(Tally(replace(source, encoding="utf-8" if config.encoding == AUTO else None)))
-    if result.faults and not (selection.skip_unreadable and result.tallies):
+            result.readers.append(SourceReader(replace(source, encoding="utf-8" if config.encoding == AUTO else None)))
+    if result.faults and not (selection.skip_unreadable and result.readers):
         raise InputError(_refusal(result, len(found), config))
     if result.faults:
         result.notes.append(f"Left out, as --skip-unreadable says: {_counted(result.faults)}:")
@@ -73,44 +73,44 @@ def survey(paths: Sequence[str], config: TrainConfig, selection: Selection) -> S
 def _look_at(source: Source, config: TrainConfig, result: Survey) -> None:
     try:
         if config.unit == "byte":
-            result.tallies.append(Tally(source).exhausted())
+            result.readers.append(SourceReader(source).exhausted())
         elif isinstance(looked_at := _as_text(source, config, result), Fault):
             result.faults.append(looked_at)
         else:
-            result.tallies.append(looked_at)
+            result.readers.append(looked_at)
     except InputError as error:
-        reason = str(error).removeprefix(f"--corpus {source.place} ").removesuffix(".")
-        result.faults.append(Fault(source.place, reason, "unreadable"))
+        reason = str(error).removeprefix(f"--corpus {source.display_path} ").removesuffix(".")
+        result.faults.append(Fault(source.display_path, reason, "unreadable"))
 
 
-def _as_text(source: Source, config: TrainConfig, result: Survey) -> Tally | Fault:
+def _as_text(source: Source, config: TrainConfig, result: Survey) -> SourceReader | Fault:
     encoding = "utf-8" if config.encoding == AUTO else config.encoding
-    tally = Tally(replace(source, encoding=encoding))
+    reader = SourceReader(replace(source, encoding=encoding))
     try:
-        if _is_read(tally, encoding, result):
-            return tally
+        if _is_read(reader, encoding, result):
+            return reader
         fault = "it holds NUL bytes"
     except NotEncodedSo as error:
         fault = error.fault
-    if kind := _kind(tally):
-        return Fault(source.place, f"is {kind}", re.split("[:,(]", kind)[0].strip())
-    if _has_nuls(tally.head, encoding) and not utf_16_of(tally.head):
-        return Fault(source.place, "is a binary file: it holds NUL bytes", "binary file")
+    if kind := _kind(reader):
+        return Fault(source.display_path, f"is {kind}", re.split("[:,(]", kind)[0].strip())
+    if _has_nuls(reader.head, encoding) and not utf_16_of(reader.head):
+        return Fault(source.display_path, "is a binary file: it holds NUL bytes", "binary file")
     guessed = guess(source.blocks())
     if guessed is None:
         reason = f"is not {encoding.upper()}: {fault}, and it looks like no other encoding that is known"
-        return Fault(source.place, reason, "unknown")
+        return Fault(source.display_path, reason, "unknown")
     if config.encoding == AUTO:
-        tally = Tally(replace(source, encoding=guessed.encoding))
-        _is_read(tally, guessed.encoding, result)
+        reader = SourceReader(replace(source, encoding=guessed.encoding))
+        _is_read(reader, guessed.encoding, result)
         line = f"its line {guessed.line_number} is '{guessed.line}'"
-        result.notes.append(f"{source.place} is read as {guessed.encoding}: {line}.")
-        return tally
+        result.notes.append(f"{source.display_path} is read as {guessed.encoding}: {line}.")
+        return reader
     reason = f"is not {encoding.upper()}: {fault}; {guessed.sentence}"
-    return Fault(source.place, reason, f"{guessed.encoding} text", guessed)
+    return Fault(source.display_path, reason, f"{guessed.encoding} text", guessed)
 
 
-def _is_read(tally: Tally, encoding: str, result: Survey) -> bool:
+def _is_read(reader: SourceReader, encoding: str, result: Survey) -> bool:
     """Read a file to its end in this encoding; False where its beginning is not that of a text.
 
     In one pass: to go back in a compressed archive is to unpack it again.
@@ -118,27 +118,29 @@ def _is_read(tally: Tally, encoding: str, result: Survey) -> bool:
     Raises:
         NotEncodedSo: it is not written in it.
     """
-    codec, place = codecs.lookup(encoding).name, tally.source.place
+    codec, display_path = codecs.lookup(encoding).name, reader.source.display_path
     controls, is_ascii = 0, True
-    for text in tally.text(encoding):
-        if _kind(tally) or _has_nuls(tally.head, encoding):
+    for text in reader.text(encoding):
+        if _kind(reader) or _has_nuls(reader.head, encoding):
             return False
         is_ascii = is_ascii and text.isascii()
         controls += len(_C1.findall(text)) if codec == _LATIN_1 else 0
     if controls:
         result.notes.append(
-            f"{place} holds {controls:,} bytes of 0x80 to 0x9F, which {encoding} reads as control characters: "
+            f"{display_path} holds {controls:,} bytes of 0x80 to 0x9F, which {encoding} reads as control characters: "
             f"in cp1252 they are quotes, dashes and the like (--encoding cp1252), in other encodings letters."
         )
     if codec == "utf-8":
         result.beyond_ascii |= not is_ascii
-    elif not tally.head.isascii() and _is_utf_8(tally.head):
-        result.notes.append(f"{place} looks like UTF-8, but is read as {encoding}: is that the right --encoding?")
+    elif not reader.head.isascii() and _is_utf_8(reader.head):
+        result.notes.append(
+            f"{display_path} looks like UTF-8, but is read as {encoding}: is that the right --encoding?"
+        )
     return True
 
 
-def _kind(tally: Tally) -> str | None:
-    return tally.source.kind or kind_of(tally.head)
+def _kind(reader: SourceReader) -> str | None:
+    return reader.source.kind or kind_of(reader.head)
 
 
 def _has_nuls(head: bytes, encoding: str) -> bool:
@@ -159,7 +161,7 @@ def _is_utf_8(head: bytes) -> bool:
 def _refusal(result: Survey, files: int, config: TrainConfig) -> str:
     faults, advice = result.faults, _advice(result, files, config)
     if len(faults) == 1:
-        return " ".join([f"--corpus {faults[0].place} {faults[0].reason}.", *advice])
+        return " ".join([f"--corpus {faults[0].display_path} {faults[0].reason}.", *advice])
     head = f"--corpus: {len(faults):,} of {files:,} files cannot be read as text ({_counted(faults)}):"
     return "\n".join([head, *_lines(faults), *advice])
 
@@ -178,7 +180,7 @@ def _advice(result: Survey, files: int, config: TrainConfig) -> list[str]:
 
 def _lines(faults: Sequence[Fault]) -> list[str]:
     faults = sorted(faults, key=lambda fault: fault.guess is None)  # texts first: of these a person has to decide
-    lines = [f"  {fault.place} {fault.reason}" for fault in faults[:LISTED]]
+    lines = [f"  {fault.display_path} {fault.reason}" for fault in faults[:LISTED]]
     return lines + ([f"  and {len(faults) - LISTED:,} more"] if len(faults) > LISTED else [])
 
 

@@ -21,7 +21,7 @@ class Window:
 
     previous: NDArray[np.int32]  # [N, T] the symbol before each target; RESERVED at a row's cold start
     targets: NDArray[np.int32]  # [N, T]
-    fresh: NDArray[np.bool_]  # [N] rows whose state is to be zero before this window
+    reset: NDArray[np.bool_]  # [N] rows whose state is to be zero before this window
 
 
 class Windows:
@@ -52,16 +52,16 @@ class Windows:
         """The next window of every stream."""
         at_end = self._starts + self._window > len(self._ids)
         self._starts[at_end] = 0
-        fresh = (self._starts == 0) | (self._generator.random(len(self._starts)) < self._cold_start)
+        reset = (self._starts == 0) | (self._generator.random(len(self._starts)) < self._cold_start)
         if not self._begun:
-            fresh[:] = True
+            reset[:] = True
             self._begun = True
         targets = self._ids[self._starts[:, None] + np.arange(self._window)].astype(np.int32)
-        # A fresh row has nothing before it; index -1 of row 0 is read but never used.
-        before = np.where(fresh, RESERVED, self._ids[self._starts - 1])
+        # A reset row has nothing before it; index -1 of row 0 is read but never used.
+        before = np.where(reset, RESERVED, self._ids[self._starts - 1])
         previous = np.concatenate([before[:, None], targets[:, :-1]], axis=1, dtype=np.int32)
         self._starts += self._window
-        return Window(previous, targets, fresh)
+        return Window(previous, targets, reset)
 
     def position(self) -> dict[str, Any]:
         """All that decides which windows come next, as plain values for JSON."""

@@ -61,7 +61,7 @@ class Trainer(Learned):
         self._optimizer.learning_rate.assign(rate)
         seed = tf.constant([self._config.seed, step * PLACES * REPLICAS], tf.int64)
         news = tf.constant(self._news(step), self.network.variable_dtype)
-        loss, norm, state = self._step(window.previous, window.targets, window.fresh, state, seed, news)
+        loss, norm, state = self._step(window.previous, window.targets, window.reset, state, seed, news)
         return float(loss), float(norm), state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:

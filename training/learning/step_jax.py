@@ -28,7 +28,7 @@ class JaxLearner(Learned):
         seed = np.array([self._config.seed % 2**32, step * PLACES % 2**32], np.uint32)
         groups = list(self.variables.values())
         before = [[variable.value for variable in group] for group in groups]
-        read = (window.previous, window.targets, window.fresh)
+        read = (window.previous, window.targets, window.reset)
         loss, norm, state, after = self._step(before, *read, state, seed, np.float32(self._news(step)))
         for variables, values in zip(groups, after, strict=True):
             for variable, value in zip(variables, values, strict=True):

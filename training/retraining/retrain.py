@@ -157,7 +157,7 @@ class _Work:
         except NoText as missing:
             if old is not None:
                 raise
-            raise Unchanged(f"There is no text in {missing.place} yet.") from missing
+            raise Unchanged(f"There is no text in {missing.display_path} yet.") from missing
         self._note(corpus, old)
         if old and corpus.fingerprints == fingerprints(old.manifest):
             raise Unchanged(f"The text is what version {self.night.parent} learned from.")

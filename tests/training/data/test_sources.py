@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from training.data import reader as module
-from training.data.reader import Tally
+from training.data.reader import SourceReader
 from training.data.sources import sources
 from training.errors import InputError
 
@@ -54,8 +54,8 @@ def test_a_compressed_file_is_read_as_what_it_holds(tmp_path: Path, suffix, pack
     path = tmp_path / f"text.txt{suffix}"
     path.write_bytes(pack(TEXT))
     assert content(path) == {f"text.txt{suffix}": TEXT}
-    tally = Tally(sources([str(path)])[0]).exhausted()
-    assert (tally.bytes, tally.sha256) == (len(TEXT), hashlib.sha256(TEXT).hexdigest())
+    reader = SourceReader(sources([str(path)])[0]).exhausted()
+    assert (reader.bytes, reader.sha256) == (len(TEXT), hashlib.sha256(TEXT).hexdigest())
 
 
 def test_every_member_of_a_zip_is_a_file_of_its_own(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_name_is_shown_and_recorded_on_one_line(tmp_path: Path) -> None:
     shown = "a\\nb\\u2028c\\x85d\\x1b[31m é紅\u3000.txt"
     found = sources([str(tmp_path)])
     assert [source.name for source in found] == [shown, f"archive.zip/{shown}"]
-    assert [source.place for source in found] == [f"{tmp_path}/{source.name}" for source in found]
+    assert [source.display_path for source in found] == [f"{tmp_path}/{source.name}" for source in found]
     with pytest.raises(InputError) as refusal:
         sources([str(tmp_path / "a\nb")])
     assert str(refusal.value) == f"--corpus {tmp_path}/a\\nb does not exist."
@@ -194,9 +194,9 @@ def test_text_is_decoded_across_blocks_and_a_mark_dropped(tmp_path, monkeypatch,
     text = "naïve\ufeff" + ("" if encoding == "latin-1" else "漢字\U0001f600")
     text = text.replace("\ufeff", "") if encoding == "latin-1" else text
     (tmp_path / "t").write_bytes((mark + text).encode(encoding))
-    tally = Tally(sources([str(tmp_path / "t")])[0])
-    assert "".join(tally.text(encoding)) == text
-    assert tally.marked == (bool(mark) or encoding in ("utf-8-sig", "utf-16", "utf-32"))
+    reader = SourceReader(sources([str(tmp_path / "t")])[0])
+    assert "".join(reader.text(encoding)) == text
+    assert reader.marked == (bool(mark) or encoding in ("utf-8-sig", "utf-16", "utf-32"))
 
 
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
@@ -217,7 +217,7 @@ def test_what_is_not_in_the_encoding_is_named_with_its_place(
     monkeypatch.setattr(module, "BLOCK_BYTES", size)
     (tmp_path / "t").write_bytes(data)
     with pytest.raises(InputError) as refusal:
-        list(Tally(sources([str(tmp_path / "t")])[0]).text(encoding))
+        list(SourceReader(sources([str(tmp_path / "t")])[0]).text(encoding))
     for word in [str(tmp_path / "t"), *words]:
         assert word in str(refusal.value)
 
@@ -225,11 +225,11 @@ def test_what_is_not_in_the_encoding_is_named_with_its_place(
 def test_utf16_read_as_utf8_is_recognised_by_its_mark(tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes("text".encode("utf-16"))
     with pytest.raises(InputError, match=r"0xff at offset 0;.*--encoding utf-16,"):
-        list(Tally(sources([str(tmp_path / "t")])[0]).text("utf-8"))
+        list(SourceReader(sources([str(tmp_path / "t")])[0]).text("utf-8"))
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", ""])
 def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "t").write_text("a")
     with pytest.raises(InputError, match=f"--encoding {encoding} is not an encoding"):
-        list(Tally(sources([str(tmp_path / "t")])[0]).text(encoding))
+        list(SourceReader(sources([str(tmp_path / "t")])[0]).text(encoding))

@@ -17,11 +17,11 @@ def windows(characters: int = 103, *, batch_size: int = 4, window: int = 5, cold
 def test_each_stream_reads_on_where_its_last_window_ended() -> None:
     reader = windows()
     before = reader.next()
-    assert before.fresh.all()
+    assert before.reset.all()
     assert (before.previous[:, 0] == 0).all()
     for _ in range(50):
         after = reader.next()
-        carried = ~after.fresh
+        carried = ~after.reset
         assert (after.targets[carried, 0] == before.targets[carried, -1] + 1).all()
         assert (after.previous[carried, 0] == before.targets[carried, -1]).all()
         assert (after.previous[:, 1:] == after.targets[:, :-1]).all()
@@ -33,8 +33,8 @@ def test_state_is_reset_where_the_text_wraps_and_nowhere_else() -> None:
     reader.next()
     for _ in range(100):
         window = reader.next()
-        assert (window.fresh == (window.targets[:, 0] == 1)).all()
-        assert (window.previous[window.fresh, 0] == 0).all()
+        assert (window.reset == (window.targets[:, 0] == 1)).all()
+        assert (window.previous[window.reset, 0] == 0).all()
 
 
 def test_an_epoch_reads_every_stream_of_the_text() -> None:
@@ -53,7 +53,7 @@ def test_characters_that_one_pass_leaves_over_are_read_by_another_stream() -> No
 def test_cold_starts_come_about_as_often_as_asked() -> None:
     reader = windows(10_000, batch_size=100, cold_start=0.2)
     reader.next()
-    share = np.mean([reader.next().fresh.mean() for _ in range(50)])
+    share = np.mean([reader.next().reset.mean() for _ in range(50)])
     assert 0.17 < share < 0.24  # 5000 draws: the standard deviation is 0.006
 
 
@@ -66,7 +66,7 @@ def test_position_survives_json_and_decides_all_that_follows() -> None:
         expected, found = reader.next(), other.next()
         assert (expected.previous == found.previous).all()
         assert (expected.targets == found.targets).all()
-        assert (expected.fresh == found.fresh).all()
+        assert (expected.reset == found.reset).all()
 
 
 def test_a_text_shorter_than_one_window_for_each_stream_is_refused_with_the_numbers() -> None:

@@ -34,7 +34,7 @@ def batch_of(setting: TrainConfig, *, fresh: bool = False):
 
 def oracle_step(oracle: Oracle, window: Window, state: np.ndarray):
     """The mean loss, its gradients and the state, from a state that is zero in fresh rows."""
-    return oracle.loss_and_gradients(window.previous, window.targets, np.where(window.fresh[None, :, None], 0, state))
+    return oracle.loss_and_gradients(window.previous, window.targets, np.where(window.reset[None, :, None], 0, state))
 
 
 def norm_of(arrays) -> float:
@@ -54,7 +54,7 @@ def test_a_step_is_the_same_however_many_replicas_share_it(replicas: int, cell: 
     trainer = learner_of(setting, replicas=replicas)
     oracle = oracle_of(trainer.network)
     window, state = batch_of(setting)
-    window = dataclasses.replace(window, fresh=np.array([False, True, False, False, True]))
+    window = dataclasses.replace(window, reset=np.array([False, True, False, False, True]))
     expected_loss, gradients, expected_state = oracle_step(oracle, window, state)
     loss, norm, new_state = trainer.train(window, state, rate=RATE, step=0)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
