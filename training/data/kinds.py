@@ -1,6 +1,6 @@
-"""Recognises files that are no text by their first bytes. Knows nothing of encodings."""
+"""Recognises files that are not text by their first bytes. Knows no character encodings."""
 
-HEAD_BYTES = 8192  # git looks at as many to tell a binary file from a text
+HEAD_BYTES = 8192  # git also looks at about this many to tell binary files from text
 
 _SIGNATURES = (
     (b"\x89PNG\r\n", "a PNG image"),

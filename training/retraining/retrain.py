@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.sources import NoText
 from training.errors import InputError, ReportedError
 from training.learning.disk_space import require_disk_space

@@ -16,7 +16,8 @@ from tests.processes import ROOT
 from tests.training.data.texts import config, write
 from tests.training.full_disk import disk_takes
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.vocabulary import Vocabulary
 from training.errors import InputError
 
@@ -150,7 +151,7 @@ PREPARE_FROM_STDIN = """
 import sys
 from pathlib import Path
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 prepare(["-"], TrainConfig(), Path(sys.argv[1]))
 """
 

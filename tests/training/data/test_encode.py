@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.training.data.texts import config, set_small_blocks, write
-from training.data.corpus import prepare
-from training.data.encode import _is_alone
+from training.data.normalize import never_composes
+from training.data.prepare import prepare
 from training.data.vocabulary import REPLACEMENT
 
 # What makes cutting hard: accents of several classes, letters that compose, Hangul parts, line ends of three kinds.
@@ -73,11 +73,11 @@ def test_a_text_is_cut_only_where_no_character_joins_the_one_before() -> None:
     characters = [chr(point) for point in itertools.chain(range(0xD800), range(0xE000, 0x110000))]
     decompositions = [unicodedata.decomposition(character).split() for character in characters]
     joining = {chr(int(parts[1], 16)) for parts in decompositions if len(parts) == 2 and not parts[0].startswith("<")}
-    for character in filter(_is_alone, characters):
+    for character in filter(never_composes, characters):
         first = unicodedata.normalize("NFD", character)[0]
         assert not unicodedata.combining(first)
         assert first not in joining
-    assert not any(map(_is_alone, "\u1161\u11a8"))  # Hangul vowels and finals join by rule, not by that table
+    assert not any(map(never_composes, "\u1161\u11a8"))  # Hangul vowels and finals join by rule, not by that table
 
 
 def test_the_letter_of_one_file_takes_the_accent_of_the_next_but_not_where_files_are_shuffled(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.training.data.texts import config, set_small_blocks, write
-from training.data.corpus import Corpus, prepare
-from training.data.shuffle import Split
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
+from training.data.split import Split
 from training.data.vocabulary import REPLACEMENT, Vocabulary
 
 

@@ -54,7 +54,8 @@ def test_a_compressed_file_is_read_as_what_it_holds(tmp_path: Path, suffix, pack
     path = tmp_path / f"text.txt{suffix}"
     path.write_bytes(pack(TEXT))
     assert content(path) == {f"text.txt{suffix}": TEXT}
-    reader = SourceReader(sources([str(path)])[0]).exhausted()
+    reader = SourceReader(sources([str(path)])[0])
+    reader.consume()
     assert (reader.bytes, reader.sha256) == (len(TEXT), hashlib.sha256(TEXT).hexdigest())
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.data.texts import config
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.selection import Selection
 from training.errors import InputError
 
@@ -148,7 +149,7 @@ def test_include_and_exclude_choose_by_name_or_by_path(tmp_path: Path) -> None:
     assert chosen("sub/*.txt") == ["b.txt"]
     assert chosen("sub/**/*.txt") == ["b.txt", "c.txt"]
     assert chosen("/*.txt") == ["a.txt"]
-    assert "as --include chooses" in refusal(folder, include=("*.rst",))
+    assert "(--include applied)" in refusal(folder, include=("*.rst",))
 
 
 def test_a_tar_is_read_by_its_first_bytes_and_only_its_regular_files(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
         said = "\n".join(corpus.notes)
         assert "broken.txt" in said
         assert "self" in said
-        assert "read already were left out: 2" in said
+        assert "already read were left out: 2" in said
 
 
 def test_a_folder_of_links_alone_has_text(tmp_path: Path) -> None:

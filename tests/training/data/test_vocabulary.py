@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from training.data.vocabulary import MAX_SYMBOLS, REPLACEMENT, RESERVED, Vocabulary, learned
+from training.data.vocabulary import MAX_SYMBOLS, REPLACEMENT, RESERVED, Vocabulary, vocabulary_of
 from training.errors import InputError
 
 
@@ -96,10 +96,10 @@ def test_ids_of_a_byte_fit_until_the_vocabulary_has_256() -> None:
 
 def test_rare_symbols_are_left_out_and_known_ones_kept() -> None:
     counts = {ord("a"): 5, ord("b"): 1, ord("c"): 2, ord("B"): 2}
-    assert learned("char", counts, min_count=2).to_json() == [None, "B", "a", "c"]
-    assert learned("char", counts).to_json() == [None, "B", "a", "b", "c"]
+    assert vocabulary_of("char", counts, min_count=2).to_json() == [None, "B", "a", "c"]
+    assert vocabulary_of("char", counts).to_json() == [None, "B", "a", "b", "c"]
     known = Vocabulary("char", (ord("b"), ord("q")))
-    assert learned("char", counts, min_count=2, known=known).to_json() == [None, "b", "q", "B", "a", "c"]
+    assert vocabulary_of("char", counts, min_count=2, known=known).to_json() == [None, "b", "q", "B", "a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_rare_symbols_are_left_out_and_known_ones_kept() -> None:
 )
 def test_too_few_symbols_are_nothing_to_learn_from(unit, counts, min_count, words) -> None:
     with pytest.raises(InputError) as refusal:
-        learned(unit, counts, min_count=min_count)
+        vocabulary_of(unit, counts, min_count=min_count)
     for word in words:
         assert word in str(refusal.value)
 
@@ -121,13 +121,13 @@ def test_too_few_symbols_are_nothing_to_learn_from(unit, counts, min_count, word
 def test_too_many_symbols_are_refused_with_what_would_help() -> None:
     common, rare = dict.fromkeys(range(100, 15_100), 99), dict.fromkeys(range(30_000, 40_000), 1)
     with pytest.raises(InputError, match=r"25,000 distinct.*20,000.*--unit byte.*--min-count 2 keeps 15,000"):
-        learned("char", common | rare)
-    assert len(learned("char", common | rare, min_count=2)) == 15_001
+        vocabulary_of("char", common | rare)
+    assert len(vocabulary_of("char", common | rare, min_count=2)) == 15_001
     for no_help in (dict.fromkeys(range(MAX_SYMBOLS + 1), 1), {**dict.fromkeys(range(30_000), 1), 7: 500}):
         with pytest.raises(InputError) as refusal:
-            learned("char", no_help)
+            vocabulary_of("char", no_help)
         assert "--min-count" not in str(refusal.value)
-    assert len(learned("char", dict.fromkeys(range(MAX_SYMBOLS), 1))) == MAX_SYMBOLS + 1
+    assert len(vocabulary_of("char", dict.fromkeys(range(MAX_SYMBOLS), 1))) == MAX_SYMBOLS + 1
 
 
 def test_normal_forms_are_not_the_vocabularys_business() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.config import TrainConfig
-from training.data import encode, reader
+from training.data import encode, reader, shuffle
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -28,4 +28,4 @@ def set_small_blocks(monkeypatch: pytest.MonkeyPatch, generator: random.Random) 
     """Let every border of a block fall where it hurts."""
     monkeypatch.setattr(reader, "BLOCK_BYTES", generator.choice([1, 2, 3, 5, 8, 13, 64]))
     monkeypatch.setattr(encode, "BLOCK_SYMBOLS", generator.choice([1, 2, 7, 16]))
-    monkeypatch.setattr(encode, "BUCKET_SYMBOLS", generator.choice([1, 3, 20, 1000]))
+    monkeypatch.setattr(shuffle, "BUCKET_SYMBOLS", generator.choice([1, 3, 20, 1000]))
