@@ -19,13 +19,15 @@ from training.data.reader import SourceReader, shown
 from training.data.selection import Selection
 from training.data.shuffle import Arrangement, arrange
 from training.data.sources import ALL, NoText
-from training.data.survey import survey
+from training.data.survey import Survey, survey
 from training.data.vocabulary import RESERVED, Vocabulary, vocabulary_of
 from training.data.windows import require_windows
 from training.errors import InputError
-from training.files import replacing
+from training.files import replacing, require_space
 
 _ENCODING_VERSION = 3  # raise it when the same files and options give other ids or another record
+_MIN_BYTES_PER_SYMBOL = 3  # while encoding: a provisional id of two bytes, a final one of at least one
+_ENCODED_TEXT = "The encoded text"
 
 
 def prepare(
@@ -53,8 +55,8 @@ def prepare(
         earlier: With --split-by each-file, its held-out text stays held out, also where it was moved.
 
     Raises:
-        InputError: The corpus cannot be read, decoded, encoded or split as requested, or `folder` holds other
-            files.
+        InputError: The corpus cannot be read, decoded, encoded or split as requested, the disk has too little free
+            space, or `folder` holds other files.
         OSError: For example a full disk; names `folder`.
     """
     if vocabulary is not None and vocabulary.unit != config.unit:
@@ -63,6 +65,7 @@ def prepare(
     found = survey(paths, config, selection)
     corpus = _reusable(folder, found.readers, options)
     if corpus is None:
+        require_space({folder.parent: _MIN_BYTES_PER_SYMBOL * _symbols(found, config)}, _ENCODED_TEXT)
         with replacing(folder, {IDS, RECORD}) as aside:
             first_pass = read_sources(found.sources, config, aside / "provisional.bin")
             _require_text(first_pass, paths, config)
@@ -113,6 +116,11 @@ def _reusable(folder: Path, files: Sequence[SourceReader], options: _Options) ->
     return None
 
 
+def _symbols(found: Survey, config: TrainConfig) -> int:
+    """Symbols of the surveyed files, 0 for pipes."""
+    return sum(reader.bytes if config.unit == "byte" else reader.chars for reader in found.readers)
+
+
 def _require_text(first_pass: FirstPass, paths: Sequence[str], config: TrainConfig) -> None:
     if not first_pass.symbols:
         kind = "character" if config.unit == "char" else "byte"
@@ -126,6 +134,8 @@ def _write(first_pass: FirstPass, options: _Options, folder: Path) -> None:
     if vocabulary is None or options.extend:
         vocabulary = vocabulary_of(config.unit, first_pass.occurrences, min_count=config.min_count, known=vocabulary)
     final = vocabulary.encode_points(first_pass.points).astype(vocabulary.dtype)
+    copies = 2 if config.split_by == "line" else 1  # lines are sorted through files of the text's size
+    require_space({folder.parent: copies * vocabulary.dtype.itemsize * first_pass.symbols}, _ENCODED_TEXT)
     earlier = options.earlier.held_out() if options.earlier else None
     with (folder / IDS).open("wb") as file:
         arrangement = arrange(first_pass, final, file, config, earlier)
