@@ -109,7 +109,7 @@ def test_five_steps_on_jax_are_five_steps_on_tensorflow(tmp_path: Path) -> None:
         np.savez(
             tmp_path / f"{cell}.npz",
             config=json.dumps(setting.to_json()), weights=len(given), state=state,
-            previous=window.previous, targets=window.targets, fresh=window.fresh, **given,
+            previous=window.previous, targets=window.targets, fresh=window.reset, **given,
         )  # fmt: skip
     command = [sys.executable, "-c", STEPS_ON_JAX, *(str(tmp_path / cell) for cell in settings)]
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | {"KERAS_BACKEND": "jax"})

@@ -11,7 +11,7 @@ import pytest
 from tests.processes import training
 from tests.texts import write_corpus
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, HISTORY, OLD, PLAN, REPORT, Plan, Position, keep_as_old, locked

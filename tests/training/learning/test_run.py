@@ -14,7 +14,7 @@ import pytest
 from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.texts import write_corpus
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.learning.folder import CORPUS, Plan, discard, locked
 from training.learning.loop import train
