@@ -1,79 +1,22 @@
-"""What becomes of a run: published at any step, resumed, extended, and kept when its name is trained again."""
+"""The train command: runs that are published, resumed, extended, restarted, stopped, and kept when trained again."""
 
 import json
 import shutil
+import signal
+import subprocess
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.processes import training
+from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.texts import write_corpus
-from training.config import TrainConfig
-from training.data.prepare import prepare
-from training.errors import InputError
+from tests.training.commands.small_runs import BEGIN, RESUME, plan_of, run_of
+from tests.training.learning.runs import SIZE, files_of, history_of
+from training.learning.budget import MIN_STEPS
 from training.learning.checkpoint import Checkpoint
-from training.learning.folder import CHECKPOINT, CORPUS, HISTORY, OLD, PLAN, REPORT, Plan, Position, keep_as_old, locked
-from training.learning.loop import train
-from training.learning.run import TrainingRun
-
-SETTINGS: dict[str, Any] = {
-    "layers": 1,
-    "units": 8,
-    "embedding": 4,
-    "dropout": 0.0,
-    "output_dropout": 0.0,
-    "weight_dropout": 0.0,
-    "batch_size": 4,
-    "window": 10,
-    "learning_rate": 0.05,
-    "warmup_steps": 5,
-    "steps": 100,
-    "eval_every": 0.5,
-}
-FLAGS = [item for name, value in SETTINGS.items() for item in (f"--{name.replace('_', '-')}", str(value))]
-BEGIN = ["train", "--name", "mine", "--corpus", "corpus.txt", *FLAGS]
-RESUME = ["train", "--name", "mine", "--resume"]
-
-
-def run_of(folder: Path, steps: int, **changes: Any) -> Path:
-    """A run under `runs/mine` that stopped after so many steps; returns its folder."""
-    text = write_corpus(folder / "corpus.txt")
-    config = TrainConfig(**(SETTINGS | changes))
-    place = folder / "runs/mine"
-    corpus = prepare([str(text)], config, place / CORPUS)
-    run = TrainingRun(config, corpus, place)
-    train(run, should_stop=lambda: run.step >= steps)
-    Plan(config, ("corpus.txt",), corpus.key).save(place)
-    return place
-
-
-def plan_of(folder: Path) -> Plan:
-    return Plan.load(folder / "runs/mine")
-
-
-def history_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / HISTORY).read_text().splitlines()]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
-
-
-@pytest.fixture(scope="module")
-def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished and published run. Not to be changed."""
-    folder = tmp_path_factory.mktemp("finished")
-    write_corpus(folder / "corpus.txt")
-    assert "Published models/mine/1" in training(*BEGIN, cwd=folder).stdout
-    return folder
-
-
-@pytest.fixture
-def finished(after_one: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
-    return shutil.copytree(after_one, tmp_path / "finished")
+from training.learning.folder import CHECKPOINT, CORPUS, OLD, PLAN, REPORT, Plan, Position, locked
 
 
 def test_an_unfinished_run_that_was_published_is_resumed_to_its_end(tmp_path: Path) -> None:
@@ -101,16 +44,12 @@ def test_a_finished_run_that_was_not_published_is_published_by_resume(tmp_path: 
 
 
 def test_a_finished_run_that_was_published_earlier_is_published_by_resume_at_its_end(finished: Path) -> None:
-    from dataclasses import replace
-
     replace(plan_of(finished), published_step=50).save(finished / "runs/mine")
     assert "Published models/mine/2" in training(*RESUME, cwd=finished).stdout
 
 
 @pytest.mark.parametrize("step", [100, None], ids=["recorded", "of an older version of Charloom"])
 def test_a_finished_and_published_run_says_how_to_extend_it(finished: Path, step: int | None) -> None:
-    from dataclasses import replace
-
     replace(plan_of(finished), published_step=step).save(finished / "runs/mine")
     said = training(*RESUME, cwd=finished, check=False)
     assert said.returncode == 1
@@ -167,7 +106,7 @@ def test_more_steps_do_not_extend_a_run_that_patience_ended(tmp_path: Path) -> N
     assert "--patience 1 ended the run" in refused.stderr
 
 
-def test_training_again_keeps_each_finished_run_whole(finished: Path) -> None:
+def test_training_again_keeps_each_finished_run(finished: Path) -> None:
     run = finished / "runs/mine"
     training("report", "mine", cwd=finished)
     before = {path.name: path.stat().st_ino for path in run.iterdir() if path.name != ".lock"}
@@ -184,7 +123,7 @@ def test_training_again_keeps_each_finished_run_whole(finished: Path) -> None:
     assert "Published" in training("publish", "first", "--from", "runs/mine/old/1", cwd=finished).stdout
 
 
-def test_a_run_with_another_text_leaves_the_old_one_its_own(finished: Path) -> None:
+def test_an_old_run_keeps_its_text(finished: Path) -> None:
     text = (finished / "corpus.txt").read_text()
     (finished / "corpus.txt").write_text(text.upper())
     assert "kept in runs/mine/old/1" in training(*BEGIN, cwd=finished).stdout
@@ -210,16 +149,7 @@ def test_a_move_that_was_killed_is_completed_by_the_next_run(finished: Path) -> 
     assert {path.name for path in (run / OLD / "1").iterdir()} == before
 
 
-def test_the_folders_of_the_nights_and_the_lock_are_not_moved(tmp_path: Path) -> None:
-    for name in ("night", "served", "refused", "corpus"):
-        (tmp_path / name).mkdir()
-    for name in (".lock", PLAN, CHECKPOINT, HISTORY):
-        (tmp_path / name).touch()
-    assert keep_as_old(tmp_path) == tmp_path / "old" / "1"
-    assert {path.name for path in tmp_path.iterdir()} == {"night", "served", "refused", ".lock", "old"}
-
-
-def test_a_finished_run_is_not_touched_by_a_text_that_cannot_be(after_one: Path) -> None:
+def test_a_text_that_cannot_be_read_leaves_a_finished_run_as_it_is(after_one: Path) -> None:
     before = files_of(after_one)
     refused = training("train", "--name", "mine", "--corpus", "nowhere.txt", cwd=after_one, check=False)
     assert refused.returncode == 1
@@ -236,9 +166,92 @@ def test_a_command_that_fails_leaves_no_folder(tmp_path: Path, flags: list[str])
     assert not (tmp_path / "models").exists()
 
 
-def test_a_lock_whose_file_was_removed_meanwhile_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
+def test_a_second_process_may_not_train_in_the_same_folder(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus.txt")
+    with locked(tmp_path / "runs" / "mine"):
+        result = training("train", "--name", "mine", "--corpus", str(corpus), *SIZE, cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert "Another process" in result.stderr
 
-    monkeypatch.setattr(fcntl, "flock", lambda *_: (tmp_path / "mine/.lock").unlink())
-    with pytest.raises(InputError, match="Another process"), locked(tmp_path / "mine"):
-        pass
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run over a file and stdin that Ctrl-C stopped after its first evaluation."""
+    folder = tmp_path_factory.mktemp("stopped")
+    texts = [write_corpus(folder / "corpus.txt").read_text(), "what came through the pipe\n" * 20]
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--name", "me", "--corpus", "corpus.txt", "--corpus", "-", *SIZE, "--epochs", "3"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(texts[1])
+    process.stdin.close()
+    process.stdin = None
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate()
+    (folder / "errors").write_text(errors)
+    (folder / "text").write_text("".join(texts))
+    assert process.returncode == 128 + signal.SIGINT
+    return folder
+
+
+def test_ctrl_c_saves_the_run_and_prints_how_to_resume_it(stopped: Path) -> None:
+    errors = (stopped / "errors").read_text()
+    assert "--name me --resume" in errors.strip().splitlines()[-1]
+    assert "Traceback" not in errors
+    assert (stopped / "runs/me/checkpoint.npz").exists()
+    again = training("train", "--name", "me", "--corpus", "corpus.txt", cwd=stopped, check=False)
+    assert again.returncode == 1
+    assert "--resume goes on with it, --restart discards it" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"),
+    [("nowhere.txt", "nowhere.txt"), ("short.txt", "need 40"), ("latin.txt", "not UTF-8"), ("same.txt", "distinct")],
+)
+def test_a_restart_with_an_impossible_text_loses_nothing(stopped: Path, corpus: str, words: str) -> None:
+    (stopped / "short.txt").write_text("too short a text")
+    (stopped / "latin.txt").write_bytes(b"na\xefve " * 100)
+    (stopped / "same.txt").write_text("a" * 1000)
+    before = files_of(stopped / "runs")
+    refused = training("train", "--name", "me", "--corpus", corpus, *SIZE, "--restart", cwd=stopped, check=False)
+    assert refused.returncode == 1
+    assert words in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert files_of(stopped / "runs") == before
+
+
+def test_a_resumed_run_needs_neither_its_files_nor_stdin(stopped: Path) -> None:
+    (stopped / "corpus.txt").write_text("another text altogether")
+    resumed = training("train", "--name", "me", "--resume", cwd=stopped)
+    assert "step 0 of" not in resumed.stdout
+    assert "Published models/me/1" in resumed.stdout
+    record = json.loads((stopped / "models/me/1/assets.extra/manifest.json").read_text())
+    assert [file["path"] for file in record["corpus"]["files"]] == ["corpus.txt", "stdin"]
+    assert record["corpus"]["characters"] == len((stopped / "text").read_text())
+    finished = training("train", "--name", "me", "--resume", cwd=stopped, check=False)
+    assert finished.returncode == 1
+    assert "nothing to resume" in finished.stderr
+
+
+def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus.txt", words=5000)
+    network = [*SIZE, "--layers", "1", "--weight-dropout", "0"]
+    out = training("train", "--name", "me", "--corpus", "corpus.txt", *network, "--minutes", "0.6", cwd=tmp_path).stdout
+    plan = Plan.load(tmp_path / "runs/me")
+    assert plan.config.minutes == 0.6
+    assert plan.config.steps >= MIN_STEPS
+    assert f"{plan.config.steps:,} steps in 0.6 minutes" in out
+    last = history_of(tmp_path / "runs/me")[-1]
+    assert last["step"] == plan.config.steps
+    assert last["learning_rate"] < plan.config.learning_rate / 100
+    assert last["elapsed_seconds"] < 60 * 0.6 * 1.5  # far wider than the promise: other tests have the cores too
