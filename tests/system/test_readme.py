@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SECONDS_TO_START, Server, write_corpus
+from tests.processes import ROOT
+from tests.servers import SECONDS_TO_START, Server
+from tests.texts import write_corpus
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [command for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for command in block.splitlines()]
