@@ -1,16 +1,15 @@
 """Folders of finished runs for tests of reports."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.prepare import prepare
 
 LOSSES = [2.9, 2.1, 1.4, 0.9, 0.95]
 NASTY = "<script>alert('&amp;')</script>\n\x00\x07\x7f\x9f\ud800\u202eend</pre>"
-WORDS = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
 
 
 def evaluation(number: int, validation: float, **changes: Any) -> dict[str, Any]:
@@ -28,13 +27,6 @@ def evaluation(number: int, validation: float, **changes: Any) -> dict[str, Any]
     } | changes
 
 
-def write_text(path: Path, words: int = 600) -> Path:
-    """A text of short words, about four characters each."""
-    generator = random.Random(5)
-    path.write_text("".join(generator.choice(WORDS) for _ in range(words)))
-    return path
-
-
 def write_run(
     folder: Path,
     evaluations: list[dict[str, Any]] | None = None,
@@ -44,7 +36,7 @@ def write_run(
 ) -> Path:
     """A run's folder with an encoded corpus."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = write_text(folder / "text.txt", words)
+    text = write_corpus(folder / "text.txt", words)
     config = TrainConfig(batch_size=4, window=20, split=(0.8, 0.2, 0.0), **(settings or {}))
     prepare([str(text)], config, folder / "corpus")
     fields = {"config": config.to_json(), "corpus": ["text.txt"], "published": None} | plan
