@@ -94,7 +94,7 @@ def _of_zip(path: Path) -> list[Source]:
 def _of_tar(path: Path) -> list[Source]:
     with tarfile.open(path) as archive:
         found = [(member.name, member) for member in _regular_files(archive) if not _is_hidden(member.name)]
-    # In the order of the archive: in any other, a compressed archive is decompressed again for each member.
+    # Keep the archive's order: in any other, a compressed archive is decompressed again for each member.
     return _members(path, "tar", found, partial(tarfile.open, path), tarfile.TarFile.extractfile)
 
 

@@ -29,7 +29,7 @@ class FirstPass:
 
     path: Path  # uint16 [symbols]
     files: tuple[SourceReader, ...]
-    ends: tuple[int, ...]  # [files] symbols up to the end of each file
+    ends: tuple[int, ...]  # [files] symbols up to the end of each file, except characters that may still compose
     points: NDArray[np.uint32]
     counts: NDArray[np.int64]
     notes: tuple[str, ...]

@@ -85,7 +85,7 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
 
 
 def utf_16_of(head: bytes) -> str | None:
-    """The UTF-16 encoding of a text by its byte order mark, or because most of every second byte is 0; else None."""
+    """The UTF-16 encoding of a text, by its byte order mark or by many zeros as every second byte; else None."""
     if head.startswith(UTF_16_MARKS):
         return "utf-16"
     zeros = [head[start::2].count(0) for start in (0, 1)]
@@ -118,7 +118,7 @@ def guess(blocks: Iterable[bytes]) -> Guess | None:
 
 
 def _lines_beyond_ascii(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not ASCII, with their numbers; a long line from shortly before its first such byte on."""
+    """The lines that are not ASCII, with their numbers; a long line is cut around its first byte beyond ASCII."""
     begun, ended = b"", 0
     for block, final in with_end(iter(blocks), b""):
         lines = (begun + block).split(b"\n")

@@ -66,7 +66,7 @@ def kind_of(head: bytes) -> str | None:
 def is_tar(head: bytes) -> bool:
     """Whether a file that begins with `head` is a tar archive.
 
-    POSIX and GNU archives say so. One of Unix v7 does not, but the checksum in its first header is right.
+    The first header of a POSIX or GNU archive contains "ustar". One of Unix v7 is recognised by its checksum.
     """
     return head[257:262] == b"ustar" or _has_tar_checksum(head[:_TAR_HEADER_BYTES])
 

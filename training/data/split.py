@@ -30,7 +30,7 @@ class Split:
         return cls.at(int(length * fractions[0]), test_start, length)
 
     def require_validation(self, count: int, noun: str, advice: str = "use a longer corpus") -> "Split":
-        """This split of `count` symbols or lines, which `noun` names in the message.
+        """Return this split of `count` symbols or lines, after a check; `noun` names them in the message.
 
         Raises:
             InputError: Its validation part is empty.
