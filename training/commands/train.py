@@ -20,7 +20,8 @@ from training.commands.options import (
     use_devices,
 )
 from training.commands.selection import selection_of, selection_options
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.files import require_writable
 from training.flags import GroupedCommand, config_of, config_options
