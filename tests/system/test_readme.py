@@ -25,7 +25,7 @@ BLOCKS = [command for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 INLINE = [
     command for command in re.findall(r"`([^`\n]+)`", README) if command.startswith(("source ", "charloom ", "make "))
 ]
-ACTIVATE, RESUME, SAMPLE_RUN, REPORT, FLAGS, TARGETS = INLINE
+SERVE, ACTIVATE, RESUME, SAMPLE_RUN, REPORT, FLAGS, TARGETS = INLINE
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,7 @@ def test_the_readme_has_the_commands_that_are_run_here() -> None:
     assert [BLOCKS[0], BLOCKS[5]] == ["make serve", "make test"]
     assert BLOCKS[4] == "docker compose up -d"  # run by test_containers
     assert INLINE == [
+        "charloom serve",
         "source .venv/bin/activate",
         "charloom train --name mine --resume",
         "charloom sample --run runs/mine",
@@ -127,5 +128,6 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
 def test_help_lists_every_flag_and_target(clone: Path) -> None:
     assert "--weight-dropout" in run(FLAGS, clone)
     assert "make train NAME=mine" in run(TARGETS, clone)
+    assert "--port" in run(f"{SERVE} --help", clone)
     assert "pytest" in run("make --dry-run test", clone)
     assert "bench.train" in run("make --dry-run bench", clone)
