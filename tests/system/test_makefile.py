@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.processes import ROOT
 
 # As Debian's python3 without python3-venv: the environment has a python and no pip when the command fails.
 WITHOUT_ENSUREPIP = """#!/bin/sh

@@ -42,7 +42,7 @@ from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
     from training.learning.run import TrainingRun
-    from training.network.network import NetworkWeights
+    from training.network.weights import NetworkWeights
 
 START = re.compile(NAME + r"(/[1-9][0-9]*)?")
 

@@ -65,8 +65,8 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
             ids = _spread(ids)
             known = _ids_in(old.vocabulary, new.vocabulary)[ids]
             found[name] = {
-                "old": evaluate(old.read, old.cold_states, known).nats_per_char,
-                "new": evaluate(new.read, new.cold_states, ids).nats_per_char,
+                "old": evaluate(old.read, old.initial_state, known).nats_per_char,
+                "new": evaluate(new.read, new.initial_state, ids).nats_per_char,
                 "characters": float(len(ids)),
             }
     return found

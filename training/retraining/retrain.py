@@ -30,7 +30,7 @@ from training.learning.run import Diverged, TrainingRun
 from training.learning.stages import Stopped
 from training.release import store
 from training.release.publish import Release, publish
-from training.release.published import PublishedModel, newest_whole
+from training.release.published import PublishedModel, newest_valid
 from training.retraining import gate, record
 from training.retraining.budget import config_of, within_budget
 from training.retraining.config import Job
@@ -88,7 +88,7 @@ class _Work:
     should_stop: Callable[[], bool]
 
     def do(self) -> None:
-        parent = newest_whole(self.models, self.job.name)
+        parent = newest_valid(self.models, self.job.name)
         self.night.parent = parent
         old = PublishedModel(self.models / self.job.name / str(parent)) if parent else None
         plan, corpus, run = self._left_by_another(parent, old) or self._begun(old)

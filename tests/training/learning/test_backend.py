@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, write_corpus
-from tests.processes import COMMAND, ENVIRONMENT
+from tests.processes import COMMAND, ENVIRONMENT, ROOT
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.step import Trainer, next_symbol_losses
-from training.network.network import Network, set_weights, state_shape, weights_of
+from training.learning.step import TensorFlowTrainer, next_symbol_losses
+from training.network.network import Network, state_shape
+from training.network.weights import set_weights, weights_of
 
 SYMBOLS, STREAMS, STEPS = 9, 4, 7
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax")
@@ -63,7 +64,7 @@ def test_stock_layers_train_under_dropout_of_their_weights() -> None:
     network = Network(setting, SYMBOLS, stock=True)
     before = weights_of(network)
     window, state = example(setting)
-    trainer = Trainer(network, setting, replicas=1)
+    trainer = TensorFlowTrainer(network, setting, replicas=1)
     losses = [trainer.train(window, state, rate=0.01, step=step)[0] for step in range(30)]
     assert losses[-1] < losses[0]
     assert not np.array_equal(before.layers[1].recurrent_kernel, weights_of(network).layers[1].recurrent_kernel)
@@ -74,7 +75,7 @@ import sys, json, numpy as np
 from training.config import TrainConfig
 from training.data.windows import Window
 from training.learning.backend import make_trainer, use_devices
-from training.network.network import LayerWeights, NetworkWeights, weights_of
+from training.network.weights import LayerWeights, NetworkWeights, weights_of
 use_devices()
 for path in sys.argv[1:]:
     given = np.load(f"{path}.npz")
@@ -115,7 +116,7 @@ def test_five_steps_on_jax_are_five_steps_on_tensorflow(tmp_path: Path) -> None:
     for cell, setting in settings.items():
         found = np.load(tmp_path / f"{cell}-found.npz")
         (window, state), losses = example(setting), []
-        trainer, first = Trainer(networks[cell], setting), state
+        trainer, first = TensorFlowTrainer(networks[cell], setting), state
         for step in range(5):
             loss, norm, state = trainer.train(window, state, rate=0.02, step=step)
             losses += [loss, norm]

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import training
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.errors import InputError
 from training.files import require_space, require_writable
 from training.learning.disk_space import parameters_of
-from training.network.network import Network, weights_of
+from training.network.network import Network
+from training.network.weights import weights_of
 
 HUGE = ["--units", "1000000", "--window", "10"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import training
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.errors import InputError

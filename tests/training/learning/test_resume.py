@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import CONTEXT, started, training
+from tests.texts import write_corpus
 from training.learning.checkpoint import Checkpoint
 
 KILLS = 10

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import COMMAND, ENVIRONMENT, training
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.corpus import prepare
 from training.errors import InputError
@@ -53,7 +53,7 @@ def history_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def set_all_weights(run: TrainingRun, change: Any) -> None:
-    for variable in run._learner.network.variables:
+    for variable in run.trainer.network.variables:
         variable.assign(change(variable.numpy()))
 
 
@@ -68,13 +68,13 @@ def test_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     run = run_in(tmp_path, epochs=4, learning_rate=0.01)
     assert train(run)
     best = min(record["validation_nats_per_char"] for record in run.history)
-    kept = [array.copy() for array in run._best_weights]
-    run._losses, run._seconds = [1.0], 1.0
+    kept = [array.copy() for array in run.best_weights]
+    run.take_step()
     set_all_weights(run, lambda weights: weights + 1)
     assert run.evaluate()["validation_nats_per_char"] > best
     result = run.result()
     assert result.validation.nats_per_char == best
-    for variable, array in zip(run._learner.network.variables, kept, strict=True):
+    for variable, array in zip(run.trainer.network.variables, kept, strict=True):
         np.testing.assert_array_equal(variable.numpy(), array)
 
 
@@ -139,7 +139,10 @@ def test_validation_carries_its_state_through_the_whole_text(tmp_path: Path) -> 
     record = run.evaluate()
     ids = run.corpus.vocabulary.encode(text)[1300:]
     previous = np.concatenate([[0], ids[:-1]])[None]
-    logits = np.asarray(run._learner.read(previous, run._cold_state(1))[0], np.float64)[0] * record["logit_scale"]
+    logits = (
+        np.asarray(run.trainer.read(previous, run.validation.initial_state(1))[0], np.float64)[0]
+        * record["logit_scale"]
+    )
     logprobs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     expected = -logprobs[np.arange(1300), ids].mean()
     assert record["validation_nats_per_char"] == pytest.approx(expected, abs=1e-6)
@@ -157,10 +160,14 @@ def test_the_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_
     run = run_in(tmp_path, ema=0.9, learning_rate=0.05)
     for _ in range(5):
         run.take_step()
-    trained = [variable.numpy() for variable in run._learner.network.trainable_variables]
+    trained = [variable.numpy() for variable in run.trainer.network.trainable_variables]
     run.evaluate()
     for variable, before, average, kept in zip(
-        run._learner.network.trainable_variables, trained, run._learner._averages, run._best_weights, strict=True
+        run.trainer.network.trainable_variables,
+        trained,
+        run.trainer.variables["averages"],
+        run.best_weights,
+        strict=True,
     ):
         np.testing.assert_array_equal(variable.numpy(), before)
         np.testing.assert_array_equal(kept, average.numpy())

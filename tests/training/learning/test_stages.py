@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import write_corpus
 from tests.processes import started, training
+from tests.texts import write_corpus
 
 NETWORK = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 DROPOUT = ["--dropout", "0", "--output-dropout", "0.1", "--weight-dropout", "0"]

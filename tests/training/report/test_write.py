@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, write_corpus
-from tests.processes import training
+from tests.processes import ROOT, training
+from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.corpus import Corpus, prepare
 from training.errors import InputError
