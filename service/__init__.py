@@ -1,3 +1,1 @@
 """Answers requests. Knows the artifact; knows nothing of training or Keras."""
-
-__version__ = "0.1.0"
