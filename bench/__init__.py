@@ -1,6 +1,6 @@
-"""Benchmarks against peers: ours and theirs side by side in one run, because only ratios mean something."""
+"""Benchmarks against peers, side by side in one run, because only ratios can be compared between machines."""
 
 import os
 
-# TensorFlow greets on stderr at every import, in every process that a benchmark starts; only its warnings matter.
+# Only the warnings of TensorFlow, in every process that a benchmark starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -1,13 +1,13 @@
-"""Attacks on a real service, with 40 good streams beside each; exits 1 if one of these streams was not whole.
+"""Attacks on a real service, with 40 good streams beside each; exits 1 if one of these streams was incomplete.
 
     python -m bench.attack [--models FOLDER] [--seconds 15] [--only "float extremes"] [--strict] [--list]
 
-Every attack of bench/attacks.py meets a service of its own on a free port of 127.0.0.1. While it runs,
+Every attack of bench/attacks.py has its own service on a free port of 127.0.0.1. While it runs,
 
-- 40 clients in another process ask for one stream after the other, and check each: every character, and the closing
-  object. A stream is lost after five seconds without a byte; 429 is a refusal, and the client asks again;
-- a third process asks GET /livez every 20 ms, each time on a connection of its own. Where an answer takes longer, the
-  probes that were due in the meantime count with the time that they would have waited.
+- 40 clients in another process request one stream after the other, and check every character and the closing object of
+  each. A stream is lost after five seconds without a byte; after a 429 the client asks again;
+- a third process sends GET /livez every 20 ms, each time on a new connection. When a response takes longer, the probes
+  that were due in the meantime count with the time that they would have waited.
 
 The exit code is 1 if a stream was lost, a rate limit was passed, or a service neither started nor said why in one
 sentence; with --strict also if the 99th percentile of /livez is above 50 ms (`inf`: the probe failed). Clients and
@@ -44,20 +44,20 @@ OPEN_FILES = 8192
 
 @dataclass
 class Streams:
-    """What became of the good streams."""
+    """The outcomes of the good streams."""
 
     whole: int = 0
     refused: int = 0
-    lost: Counter[str] = field(default_factory=Counter)  # by what happened
+    lost: Counter[str] = field(default_factory=Counter)  # by error
 
     @property
     def started(self) -> int:
-        """All that were not refused."""
+        """The streams that were not refused."""
         return self.whole + self.lost.total()
 
 
 def keep_streams(port: int, until: float) -> Streams:
-    """Keep the good streams running until then, and read the last ones to their end."""
+    """Keep the good streams running until then, and read the last ones to the end."""
     seen = Streams()
     with ThreadPoolExecutor(STREAMS) as pool:
         list(pool.map(partial(_one_client, port, until, seen), range(STREAMS)))
@@ -71,7 +71,7 @@ def _one_client(port: int, until: float, seen: Streams, number: int) -> None:
             answer = mixture.ask(port, request, "text/event-stream", timeout_s=SECONDS_WITHOUT_A_BYTE)
         except (mixture.Wrong, OSError, HTTPException, ValueError) as error:
             seen.lost[f"{type(error).__name__}: {error}"[:120]] += 1
-            time.sleep(0.2)  # a service that is gone is not asked a thousand times
+            time.sleep(0.2)  # a dead service would otherwise be asked thousands of times
         else:
             seen.whole += answer.is_whole
             if not answer.is_whole:
@@ -80,7 +80,7 @@ def _one_client(port: int, until: float, seen: Streams, number: int) -> None:
 
 
 def probe(port: int, until: float) -> list[float]:
-    """Milliseconds that GET /livez took, due every 20 ms; `inf` for one that failed."""
+    """Milliseconds of each GET /livez, due every 20 ms; `inf` for a failure."""
     found, due = [], time.monotonic()
     while due < until:
         time.sleep(max(0.0, due - time.monotonic()))
@@ -102,7 +102,7 @@ def _is_alive(port: int) -> bool:
 
 
 def percentile(values: list[float], share: int) -> float:
-    """The value that so many hundredths of all values do not exceed; `inf` is a value like any other."""
+    """The percentile of values that may be `inf`."""
     return sorted(values)[-(-len(values) * share // 100) - 1]
 
 
@@ -129,7 +129,7 @@ class Bench:
         self.failed = False
 
     def run(self, attack: Attack) -> None:
-        """The attack, on a service of its own."""
+        """Start a service, attack it, and print the row."""
         if attack.prefix and not all(map(shutil.which, {attack.prefix[0], "prlimit"})):
             print(row(attack.name, "-", [], "needs prlimit, and as root setpriv", "skipped"), flush=True)
             return
@@ -194,10 +194,10 @@ def raise_open_files() -> None:
 
 
 def main() -> None:
-    """Attack, and say what held."""
+    """Run the attacks and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="the store that the service serves")
-    parser.add_argument("--seconds", type=float, default=15, help="of each attack")
+    parser.add_argument("--seconds", type=float, default=15, help="duration of each attack")
     parser.add_argument("--only", action="append", help="this attack; repeat the flag for several")
     parser.add_argument("--strict", action="store_true", help=f"also require /livez p99 of at most {MOST_MS:.0f} ms")
     parser.add_argument("--list", action="store_true", help="name the attacks and stop")

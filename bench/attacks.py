@@ -1,7 +1,7 @@
-"""What hostile and careless clients do to a service: the attacks of `bench.attack`. Knows no server but by its HTTP.
+"""Hostile and careless clients of a service: the attacks of `bench.attack`. Knows a server only by its HTTP.
 
-Each attack is called with a port and the time at which it ends (of `time.monotonic`), and returns how often it got each
-answer: a status, `closed` (without an answer), `refused` (no connection) or `silent` (no answer in time).
+Each attack is called with a port and the time at which it ends (of `time.monotonic`), and returns the number of each
+outcome: a status, `closed` (no response), `refused` (no connection) or `silent` (no response in time).
 """
 
 import http.client
@@ -22,20 +22,20 @@ HOST = "127.0.0.1"
 TICK_S = 0.05
 DRIP_S = 5.0  # between two bytes of a slow client
 SMALL_BUFFER = 2048
-# 64 bytes each, so that a server which receives 8192 bytes at once finds a request's head at the start of the rest.
-# 2,000 answers are more than the kernel keeps for a client that reads nothing.
+# 64 bytes each, so that a server which receives 8192 bytes at once finds the start of a request after them.
+# 2,000 responses are more than the kernel buffers for a client that reads nothing.
 UNREAD_LENGTH, UNREAD_COUNT = 64, 2000
 CONNECT_S = 1.0
 KEYS = ("alpha", "beta")
 KEY_LIMIT, KEY_TRIES = 5, 40
-USER = 54321  # of no process of this machine: a limit of processes counts all of a user's threads
+USER = 54321  # without processes on this machine: the limit of processes counts all threads of a user
 PROCESSES, THREADED_CLIENTS = 150, 200
 
 Run = Callable[[int, float], Counter[str]]
 
 
 def post(fields: str, *, length: int | None = None, path: str = "/generate") -> bytes:
-    """A request with this JSON; `length` is the Content-Length where it is not the true one."""
+    """A request with this JSON; `length` is a false Content-Length."""
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(fields) if length is None else length}\r\n\r\n{fields}".encode()
 
@@ -47,7 +47,7 @@ def get(path: str, *fields: str) -> bytes:
 
 @dataclass(frozen=True)
 class Crowd:
-    """`count` connections that all do the same. One that the service closes is replaced by another."""
+    """`count` connections that all do the same. A closed one is replaced by another."""
 
     count: int
     first: bytes
@@ -55,7 +55,7 @@ class Crowd:
     reads: bool = True
 
     def __call__(self, port: int, until: float) -> Counter[str]:
-        """Keep them all open until then, and close them."""
+        """Keep them open until then, and close them."""
         seen: Counter[str] = Counter()
         members: dict[int, socket.socket] = {}
         answered: set[int] = set()
@@ -67,7 +67,7 @@ class Crowd:
                 if self.drip and now >= drip_at:
                     drip_at += DRIP_S
                     self._drip(members)
-                time.sleep(TICK_S)  # a tick opens and reads so much: the attacker must not take the service's cores
+                time.sleep(TICK_S)  # limits the CPU time that the attacker takes from the service
                 for descriptor, _ in epoll.poll(0):
                     self._look(descriptor, members, answered, seen)
         for member in members.values():
@@ -111,7 +111,7 @@ class Crowd:
 
 
 def status_of(answer: bytes) -> str:
-    """The status of an answer's first line."""
+    """The status in the first line of a response."""
     return answer[9:12].decode("latin-1") if answer.startswith(b"HTTP/1.") else "no HTTP"
 
 
@@ -127,7 +127,7 @@ EXTREMES = [
 
 
 def extremes(port: int, until: float) -> Counter[str]:
-    """Requests whose numbers a float32 cannot hold, a few at a time."""
+    """Requests with numbers that a float32 cannot hold, a few at a time."""
     seen: Counter[str] = Counter()
     lock = threading.Lock()
     fields = cycle(EXTREMES)
@@ -149,7 +149,7 @@ def extremes(port: int, until: float) -> Counter[str]:
 
 
 def spellings(port: int, until: float) -> Counter[str]:
-    """One key, spelt in many ways, more often than its limit allows."""
+    """One key with its header written in many ways, more often than the rate limit allows."""
     seen: Counter[str] = Counter()
     forms = ["Bearer {}alpha", "bearer{} alpha", "BEARER \t{}alpha", "Bearer alpha {}", "Bearer {}alpha\t"]
     for number in range(KEY_TRIES):
@@ -162,7 +162,7 @@ def spellings(port: int, until: float) -> Counter[str]:
 
 
 def answer_to(port: int, request: bytes, timeout_s: float) -> str:
-    """The status of the answer to one request on a connection of its own."""
+    """The outcome of one request on its own connection."""
     try:
         with socket.create_connection((HOST, port), timeout_s) as connection:
             connection.sendall(request)
@@ -174,14 +174,14 @@ def answer_to(port: int, request: bytes, timeout_s: float) -> str:
 
 
 def nothing(port: int, until: float) -> Counter[str]:
-    """No attack: the streams and the probes alone."""
+    """No attack; the streams and the probes run alone."""
     time.sleep(max(0.0, until - time.monotonic()))
     return Counter()
 
 
 def limited_processes() -> list[str]:
-    """A command's prefix that allows the command's user so few threads."""
-    if os.geteuid() == 0:  # whom no such limit holds: another user, who may read what root may
+    """The prefix of a command that limits the threads of its user."""
+    if os.geteuid() == 0:  # root has no such limit: another user, with root's right to read files
         powers = "+dac_read_search,+dac_override"
         user = [f"--reuid={USER}", f"--regid={USER}", "--clear-groups", f"--inh-caps={powers}"]
         return ["setpriv", *user, f"--ambient-caps={powers}", "prlimit", f"--nproc={PROCESSES}"]
@@ -194,19 +194,19 @@ def limited_processes() -> list[str]:
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack, and how the service that meets it is started."""
+    """An attack, and the start of its service."""
 
     name: str
     run: Run
     prefix: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     has_streams: bool = True
-    may_refuse: bool = False  # to start, with one sentence
-    most_accepted: int | None = None  # answers of 200; more are a fault
+    may_refuse: bool = False  # the start, with one sentence
+    most_accepted: int | None = None  # responses of 200; more are a failure
 
 
 def attacks() -> list[Attack]:
-    """All of them, in the order of issue 12."""
+    """All attacks."""
     metrics = get("/metrics", "X-Pad: " + "a" * (UNREAD_LENGTH - len(get("/metrics", "X-Pad: "))))
     stream, long = json.dumps({"length": 300}), json.dumps({"length": 100_000})
     limited = f"{KEY_LIMIT}/minute"
@@ -222,5 +222,5 @@ def attacks() -> list[Attack]:
         Attack("430 slow bodies", Crowd(430, post("{", length=10_000), drip=b" ")),
         Attack(f"{PROCESSES} threads", Crowd(THREADED_CLIENTS, post(stream)), limited_processes(), may_refuse=True),
         *(Attack(f"{n} files", nothing, ["prlimit", f"--nofile={n}:{n}"], may_refuse=True) for n in (64, 200, 256)),
-        Attack("spelt keys", spellings, (), {"rate_limit": limited}, has_streams=False, most_accepted=KEY_LIMIT),
+        Attack("key formats", spellings, (), {"rate_limit": limited}, has_streams=False, most_accepted=KEY_LIMIT),
     ]

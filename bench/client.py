@@ -1,10 +1,9 @@
-"""N clients of an HTTP server in one thread: what they read is counted, and when it came.
+"""N clients of an HTTP server in one thread, which count characters and measure when they arrive.
 
     python -m bench.client          a turn as JSON on each line of stdin, its results as JSON on stdout
 
-It shares the server's cores, so it does as little as it can: sockets without a library, one `count` over the bytes of
-an arrival. Knows nothing of whose server it reads from but that each character is one event of `text/event-stream`,
-and that one more event ends a text.
+It shares the server's cores, so it does little work: sockets without a library, one `count` over the received bytes.
+It only assumes that each character is one event of `text/event-stream`, and that one more event ends a text.
 """
 
 import json
@@ -19,16 +18,16 @@ from typing import Any
 
 from bench.workload import lengths, seeds
 
-# Within JSON a line feed is escaped, so that these bytes stand at the head of an event and nowhere else.
+# JSON escapes line feeds, so these bytes occur only at the start of an event.
 EVENT = b"\ndata: "
 HOST = "127.0.0.1"
 PROBE_PROMPT_CHARS, PROBE_LENGTH = 20, 5
-LONGEST_PAUSE_S = 0.05  # between two probes, of random length, so that they do not march in step with the engine
+LONGEST_PAUSE_S = 0.05  # between two probes; random, so that probes do not synchronise with the engine
 SECONDS_FOR_PROBES = 60
 
 
 class Refused(Exception):
-    """The server did something else than what was asked of it."""
+    """The server did not answer as requested."""
 
 
 @dataclass
@@ -40,12 +39,12 @@ class Reader:
     is_probe: bool
     sent_s: float
     events: int = 0
-    last_s: float = 0.0  # when anything of the text last came
-    end: bytes = b""  # of what came last: an event's head may come in two parts
+    last_s: float = 0.0  # when the last part of the text arrived
+    end: bytes = b""  # of the last part: an event's start may be split between two
     head: bytes = field(default=b"", repr=False)
 
     def read(self) -> tuple[int, bool]:
-        """The events that are there now, and whether these were the last ones."""
+        """Receive; returns the number of events received, and whether the response has ended."""
         content = self.socket.recv(1 << 18)
         if not self.events:
             self.head += content
@@ -79,7 +78,7 @@ class Clients:
             self._ask_for_text()
 
     def run(self, *, until: float) -> int:
-        """Read until then; returns the characters that have come since the start."""
+        """Read until then; returns the characters received since the start."""
         while (missing := until - time.perf_counter()) > 0:
             self._look(missing)
         return self._events - self._ended
@@ -94,7 +93,7 @@ class Clients:
             self._look(LONGEST_PAUSE_S if self._probe_due_s is None else self._probe_due_s - now)
 
     def close(self) -> None:
-        """Hang up on everybody. Who still waits for its first character has waited at least so long."""
+        """Close every connection. A client still without a character counts with the time that it has waited so far."""
         for reader in self._open():
             if not reader.events and not reader.is_probe:
                 self.first_ms.append(1000 * (time.perf_counter() - reader.sent_s))
@@ -161,7 +160,7 @@ def load(job: dict[str, Any]) -> dict[str, Any]:
     clients = Clients(job)
     clients.start()
     warmed = clients.run(until=time.perf_counter() + job["warm_s"])
-    clients.gap_ms.clear()  # those of the start
+    clients.gap_ms.clear()  # gaps while the streams started
     counted, cpu = time.perf_counter(), time.process_time()
     characters = clients.run(until=counted + job["seconds"]) - warmed
     passed, cpu = time.perf_counter() - counted, time.process_time() - cpu
@@ -185,7 +184,7 @@ def arrivals(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do what each line of stdin asks for."""
+    """Run the job on each line of stdin."""
     for line in sys.stdin:
         job = json.loads(line)
         try:

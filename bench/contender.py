@@ -1,4 +1,4 @@
-"""What one contender's turn in a round gives, whoever the contender is."""
+"""The interface of a contender: a turn in a round, and the sample that it gives."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -7,25 +7,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Turn:
-    """What is asked of a contender when it is its turn."""
+    """The load for a contender."""
 
     streams: int
-    seconds: float  # that are counted
-    warm_s: float  # before them, not counted
+    seconds: float  # of measurement
+    warm_s: float  # before the measurement
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """As another process reads it."""
+        """The JSON object for another process."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What was measured in it; the two lists only where there is a client."""
+    """The measurements of a turn; the lists are empty without HTTP clients."""
 
     characters_per_second: float
-    first_char_ms: list[float] = field(default_factory=list)  # of every request, from before its connection opens
-    gap_ms: list[float] = field(default_factory=list)  # between arrivals at one client, however much each brings
+    first_char_ms: list[float] = field(default_factory=list)  # of every request, including its connection
+    gap_ms: list[float] = field(default_factory=list)  # between two arrivals at one client
     client_cpu: float | None = None  # share of one core that the client took
 
 

@@ -1,4 +1,4 @@
-"""The service's engine without HTTP: N streams in this process, whose characters are counted and thrown away."""
+"""The service's engine without HTTP: N streams in this process, whose characters are only counted."""
 
 import queue
 import time
@@ -9,11 +9,11 @@ import numpy as np
 from bench.contender import Sample, Turn
 from bench.workload import lengths, seeds
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.model.model import Model
 
 SECONDS_TO_STOP = 60
-RULE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
 
 
 class Inbox:
@@ -25,16 +25,17 @@ class Inbox:
         self._finished = finished
 
     def started(self) -> None:
-        """Nothing to note."""
+        """Ignore it."""
 
-    def sampled(self, symbols: Any, logprobs: Any) -> None:
-        """Count them."""
+    def sampled(self, symbols: Any, logprobs: Any) -> bool:
+        """Count the symbols."""
         self.characters += len(symbols)
         if self.characters == self._length:
             self._finished.put(None)
+        return False  # the row ends at its length
 
     def failed(self, error: Exception) -> None:
-        """Pass it to whoever waits."""
+        """Pass the error to the thread that waits."""
         self._finished.put(error)
 
 
@@ -59,7 +60,7 @@ class Engine:
 
 
 class _Streams:
-    """The rows of one turn; a row that is finished is followed by another."""
+    """The rows of one turn; a finished row is replaced by another."""
 
     def __init__(self, model: Model, scheduler: Scheduler, seed: int) -> None:
         self._model, self._scheduler = model, scheduler
@@ -68,10 +69,10 @@ class _Streams:
         self._rows: list[tuple[Row, Inbox]] = []
 
     def start(self) -> None:
-        """Submit the next row: an empty prompt, and the characters to sample."""
+        """Submit the next row, which has an empty prompt."""
         length, seed = next(self._texts)
         inbox = Inbox(length, self._finished)
-        row = Row(np.zeros(0, np.int32), length=length, seed=seed, listener=inbox, **RULE)
+        row = Row(np.zeros(0, np.int32), length=length, sampling=SamplingParams(seed=seed), listener=inbox)
         self._rows.append((row, inbox))
         self._scheduler.submit(self._model, row)
 
@@ -88,11 +89,11 @@ class _Streams:
         return sum(inbox.characters for _, inbox in self._rows)
 
     def cancel(self) -> None:
-        """Free every row, and wait until the engines have noticed."""
+        """Cancel every row, and wait until the engines have dropped them."""
         for row, _ in self._rows:
-            row.cancelled = True
+            row.cancel()
         deadline = time.monotonic() + SECONDS_TO_STOP
         while self._scheduler.running or self._scheduler.waiting:
             if time.monotonic() > deadline:
-                raise SystemExit(f"The engines did not let go of cancelled rows within {SECONDS_TO_STOP} s.")
-            time.sleep(0.001)  # between two looks
+                raise SystemExit(f"The engines did not drop cancelled rows within {SECONDS_TO_STOP} s.")
+            time.sleep(0.001)

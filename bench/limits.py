@@ -1,6 +1,6 @@
-"""What this machine could do at most: nothing but the matrix products of a step, and nothing but reading the weights.
+"""Upper limits of this machine: the time of a step's matrix products alone, and of reading the weights alone.
 
-Knows the sizes of a model and nothing of its weights: what the numbers are changes nothing about the time.
+Knows the sizes of a model, not its weights, whose values do not affect the time.
 """
 
 import threading
@@ -18,18 +18,18 @@ STEPS_PER_CALL = 32
 
 
 class MatrixProducts:
-    """The products of a step, one after the other, on as many threads as there are engines, one core each."""
+    """The products of a step, one after the other, on a thread for each engine, one core each."""
 
     def __init__(self, model: Model, engines: int) -> None:
         self._model, self._engines = model, engines
 
     def __call__(self, turn: Turn) -> Sample:
-        """Characters/s if a step took no time but that of its products, for the engines' rows, padded as theirs."""
+        """Characters/s if a step were only its products, for the engines' rows with their padding."""
         threads = min(self._engines, turn.streams)
         rows = -(-turn.streams // threads)
         padded = -(-rows // self._model.row_multiple) * self._model.row_multiple
         compute = products(self._model.manifest, padded)
-        compute()  # compiled once, before the threads meet
+        compute()  # compiles it before the threads start
         return Sample(_steps_per_second(compute, threads, turn.seconds) * turn.streams / threads)
 
 
@@ -40,9 +40,9 @@ def weight_shapes(manifest: Manifest) -> list[tuple[int, int]]:
 
 
 def products(manifest: Manifest, rows: int) -> Any:
-    """A function of `STEPS_PER_CALL` steps whose every product needs the one before it."""
+    """A function of `STEPS_PER_CALL` steps, in which every product depends on the one before it."""
     units, generator = manifest.units, np.random.default_rng(0)
-    # Scaled so that the numbers neither overflow nor become denormal, which would take longer.
+    # Scaled so that the values neither overflow nor become denormal, which is slower.
     matrices = [tf.constant(generator.normal(0, s[0] ** -0.5, s), tf.float32) for s in weight_shapes(manifest)]
     begin = tf.constant(generator.normal(0, 1, (rows, units)), tf.float32)
     last = tf.zeros((rows, manifest.symbols))
@@ -80,17 +80,17 @@ def _steps_per_second(compute: Any, threads: int, seconds: float) -> float:
 
 
 class WeightReads:
-    """One core reads as many bytes as a step has weights, over and over: the limit of a stream that is alone."""
+    """One core reads as many bytes as a step has weights: the limit of a single stream."""
 
     def __init__(self, manifest: Manifest) -> None:
         weights = sum(rows * columns for rows, columns in weight_shapes(manifest))
         self._words = np.ones(weights // 2, np.int64)  # two float32 in each
 
     def __call__(self, turn: Turn) -> Sample:
-        """Characters/s of one stream, whatever the turn's number of streams."""
+        """Characters/s of one stream; the turn's number of streams is ignored."""
         reads, started = 0, time.perf_counter()
         while (passed := time.perf_counter() - started) < turn.seconds:
-            # Of what NumPy does on one thread, this waits least for anything but the memory.
+            # Of NumPy's single-threaded operations, this is the closest to the speed of the memory.
             np.bitwise_or.reduce(self._words)
             reads += 1
         return Sample(reads / passed)

@@ -1,6 +1,6 @@
-"""Requests as many different clients make them, and what an answer must be. Knows no server but by its HTTP.
+"""Random requests, and the check of their responses. Knows a server only by its HTTP.
 
-All versions that the soak serves have the same weights, so a request that is repeated has to give the same bits.
+All versions that the soak serves have the same weights, so a repeated request must give the same bits.
 """
 
 import http.client
@@ -18,39 +18,39 @@ SECONDS_TO_ANSWER = 120
 
 
 class Wrong(Exception):
-    """An answer that must not be; the message says why."""
+    """The response breaks the contract; the message says how."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     text: str = ""
-    logprobs: tuple[float, ...] = ()  # of each character; none in a form that has none
-    is_whole: bool = False  # False: we hung up, or were refused
+    logprobs: tuple[float, ...] = ()  # of each character; empty for text/plain
+    is_whole: bool = False  # False: the client disconnected, or was refused
     retry_after_s: float = 0.0
 
 
 @dataclass
 class Kept:
-    """Finished requests with their answers, to be asked again."""
+    """Finished requests with their responses, to be repeated later."""
 
     generator: random.Random
     _answers: list[tuple[dict[str, Any], Answer]] = field(default_factory=list)
 
     def offer(self, request: dict[str, Any], answer: Answer) -> None:
-        """Keep a tenth of what is offered."""
+        """Keep a tenth of the requests."""
         if self.generator.random() < REPEATS and len(self._answers) < MOST_KEPT:
             self._answers.append((request, answer))
 
     def give_back(self, request: dict[str, Any], answer: Answer) -> None:
-        """Keep what was taken and could not be asked."""
+        """Put back a request that was refused."""
         self._answers.append((request, answer))
 
     def take(self) -> tuple[dict[str, Any], Answer] | None:
-        """Now and then one of them, any."""
-        if self.generator.random() >= 2 * REPEATS:  # often enough for each to be asked in the end
+        """Sometimes return a random one of them."""
+        if self.generator.random() >= 2 * REPEATS:  # often enough that each is repeated in the end
             return None
         try:
             return self._answers.pop(self.generator.randrange(len(self._answers) or 1))
@@ -59,10 +59,10 @@ class Kept:
 
 
 def random_request(generator: random.Random, alphabet: str) -> dict[str, Any]:
-    """The fields of `POST /generate`: short and long, plain and filtered, with and without a prompt."""
+    """Random fields of `POST /generate`: lengths, prompts, temperatures, filters, stop strings."""
     prompt = generator.choices(alphabet, k=generator.choice((0, 1, 20, 300)))
     request: dict[str, Any] = {
-        "prompt": "".join(prompt) + generator.choice(("", "", "\u2603")),  # which no model knows
+        "prompt": "".join(prompt) + generator.choice(("", "", "\u2603")),  # unknown to the models
         "length": generator.choice((1, 5, 50, 200, 800)),
         "seed": generator.getrandbits(40),
         "temperature": generator.choice((0.0, 0.5, 1.0, 1.0, 2.0)),
@@ -77,7 +77,7 @@ def random_request(generator: random.Random, alphabet: str) -> dict[str, Any]:
 
 
 def difference(one: Answer, other: Answer) -> str | None:
-    """Where two answers to one request part, if they do; logprobs are compared where both have them."""
+    """Where two responses to one request differ, or None; logprobs are compared where both have them."""
     texts, logprobs = (one.text, other.text), (one.logprobs, other.logprobs)
     if texts[0] != texts[1]:
         both = f" and logprobs from {_first_difference(*logprobs)} on" if all(logprobs) else ""
@@ -99,10 +99,10 @@ def ask(
     hang_up: int | None = None,
     timeout_s: float = SECONDS_TO_ANSWER,
 ) -> Answer:
-    """Ask and read it all, or hang up after so many bytes. `timeout_s` is the longest wait for a byte.
+    """Send a request and read the response, or disconnect after `hang_up` bytes. `timeout_s` limits each receive.
 
     Raises:
-        Wrong: the answer breaks a promise.
+        Wrong: the response breaks the contract.
         OSError, http.client.HTTPException: the connection broke.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
@@ -131,7 +131,7 @@ def _refused(response: http.client.HTTPResponse) -> Answer:
 
 
 def _whole(content: str, request: dict[str, Any], form: str | None) -> tuple[str, tuple[float, ...]]:
-    """The text and logprobs of an answer that must be whole in every respect."""
+    """Check a complete response; returns its text and logprobs."""
     if form == "text/plain":
         return _plain(content, request), ()
     if form is None:
@@ -170,7 +170,7 @@ def _require_whole(text: str, last: dict[str, Any], request: dict[str, Any]) -> 
 
 
 def _plain(content: str, request: dict[str, Any]) -> str:
-    """Bare characters say nothing of their end: either all are there, or a stop string cut them off."""
+    """Plain text has no closing event: it has all characters, or fewer because of a stop string."""
     if len(content) > request["length"] or (len(content) < request["length"] and "stop" not in request):
         raise Wrong(f"{len(content)} of {request['length']} characters came: {content[-300:]!r}")
     return content

@@ -1,4 +1,4 @@
-"""Characters/s by streams, both axes logarithmic, as an SVG file that stands alone. Knows only numbers and names.
+"""Characters/s by streams, both axes logarithmic, as a standalone SVG file. Knows only numbers and names.
 
 The charts of a training report (training/report/charts.py) are linear from zero and take their colours from a page.
 """
@@ -41,7 +41,7 @@ def svg(curves: Curves, title: str) -> str:
 
 
 def _scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
-    """From a value to its place, by its logarithm."""
+    """The function from a value to its position on a logarithmic axis."""
     return lambda value: start + (math.log(value) - math.log(low)) / (math.log(high) - math.log(low)) * (stop - start)
 
 
@@ -65,12 +65,12 @@ def _curve(
 
 
 def _labels(curves: Curves, x: Callable[[float], float], y: Callable[[float], float]):
-    """Each name beside the right end of its curve, moved down where another stands."""
+    """Each name at the right end of its curve, moved down where it would cover another."""
     ends = sorted((y(curve[max(curve)]), name, x(max(curve))) for name, curve in curves.items() if curve)
     colours = dict(zip(curves, COLOURS, strict=False))
     lowest = -math.inf
-    for place, name, end in ends:
-        lowest = max(place, lowest + LABEL_GAP)
+    for position, name, end in ends:
+        lowest = max(position, lowest + LABEL_GAP)
         yield f'<text x="{end + 10:.1f}" y="{lowest + 4:.1f}" style="fill:{colours[name]}">{escape(name)}</text>'
 
 

@@ -1,10 +1,10 @@
-"""Characters a second of the engine and of its HTTP path, beside what the machine allows and what two peers reach.
+"""Characters per second of the engine and of its HTTP path, beside the limits of the machine and two peers.
 
     python -m bench.serve [--units 512 --layers 2 --symbols 65] [--streams 1,8,32,64,128]
 
-All have the same weights and the same work (workload.py), and take turns, several rounds each, so that all of them meet
-the same weather on a shared machine. Clients run on the same cores as the servers, as they would on a laptop.
-docs/performance.md says what each of them is.
+All contenders have the same weights and the same work (workload.py), and take turns in several rounds, so that other
+load on a shared machine affects all of them. Clients run on the same cores as the servers, as they would on a laptop.
+docs/performance.md describes each contender.
 """
 
 import argparse
@@ -38,7 +38,7 @@ ARRIVAL_STREAMS = (32, 64)
 
 @dataclass(frozen=True)
 class Setup:
-    """All that is measured, running."""
+    """The running contenders."""
 
     contenders: dict[str, Contender]
     served: dict[str, ThroughHttp]
@@ -47,7 +47,7 @@ class Setup:
 
 @contextmanager
 def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
-    """Make the model, start every process, prove the peers; end all of them at the end."""
+    """Make the model, start every process and check the peers; stop them at the end."""
     version = subject.make(folder, arguments)
     config = Config(models=folder / "models")
     slots = max(config.slots, -(-max(arguments.streams) // config.engines))
@@ -117,7 +117,7 @@ def _version(package: str) -> str | None:
 
 
 def measure(setup: Setup, streams: int, rounds: int, seconds: float) -> list[dict[str, Sample]]:
-    """The rounds, all contenders in each; one round before them is not counted, for it compiles and allocates."""
+    """The samples of each round, after one round for compilation and allocation that does not count."""
     found = []
     for number in range(rounds + 1):
         turn = Turn(streams, seconds if number else min(seconds, 0.5), WARM_S, seed=1000 * streams + number)
@@ -126,7 +126,7 @@ def measure(setup: Setup, streams: int, rounds: int, seconds: float) -> list[dic
 
 
 def one_more_arrives(setup: Setup, streams: int, probes: int) -> dict[str, Any]:
-    """Milliseconds to the first character of a request that meets so many streams under way."""
+    """Milliseconds to the first character of a request that arrives while so many streams run."""
     turn = Turn(streams, 0, warm_s=1, seed=streams)
     return {name: summary.percentiles(server.arrivals(turn, probes)) for name, server in setup.served.items()}
 
@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def _curves(results: dict[str, Any]) -> plot.Curves:
-    """The speeds by contender; reading the weights is a limit of one stream only."""
+    """The speeds by contender; reading the weights limits a single stream only."""
     curves: plot.Curves = {}
     for streams, found in results["streams"].items():
         for name, speed in found["characters_per_second"].items():

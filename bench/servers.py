@@ -1,7 +1,4 @@
-"""Processes that a benchmark talks to: servers on a free port, and workers that answer a line with a line.
-
-Reads /proc, so it needs Linux.
-"""
+"""Processes of a benchmark: servers on a free port, and workers that answer each line with a line. Needs Linux."""
 
 import http.client
 import json
@@ -23,7 +20,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # for PyTorch, wh
 
 
 class NotStarted(SystemExit):
-    """A server ended before it was ready (`exit_code`), or never was ready (None) and has been stopped."""
+    """A server ended before it was ready (`exit_code`), or was not ready in time and was stopped (None)."""
 
     def __init__(self, command: str, log: str, exit_code: int | None) -> None:
         super().__init__(f"A server did not start: {command}\n{log}")
@@ -31,7 +28,7 @@ class NotStarted(SystemExit):
 
 
 class Server:
-    """An HTTP server in a process group of its own, on a free port of this machine."""
+    """An HTTP server in its own process group, on a free port."""
 
     def __init__(
         self,
@@ -42,7 +39,7 @@ class Server:
         prefix: Sequence[str] = (),
         seconds_to_start: float = SECONDS_TO_START,
     ) -> None:
-        """Start it; what it prints goes into `log`. `{port}` in the command is replaced.
+        """Start it, with its output in the file `log`. `{port}` in the command is replaced.
 
         `prefix` is a command that runs another one, such as `prlimit`.
 
@@ -73,11 +70,11 @@ class Server:
             connection.close()
 
     def rest(self) -> None:
-        """Wait until it computes nothing any more: the next contender is not to share the cores with it."""
+        """Wait until it uses no CPU time, so that the next contender has the cores."""
         deadline = time.monotonic() + SECONDS_TO_REST
         before = self._cpu_ticks()
         while True:
-            time.sleep(0.1)  # the span that is looked at
+            time.sleep(0.1)  # the measured interval
             after = self._cpu_ticks()
             if after - before <= 1:
                 return
@@ -86,7 +83,7 @@ class Server:
             before = after
 
     def stop(self) -> int:
-        """Ask it to end, insist if it does not; returns its exit code."""
+        """Send SIGTERM, and SIGKILL if it does not end; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
         try:
             return self._process.wait(SECONDS_TO_STOP)
@@ -95,7 +92,7 @@ class Server:
             return self._process.wait()
 
     def log(self) -> str:
-        """What it printed."""
+        """Its output so far."""
         return self._log.read_text(errors="replace")
 
     def _wait_until_ready(self, seconds: float) -> None:
@@ -105,7 +102,7 @@ class Server:
             if ended is not None or time.monotonic() > deadline:
                 self.stop()
                 raise NotStarted(" ".join(map(str, self._process.args)), self.log(), ended)
-            time.sleep(0.1)  # between two looks
+            time.sleep(0.1)
 
     def _is_ready(self) -> bool:
         try:
@@ -114,7 +111,7 @@ class Server:
             return False
 
     def _cpu_ticks(self) -> int:
-        """Of every process in its group, so far."""
+        """CPU time of every process in its group."""
         ticks = 0
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -143,7 +140,7 @@ def service(
 
 
 class Worker:
-    """A process that reads a JSON object a line and answers each with one."""
+    """A process that answers each line, a JSON object, with another."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         self._command = [sys.executable, *command]
@@ -160,7 +157,7 @@ class Worker:
         """Wait for the answer.
 
         Raises:
-            SystemExit: it could not do what was asked, or ended.
+            SystemExit: it answered with an error, or ended.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -174,7 +171,7 @@ class Worker:
         return answer
 
     def stop(self) -> None:
-        """End it."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 
@@ -187,7 +184,7 @@ class ThroughHttp:
         self._always = {"port": server.port, "alphabet": alphabet}
 
     def __call__(self, turn: Turn) -> Sample:
-        """Keep the streams running for the turn, then hang up on all of them."""
+        """Keep the streams running for the turn, then disconnect them."""
         answer = self._clients.ask(self._always | turn.to_json() | {"probes": 0})
         self._server.rest()
         return Sample(**answer)

@@ -1,11 +1,11 @@
-"""Minutes or hours of mixed load on a real server whose store changes under it; exits 1 if a promise was broken.
+"""Minutes or hours of mixed load on a real server while its store changes; exits 1 if the contract was broken.
 
     python -m bench.soak --minutes 30
 
-Random requests in every form, clients that hang up, a new version every 20 seconds, a broken one every minute, old ones
-removed. Every status is 200 or 429, every finished text is whole, and a request that is repeated minutes and versions
-later gives the same text and logprobs. At the end nothing runs or waits, what was removed is out of memory, and memory
-is flat.
+Random requests in every format, clients that disconnect, a new version every 20 seconds, a broken one every minute, and
+old ones removed. Every status must be 200 or 429, every finished text complete, and a request that is repeated minutes
+and versions later must give the same text and logprobs. At the end no stream may run or wait, removed versions must be
+out of memory, and memory must not have grown.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from bench.churn import MANIFEST, Store
 from bench.servers import Server, service
 
 SECONDS_TO_SETTLE = 30
-CACHE_MB = 8  # full before the first quarter is over: a cache that fills is no leak, and looks like one
+CACHE_MB = 8  # full within the first quarter; later its growth would look like a leak
 MIB = 2**20
 
 
 class Soak:
-    """What all threads share: the server, when to stop, what was counted, and what went wrong."""
+    """The state that all threads share: the server, the stop, the counts and the failures."""
 
     def __init__(self, server: Server, store: Store, alphabet: str, seed: int) -> None:
         self.server, self.store, self.alphabet, self.seed = server, store, alphabet, seed
@@ -47,13 +47,13 @@ class Soak:
         with self._lock:
             self.counts.update(numbers)
 
-    def report(self, what: str) -> None:
-        """A promise was broken; the soak goes on."""
-        self.wrong.append(what)
-        print(f"WRONG: {what}", flush=True)
+    def report(self, failure: str) -> None:
+        """Record and print a failure; the soak continues."""
+        self.wrong.append(failure)
+        print(f"WRONG: {failure}", flush=True)
 
     def client(self, number: int) -> None:
-        """One client after the other until the soak is over."""
+        """Send one request after the other until the soak is over."""
         generator = random.Random(f"{self.seed} {number}")
         while not self.over.is_set():
             request, expected = self.kept.take() or (mixture.random_request(generator, self.alphabet), None)
@@ -85,10 +85,10 @@ class Soak:
             self.count(hung_up=1)
 
     def churn(self, every_s: float, broken_every_s: float) -> None:
-        """Versions come, whole and broken, and go."""
+        """Publish versions, valid and broken, and prune them."""
         broken_at, is_broken = time.monotonic() + broken_every_s / 2, False
         while not self.over.wait(every_s):
-            # Never two in a row: among those that are kept there is always a whole one.
+            # Never two in a row, so that one of the kept versions is always valid.
             is_broken = not is_broken and time.monotonic() >= broken_at
             self.store.publish(broken=is_broken)
             if is_broken:
@@ -97,7 +97,7 @@ class Soak:
             self.store.prune()
 
     def metrics(self) -> dict[str, Any]:
-        """What the server says of itself."""
+        """Values of the server's /metrics."""
         status, content = self.server.get("/metrics")
         if status != 200:
             self.report(f"/metrics answers {status}")
@@ -118,10 +118,10 @@ class Soak:
 
 
 def watch(soak: Soak, seconds: float, every_s: float) -> list[float]:
-    """Print how it stands now and then, until the time is over; returns the memory at each look."""
+    """Print the counts every `every_s` until the time is over; returns the memory at each of these times."""
     started, before, memory = time.monotonic(), Counter[str](), list[float]()
     while (left := started + seconds - time.monotonic()) > 0:
-        time.sleep(min(every_s, left))  # between two looks
+        time.sleep(min(every_s, left))
         now, said = Counter(soak.counts), soak.metrics()
         memory.append(said["rss"])
         counts = " ".join(f"{name} {now[name]:,}" for name in ("requests", "whole", "repeated", "hung_up", "refused"))
@@ -138,7 +138,7 @@ def watch(soak: Soak, seconds: float, every_s: float) -> list[float]:
 
 
 def settle(soak: Soak) -> dict[str, Any]:
-    """Once nobody asks any more: wait until nothing runs or waits and nothing that was removed is in memory."""
+    """After the last request: wait until no stream runs or waits and no removed version is in memory."""
     deadline = time.monotonic() + SECONDS_TO_SETTLE
     while True:
         said = soak.metrics()
@@ -148,11 +148,11 @@ def settle(soak: Soak) -> dict[str, Any]:
         if time.monotonic() > deadline:
             soak.report(f"{SECONDS_TO_SETTLE} s after the last request: {said}, versions {soak.store.versions}")
             return said
-        time.sleep(0.1)  # between two looks
+        time.sleep(0.1)
 
 
 def run(soak: Soak, arguments: argparse.Namespace) -> None:
-    """All of it, and what must hold at the end."""
+    """Run clients and churn for the given time, then check the counts, the memory and the metrics."""
     threads = [threading.Thread(target=soak.client, args=(number,)) for number in range(arguments.clients)]
     threads.append(threading.Thread(target=soak.churn, args=(arguments.swap_seconds, arguments.broken_seconds)))
     for thread in threads:
@@ -164,7 +164,7 @@ def run(soak: Soak, arguments: argparse.Namespace) -> None:
         for thread in threads:
             thread.join()
     last = settle(soak)
-    grown = (last["rss"] - memory[len(memory) // 4]) / MIB  # the first quarter allocates what every later one uses
+    grown = (last["rss"] - memory[len(memory) // 4]) / MIB  # buffers and caches are allocated in the first quarter
     print(f"Memory since the first quarter: {grown:+,.0f} MiB, to {last['rss'] / MIB:,.0f} MiB.")
     if grown > arguments.max_growth_mib:
         soak.report(f"memory grew by {grown:,.0f} MiB, more than --max-growth-mib {arguments.max_growth_mib}")
@@ -192,7 +192,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Soak, then say whether every promise was kept."""
+    """Soak, and print the failures."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as folder:
         version = subject.make(Path(folder), arguments)
@@ -207,10 +207,10 @@ def main() -> None:
         if code:
             soak.report(f"the server ended with {code}")
         if "Traceback" in server.log():
-            soak.report("the server logged an unforeseen error")
+            soak.report("the server logged a traceback")
         if soak.wrong:
             print(server.log()[-5000:], file=sys.stderr)
-    print(f"{len(soak.wrong)} wrong." if soak.wrong else "Every promise was kept.")
+    print(f"{len(soak.wrong)} failures." if soak.wrong else "No failures.")
     sys.exit(bool(soak.wrong))
 
 

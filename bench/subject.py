@@ -2,9 +2,9 @@
 
     python -m bench.subject --out FOLDER [--model VERSION | --units 512 --layers 2 --symbols 65]
 
-Writes `FOLDER/models/<name>/<version>` and `FOLDER/weights.npz`, which NumPy alone can read: the trained numbers, the
-characters, and a text with the artifact's own logprobs, which a peer has to repeat before it is timed. Runs in a
-process of its own, for it sets TensorFlow up as training does.
+Writes `FOLDER/models/<name>/<version>` and `FOLDER/weights.npz`, which needs NumPy alone: the weights, the characters,
+and a text with the artifact's logprobs, which a peer must reproduce before it is timed. Runs in its own process,
+because it configures TensorFlow as training does.
 """
 
 import argparse
@@ -27,7 +27,7 @@ EMBEDDING = 64
 
 
 def make(folder: Path, arguments: argparse.Namespace) -> Path:
-    """Have the subject written into `folder` by a process of its own; returns its version folder."""
+    """Write the model into `folder`, in a new process; returns its version folder."""
     command = [sys.executable, "-m", "bench.subject", "--out", str(folder)]
     if arguments.model:
         command += ["--model", str(arguments.model)]
@@ -40,7 +40,7 @@ def make(folder: Path, arguments: argparse.Namespace) -> Path:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The flags that say what the subject is."""
+    """Add the flags that choose the model."""
     parser.add_argument("--model", type=Path, help="version folder to measure, instead of an untrained network")
     parser.add_argument("--units", type=int, default=512)
     parser.add_argument("--layers", type=int, default=2)
@@ -48,11 +48,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
-    """Publish a network with random weights, the same in every run, as training would publish a trained one."""
+    """Publish a network with random weights, the same in every run, as training publishes a trained one."""
     from training.config import TrainConfig
-    from training.data.corpus import prepare
+    from training.data.prepare import prepare
     from training.learning.run import Trained
-    from training.network.network import Network, weights_of
+    from training.network.network import Network
+    from training.network.weights import weights_of
     from training.release.publish import Release, publish
 
     sizes: dict[str, Any] = {"units": units, "layers": layers, "embedding": EMBEDDING, "batch_size": 1, "window": 10}
@@ -67,14 +68,14 @@ def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
 
 
 def random_text(characters: int) -> str:
-    """A text of so many distinct characters: first ASCII, where that is not enough Chinese."""
+    """A text of so many distinct characters: ASCII first, then Chinese."""
     points = [10, *range(0x20, 0x7F), *range(0x4E00, 0x9FA6)][:characters]
     generator = random.Random(2015)
     return "".join(map(chr, points)) + "".join(chr(generator.choice(points)) for _ in range(1000))
 
 
 def _loss(network: Any, config: Any, corpus: Any) -> Any:
-    """What the network itself loses on the validation text, for the export to be held against."""
+    """The network's loss on the validation text, with which the export is compared."""
     from training.learning.evaluate import evaluate
     from training.learning.step import next_symbol_losses
     from training.network.network import state_shape
@@ -86,8 +87,8 @@ def _loss(network: Any, config: Any, corpus: Any) -> Any:
     return evaluate(read, lambda rows: np.zeros(state_shape(config, rows), np.float32), corpus.validation)
 
 
-def hand_over(version: Path, path: Path) -> None:
-    """Write what a peer needs of an artifact into `path`."""
+def write_weights(version: Path, path: Path) -> None:
+    """Write the weights of an artifact, and logprobs to check them, to `path`."""
     from training.errors import InputError
     from training.release.published import PublishedModel
 
@@ -99,7 +100,7 @@ def hand_over(version: Path, path: Path) -> None:
     except InputError as error:
         raise SystemExit(str(error)) from error
     symbols = np.random.default_rng(0).integers(1, len(model.vocabulary), CHECKED_CHARS).astype(np.int32)
-    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state)
+    outputs = model.advance(0, symbols, np.zeros(0, np.float32), model.initial_state())
     one_hot = np.eye(len(model.vocabulary), dtype=np.float32)
     arrays: dict[str, Any] = {
         "points": np.array([0, *model.vocabulary.points]),
@@ -129,7 +130,7 @@ def main() -> None:
     else:
         sizes = {name: getattr(arguments, name) for name in ("units", "layers", "symbols")}
         version = untrained(arguments.out, **sizes)
-    hand_over(version, arguments.out / WEIGHTS)
+    write_weights(version, arguments.out / WEIGHTS)
 
 
 if __name__ == "__main__":

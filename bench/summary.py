@@ -1,4 +1,4 @@
-"""From the rounds of all contenders to medians, ratios and percentiles; the table of them. Measures nothing."""
+"""Medians, ratios and percentiles of the rounds of all contenders, and their table. Measures nothing."""
 
 import statistics
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ Rounds = Sequence[dict[str, Sample]]
 
 
 def of_streams(rounds: Rounds, streams: int) -> dict[str, Any]:
-    """All that the rounds with so many streams say.
+    """The results of the rounds with so many streams.
 
-    A ratio is the median of the rounds' ratios: both sides of it met the same weather.
+    A ratio is the median of the rounds' ratios, because both contenders of a round ran under the same load.
     """
     speeds = {name: [round_[name].characters_per_second for round_ in rounds] for name in rounds[0]}
     ratios = {
@@ -48,7 +48,7 @@ def of_streams(rounds: Rounds, streams: int) -> dict[str, Any]:
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
-    """p50, p99 and how many there were."""
+    """p50, p99 and the number of values."""
     if not milliseconds:
         return {"p50": None, "p99": None, "count": 0}
     p50, p99 = np.percentile(milliseconds, [50, 99])
@@ -56,7 +56,7 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """All of it for a person."""
+    """The results as text."""
     by_streams = results["streams"]
     lines = [_line("streams", by_streams), _line("characters/s", ["" for _ in by_streams])]
     for name in next(iter(by_streams.values()))["characters_per_second"]:

@@ -1,9 +1,9 @@
-"""Characters a second of training: ours, stock Keras and PyTorch's nn.LSTM, in one run.
+"""Characters per second of training: Charloom, stock Keras and PyTorch's nn.LSTM, in one run.
 
     python -m bench.train
 
-Each contender is a process of its own that stays alive and trains for a moment whenever it is its turn, so that all of
-them meet the same weather on a shared machine. The network is the same for all: an embedding of 64, two LSTM layers, a
+Each contender is a process that stays alive and trains for a few seconds in each of its turns, so that other load on a
+shared machine affects all of them. The network is the same for all: an embedding of 64, two LSTM layers, a
 linear layer; V = 66, no dropout, Adam, the gradient's norm clipped to 1, the state carried from window to window.
 """
 
@@ -29,7 +29,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     """One step of `python -m training train`."""
     from training.config import TrainConfig
     from training.data.windows import Window
-    from training.learning.step import Trainer, use_one_core_per_replica
+    from training.learning.step import TensorFlowTrainer, use_one_core_per_replica
     from training.network.network import Network, state_shape
 
     use_one_core_per_replica()
@@ -37,7 +37,7 @@ def ours(units: int, streams: int, window: int, precision: str = "float32") -> C
     config = TrainConfig(
         layers=LAYERS, units=units, embedding=EMBEDDING, batch_size=streams, window=window, precision=precision, **off
     )
-    trainer = Trainer(Network(config, SYMBOLS), config)
+    trainer = TensorFlowTrainer(Network(config, SYMBOLS), config)
     ids = text(streams, window + 1)
     windows = Window(ids[:, :-1].copy(), ids[:, 1:].copy(), np.zeros(streams, bool))
     state: Any = np.zeros(state_shape(config, streams), np.float32)
@@ -55,7 +55,7 @@ def ours_bfloat16(units: int, streams: int, window: int) -> Callable[[], Any]:
 
 
 def stock_keras(units: int, streams: int, window: int) -> Callable[[], Any]:
-    """Keras' own layers in a TensorFlow function, its threads as they come."""
+    """Keras' own layers in a TensorFlow function, with the default threads."""
     import keras
     import tensorflow as tf
 
@@ -92,7 +92,7 @@ def stock_keras(units: int, streams: int, window: int) -> Callable[[], Any]:
 
 
 def pytorch(units: int, streams: int, window: int) -> Callable[[], Any]:
-    """nn.LSTM on all cores, as its users train it."""
+    """nn.LSTM on all cores."""
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -125,12 +125,12 @@ CONTENDERS: dict[str, Callable[[int, int, int], Callable[[], Any]]] = {
 
 
 def text(streams: int, length: int) -> Any:
-    """Random symbols [streams, length]: what they are changes nothing about the time."""
+    """Random symbols [streams, length]; their values do not affect the time."""
     return np.random.default_rng(0).integers(1, SYMBOLS, (streams, length)).astype(np.int32)
 
 
 def contend(name: str, units: int, streams: int, window: int, seconds: float) -> None:
-    """The process of one contender: at each line on stdin it trains for a moment and prints its characters a second."""
+    """The process of one contender: for each line on stdin it trains for `seconds` and prints its characters/s."""
     step = CONTENDERS[name](units, streams, window)
     step()
     print("ready", flush=True)
@@ -156,23 +156,23 @@ class Contender:
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{name} did not start: {' '.join(command)} says why.")
+            raise SystemExit(f"{name} did not start: run {' '.join(command)} for the reason.")
 
     def round(self) -> float:
-        """Characters a second, now."""
+        """Let it train for its seconds; returns the characters per second."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
 
     def stop(self) -> None:
-        """End the process."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
 
 def measure(size: tuple[int, int, int], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Median characters a second of each contender, and the median over rounds of its ratio to the peer."""
+    """Median characters/s of each contender, and the median over rounds of its ratio to the peer."""
     contenders = {name: Contender(name, size, seconds) for name in CONTENDERS}
     try:
         table = [{name: contender.round() for name, contender in contenders.items()} for _ in range(rounds)]

@@ -1,17 +1,17 @@
-"""What the streams of a serving benchmark ask for: the same for every contender. Knows no contender.
+"""The requests of the streams in a serving benchmark, the same for every contender.
 
-N streams run all the time: whoever's text is whole asks for the next one, of another length, so that streams join and
-leave as they do in life. Only the standard library: the client imports it, and has to stay lean.
+N streams run all the time: a client whose text is complete requests the next one, of another length, so that streams
+join and leave the batch. Imports only the standard library, because the client does.
 """
 
 import random
 from collections.abc import Iterator
 
-SHORTEST, LONGEST = 100, 900  # characters: 500 on average, which is what a request gets that names no length
+SHORTEST, LONGEST = 100, 900  # characters; 500 on average, the default of a request
 
 
 def lengths(seed: int) -> Iterator[int]:
-    """How long each text is to be, in the order of asking."""
+    """The length of each text, in the order of the requests."""
     generator = random.Random(seed)
     while True:
         yield generator.randint(SHORTEST, LONGEST)

@@ -1,1 +1,1 @@
-"""Answers requests. Knows the artifact; knows nothing of training or Keras."""
+"""Serves published models over HTTP. Knows the artifact; knows nothing of training or Keras."""

@@ -1,4 +1,4 @@
-"""Wiring, nothing else. gunicorn runs `service.app:create_app()`."""
+"""Wires the service together. gunicorn runs `service.app:create_app()`."""
 
 import atexit
 import logging
@@ -13,6 +13,7 @@ from service.config import Config
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import access, cors, errors, generate, models, operations, schemas
+from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model, configure_threads
 from service.server import garbage, logs
@@ -23,18 +24,18 @@ log = logging.getLogger(__name__)
 
 
 class PlainJson(DefaultJSONProvider):
-    """JSON in the order in which it was written, escaped like the events of a stream."""
+    """JSON with its fields in the order of the source, escaped like the events of a stream."""
 
     sort_keys = False
     ensure_ascii = False
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """The body of every response that is not a stream."""
+        """Serialize the body of a response that is not a stream."""
         return escape(super().dumps(obj, **kwargs))
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """The service as a WSGI application, its engines running and its default model loaded."""
+    """The service as a WSGI application, with its engines running and its default model loaded."""
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
@@ -44,14 +45,32 @@ def create_app(config: Config | None = None) -> Flask:
         engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk, cache=cache
     )
     atexit.register(scheduler.close)  # an engine inside TensorFlow must not outlive the interpreter
-    drain = Drain(scheduler, config.drain_seconds)
     app = Flask(__name__)
-    app.extensions["drain"] = drain  # for the server, which hears the signals
-    # For the server, which restarts a worker that has any; also on /readyz.
+    app.json = PlainJson(app)
+    _add_extensions(app, config, store, scheduler)
+    _add_checks(app, config)
+    app.register_blueprint(generate.blueprint(config, store, OpenStreams(config, scheduler)))
+    app.register_blueprint(models.blueprint(store))
+    app.register_blueprint(operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]))
+    try:
+        store.get()
+    except (NoModel, NotFound) as error:
+        log.warning("%s /readyz answers 503 until a model is loaded.", error)
+    store.start_polling(config.poll_seconds)
+    atexit.register(store.close)  # a load inside TensorFlow must not outlive the interpreter either
+    return app
+
+
+def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:
+    """Add the values that the server's worker uses (see `service.server.worker`)."""
+    app.extensions["drain"] = Drain(scheduler, config.drain_seconds)
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.extensions["admin_port"] = config.admin_port
     app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
-    app.json = PlainJson(app)
+
+
+def _add_checks(app: Flask, config: Config) -> None:
+    """Add error responses, request ids, CORS, keys, rate limits and trusted proxies to every request."""
     errors.register(app)
     access.name_requests(app)
     cors.register(app, config.origins())
@@ -60,19 +79,9 @@ def create_app(config: Config | None = None) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask documents it
             app.wsgi_app, x_for=config.trusted_proxies, x_proto=config.trusted_proxies
         )
-    app.register_blueprint(generate.blueprint(config, store, scheduler))
-    app.register_blueprint(models.blueprint(store))
-    app.register_blueprint(operations.blueprint(store, drain, app.extensions["faults"]))
-    try:
-        store.get()
-    except (NoModel, NotFound) as error:
-        log.warning("%s Until then /readyz says so.", error)
-    store.watch(config.poll_seconds)
-    atexit.register(store.close)  # nor must a load
-    return app
 
 
 def _load(folder: Path) -> Model:
     model = Model(folder)
-    garbage.settle()
+    garbage.collect_and_freeze()
     return model

@@ -1,51 +1,33 @@
-"""Every setting of the service. `Config.from_env` is the only reader of the environment."""
+"""The settings of the service. `Config.from_env` is the only reader of the environment."""
 
 import os
 import re
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import limits
 
+from service.cpus import available_cpus
 from service.keys import KeyFileError, read_keys
 
 HOST = re.compile(r"\*|[0-9A-Za-z:._%-]{1,253}")  # "*" is every address
 MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#,@*]{1,253}")
-NUMBERS = {  # int() and float() also take spaces, underscores, other alphabets' digits, "inf" and "nan"
+NUMBERS = {  # int() and float() also accept spaces, underscores, digits of other alphabets, "inf" and "nan"
     int: ("whole number", re.compile(r"[+-]?[0-9]{1,100}")),
     float: ("number", re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)),
 }
 RATE = re.compile(r"[0-9]{1,100} *(/|per) *([1-9][0-9]{0,99} *)?[a-z]+", re.IGNORECASE)
 MAX_ORIGINS = 100
-MAX_RATE = 100_000  # requests of one client; the limiter keeps the time of each
+MAX_RATE = 100_000  # requests of one client; the limiter stores the time of each
 MAX_RATE_WINDOW_S = 31 * 24 * 3600
-A_DAY_S = 24 * 3600
+DAY_S = 24 * 3600
 
 
 class ConfigError(Exception):
-    """A setting that the service cannot start with. The message is one sentence for the person who set it."""
-
-
-def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores that this process may run on: those of its affinity mask that its container's quota pays for."""
-    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(mask, int(_quota(cgroup))))
-
-
-def _quota(cgroup: Path) -> float:
-    """The cores that a Linux control group may use (version 2, else 1); without a limit, more than there are."""
-    files = ["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]
-    for names in files:
-        with suppress(OSError, ValueError):
-            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
-            if quota not in ("max", "-1"):
-                return int(quota) / int(period)
-    return sys.maxsize
+    """The service cannot start with a setting. The message is one sentence that names the environment variable."""
 
 
 def _number(default: float | None, at_least: float, at_most: float) -> Any:
@@ -55,18 +37,18 @@ def _number(default: float | None, at_least: float, at_most: float) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What may be set: a field `max_prompt` is the environment variable CHARLOOM_MAX_PROMPT (`port` is PORT)."""
+    """The settings. The field `max_prompt` is the environment variable CHARLOOM_MAX_PROMPT; `port` is PORT."""
 
     models: Path = Path("models")
     default_model: str | None = None
-    engines: int = field(default_factory=cores, metadata={"at_least": 1, "at_most": 1024})
+    engines: int = field(default_factory=available_cpus, metadata={"at_least": 1, "at_most": 1024})
     slots: int = _number(64, 1, 1024)
     queue: int = _number(256, 0, 10_000)
     chunk: int = _number(32, 1, 1024)
     cache_mb: int = _number(256, 0, 1_000_000)
-    poll_seconds: float = _number(1.0, 0.01, A_DAY_S)
-    request_timeout: float = _number(600.0, 0.001, A_DAY_S)
-    drain_seconds: float = _number(30.0, 0, A_DAY_S)
+    poll_seconds: float = _number(1.0, 0.01, DAY_S)
+    request_timeout: float = _number(600.0, 0.001, DAY_S)
+    drain_seconds: float = _number(30.0, 0, DAY_S)
     max_prompt: int = _number(100_000, 0, 10_000_000)
     max_length: int = _number(100_000, 1, 100_000_000)
     api_keys_file: Path | None = None
@@ -95,7 +77,7 @@ class Config:
 
     def _check_bounds(self, name: str, at_least: float, at_most: float) -> None:
         value = getattr(self, name)
-        if value is not None and not at_least <= value <= at_most:  # NaN is not either
+        if value is not None and not at_least <= value <= at_most:  # true for NaN
             raise ConfigError(f"{variable_of(name)} must be between {at_least:,} and {at_most:,}, not {value}.")
 
     @classmethod
@@ -103,7 +85,7 @@ class Config:
         """Read the environment; a variable that is unset or empty keeps its default.
 
         Raises:
-            ConfigError: a value is not of its kind, or out of range.
+            ConfigError: a value has the wrong type or is out of range.
         """
         given: dict[str, Any] = {}
         for setting in fields(cls):
@@ -113,7 +95,7 @@ class Config:
         return cls(**given)
 
     def api_keys(self) -> frozenset[str]:
-        """The keys that clients may use; none: open to everybody."""
+        """The keys that clients may use; empty: no key is needed."""
         if self.api_keys_file is None:
             return frozenset()
         try:
@@ -122,7 +104,7 @@ class Config:
             raise ConfigError(f"CHARLOOM_API_KEYS_FILE names {self.api_keys_file}, {error}.") from error
 
     def rate(self) -> limits.RateLimitItem | None:
-        """How many requests a client may make in what time."""
+        """The rate limit of each client; None: no limit."""
         if self.rate_limit is None:
             return None
         try:
@@ -141,7 +123,7 @@ class Config:
         return rate
 
     def origins(self) -> frozenset[str]:
-        """The origins whose pages may use the API, as browsers spell them; `*` is every one."""
+        """The origins whose pages may use the API, in lower case; `*` is every origin."""
         if self.cors_origins is None:
             return frozenset()
         origins = [origin.strip().lower() for origin in self.cors_origins.split(",")]
@@ -157,7 +139,7 @@ class Config:
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a field."""
+    """The environment variable of a field of `Config`."""
     return "PORT" if name == "port" else f"CHARLOOM_{name.upper()}"
 
 

@@ -1,4 +1,4 @@
-"""The server's settings, each with its reason. `python -m gunicorn --config service/gunicorn.conf.py`."""
+"""gunicorn's settings, each with its reason. Start: `python -m gunicorn --config service/gunicorn.conf.py`."""
 
 import math
 import signal
@@ -8,15 +8,14 @@ from typing import Any
 from service.config import Config, ConfigError
 from service.server import addresses, logs, resources
 
-# A stream holds its thread, from its admission until its client has read it. Streams may be as many as may run or
-# wait and a few more (http/generate.py); the threads beyond check and refuse requests: admission is the
-# application's, which answers 429, while the server would let clients hang.
+# A stream holds a thread from its admission until its client has read it. The application admits as many streams as may
+# run or wait and a few more; with the spare threads it answers 429 to further requests instead of letting them hang.
 SPARE_THREADS = 32
 
 try:
     charloom = Config.from_env()
     threads = charloom.engines * charloom.slots + charloom.queue + SPARE_THREADS
-    # Connections that only wait hold a file and no thread. Past this number the oldest of them is closed.
+    # A connection that waits holds an open file and no thread. At this number the oldest of them is closed.
     worker_connections = resources.check(charloom, threads)
     ports = [charloom.port] if charloom.admin_port is None else [charloom.port, charloom.admin_port]
     bind = [address for port in ports for address in addresses.to_bind(charloom.host, port)]
@@ -25,32 +24,32 @@ except ConfigError as error:
 
 wsgi_app = "service.app:create_app()"
 
-# One process: its engine threads share the model and one queue. TensorFlow computes without the interpreter's lock,
-# and a SavedModel that is loaded before a fork hangs, so nothing is preloaded.
+# One process: its engine threads share the model and one queue, and TensorFlow computes without the interpreter's lock.
+# Nothing is preloaded, because a SavedModel that is loaded before a fork hangs.
 workers = 1
 preload_app = False
 
-# gthread, with deadlines for requests, places for probes and a drain (see there).
+# gthread with deadlines for requests, threads for probes and a graceful shutdown.
 worker_class = "service.server.worker.Worker"
 
-# Seconds that a connection stays open between two requests; it holds no thread.
+# Seconds that a connection stays open between two requests, without a thread.
 keepalive = 30
 
-# The worker reports to its master beside the streams: this is for a worker that hangs, not for a long text.
+# The master restarts a worker that has not reported for this time. Long streams do not delay its reports.
 timeout = 120
-# The master kills what is left after it; the worker ends by itself before that (worker.py).
+# The master kills a worker that takes longer; the worker ends by itself before that (worker.py).
 graceful_timeout = math.ceil(charloom.drain_seconds) + 20
 
-# gunicorn would take SCRIPT_NAME, PATH_INFO and the scheme from the headers of any local client. Which proxies are
-# trusted, and with what, is the application's to decide (CHARLOOM_TRUSTED_PROXIES).
+# gunicorn would read SCRIPT_NAME, PATH_INFO and the scheme from the headers of any local client. The application
+# decides which proxies are trusted (CHARLOOM_TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-# A second way to control the process that nothing here needs.
+# Signals control the process; the socket is not needed.
 control_socket_disable = True
 
-# Short responses are written to memory first (worker.py).
+# The worker buffers short responses in memory (worker.py).
 sendfile = False
 
 # The application writes a line for each request, when its stream ends (http/access.py).
@@ -60,7 +59,7 @@ logs.configure()
 
 
 def on_starting(server: Any) -> None:
-    """Say in one sentence that a port is taken, before gunicorn tries five times. A reload does not come here."""
+    """Exit with one sentence if a port is in use, before gunicorn tries five times. Not called at a reload."""
     try:
         addresses.require_free(bind)
     except ConfigError as error:
@@ -68,15 +67,15 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Read a second SIGTERM to the master as SIGQUIT, for it hears nothing else while it waits for its worker.
+    """Treat a second SIGTERM to the master as SIGQUIT: it ignores SIGTERM while it waits for its worker.
 
-    SIGTTIN would start a second worker, with other engines, limits and metrics beside the first one's.
+    SIGTTIN and SIGTTOU are ignored: a second worker would have its own engines, limits and metrics.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
     def terminate(number: int, frame: Any) -> None:
-        server.signal(signal.SIGQUIT if asked else number, frame)
-        asked.append(number)
+        server.signal(signal.SIGQUIT if received else number, frame)
+        received.append(number)
 
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)

@@ -1,7 +1,4 @@
-"""Threads that the service depends on: whether each one runs, and how long its present task takes.
-
-Knows nothing of what the threads do.
-"""
+"""Threads that report whether they run and how long their current task takes. Knows nothing of the tasks."""
 
 import logging
 import threading
@@ -13,16 +10,16 @@ from service import metrics
 
 log = logging.getLogger(__name__)
 
-STALLED_AFTER_S = 60.0  # of one task; an engine's call takes milliseconds
+STALLED_AFTER_S = 60.0  # in one task; an engine's call takes milliseconds
 
 
 class WatchedThread(threading.Thread):
-    """A daemon thread that reports what it is busy with."""
+    """A daemon thread that the service depends on, with metrics of its state."""
 
     def __init__(
         self, target: Callable[["WatchedThread"], None], name: str, *, stalled_after_s: float = STALLED_AFTER_S
     ) -> None:
-        """`target` is called with this thread, so that it can mark its tasks."""
+        """`target` is called with this thread, so that it can mark its tasks with `task`."""
         super().__init__(name=name, daemon=True)
         self._target_of_thread = target
         self._busy_since_s: float | None = None
@@ -32,7 +29,7 @@ class WatchedThread(threading.Thread):
         metrics.THREAD_UP.labels(name).set_function(lambda: float(self.is_alive()))
 
     def run(self) -> None:
-        """Call the target."""
+        """Call the target; an exception ends the thread and is logged."""
         try:
             self._target_of_thread(self)
         except Exception:
@@ -42,7 +39,7 @@ class WatchedThread(threading.Thread):
 
     @contextmanager
     def task(self) -> Iterator[None]:
-        """Within: the thread is busy with one task."""
+        """Mark the enclosed statements as one task."""
         self._busy_since_s = time.monotonic()
         try:
             yield
@@ -51,12 +48,12 @@ class WatchedThread(threading.Thread):
 
     @property
     def busy_s(self) -> float:
-        """How long the present task has taken; 0 between two tasks."""
+        """Seconds since the current task began; 0 between tasks."""
         since = self._busy_since_s
         return 0.0 if since is None else time.monotonic() - since
 
     def fault(self) -> str | None:
-        """What is wrong with the thread, in a sentence; None: it runs, or its target has returned as it should."""
+        """A sentence that says how the thread failed or is stuck; None if it runs or its target has returned."""
         if not self.is_alive() and not self._returned:
             return f"Thread {self.name} has ended."
         if self.busy_s > self._stalled_after_s:

@@ -1,26 +1,26 @@
-"""The file of API keys: one key a line. Knows nothing of who uses them."""
+"""Reads the file of API keys: one key a line. Knows nothing of requests."""
 
 import codecs
 import re
 from pathlib import Path
 
 KEY = re.compile(r"[\x21-\x7e]{1,256}")
-MAX_KEYS = 1000  # a request is compared with every one
+MAX_KEYS = 1000  # each request is compared with all of them
 MAX_BYTES = 1_000_000
 
-# Windows' editors write these marks.
+# Editors on Windows write these byte order marks.
 _ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 class KeyFileError(Exception):
-    """The file cannot be used. The message ends a sentence that begins with its name, and never holds a key."""
+    """The file cannot be used. The message completes a sentence that names the file, and never quotes a key."""
 
 
 def read_keys(path: Path) -> frozenset[str]:
-    """The keys of a file: UTF-8, or UTF-16 with its mark; blank lines and lines that begin with # are skipped.
+    """Read a file in UTF-8, or UTF-16 with a byte order mark; blank lines and lines that begin with # are skipped.
 
     Raises:
-        KeyFileError: it cannot be read, or one of its lines is not a key.
+        KeyFileError: the file cannot be read, holds no key or too many, or has a line that is not a key.
     """
     keys = set()
     for number, line in enumerate(_text(path).split("\n"), 1):
@@ -39,7 +39,7 @@ def read_keys(path: Path) -> frozenset[str]:
 
 def _text(path: Path) -> str:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # opening a pipe would block
             raise KeyFileError("which is not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -52,4 +52,4 @@ def _text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].decode(encoding, errors="ignore").count("\n") + 1
-        raise KeyFileError(f"whose line {line} is neither UTF-8 nor UTF-16 with its mark") from None
+        raise KeyFileError(f"whose line {line} is neither UTF-8 nor UTF-16 with a byte order mark") from None

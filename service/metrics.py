@@ -1,6 +1,7 @@
-"""Every Prometheus metric of the service, named in one place. Knows nothing of what it counts.
+"""Every Prometheus metric of the service, defined in one place.
 
-Names and meanings follow vLLM's where it has the same thing; a token is a character here. Times are seconds.
+Names and meanings follow vLLM's metrics where it has the same one, with characters in place of tokens. Times are in
+seconds.
 """
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -17,47 +18,49 @@ BATCH_ROWS = Histogram("charloom_batch_rows", "Streams in one call of an engine.
 CALL_SECONDS = Histogram("charloom_call_seconds", "Time of one call of an engine.", MODEL, buckets=_FAST_S)
 
 PROMPT_CHARS = Counter("charloom_prompt_chars", "Characters of prompts.", MODEL)
-CACHED_CHARS = Counter("charloom_cached_chars", "Characters of prompts that the prefix cache had read before.", MODEL)
+CACHED_CHARS = Counter("charloom_cached_chars", "Characters of prompts whose state came from the prefix cache.", MODEL)
 GENERATED_CHARS = Counter("charloom_generated_chars", "Characters generated.", MODEL)
-QUEUE_SECONDS = Histogram("charloom_queue_seconds", "From a request to its place in a batch.", MODEL, buckets=_FAST_S)
+QUEUE_SECONDS = Histogram("charloom_queue_seconds", "From a request to its slot in a batch.", MODEL, buckets=_FAST_S)
 FIRST_CHAR_SECONDS = Histogram(
     "charloom_first_char_seconds", "From a request to its first character.", MODEL, buckets=_FAST_S
 )
 GAP_SECONDS = Histogram(
-    "charloom_gap_seconds", "Between the characters of one call and those of the next.", MODEL, buckets=_FAST_S
+    "charloom_gap_seconds", "From the characters of one call to those of the next.", MODEL, buckets=_FAST_S
 )
 STREAM_SECONDS = Histogram("charloom_stream_seconds", "From a request to its last character.", MODEL, buckets=_SLOW_S)
 FINISHED = Counter("charloom_finished", "Streams that ended, by finish reason.", (*MODEL, "reason"))
 CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MODEL)
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))
 for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout"):
-    REJECTED.labels(_reason)  # of a series that begins with 1 Prometheus sees no increase
+    REJECTED.labels(_reason)  # starts the series at 0: Prometheus sees no increase in one that starts at 1
 
-CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts of which the prefix cache knew a part.", MODEL)
-CACHE_MISSES = Counter("charloom_prefix_cache_misses", "Prompts of which it knew nothing.", MODEL)
-CACHE_BYTES = Gauge("charloom_prefix_cache_bytes", "Memory that the states in the prefix cache take.")
+CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts with a prefix in the prefix cache.", MODEL)
+CACHE_MISSES = Counter("charloom_prefix_cache_misses", "Prompts without a prefix in the prefix cache.", MODEL)
+CACHE_BYTES = Gauge("charloom_prefix_cache_bytes", "Memory of the states in the prefix cache.")
 
 LOADS = Counter("charloom_model_loads", "Versions loaded.", MODEL)
 REFUSALS = Counter("charloom_model_refusals", "Versions refused.", MODEL)
 LOADED = Gauge("charloom_model_loaded", "1 for a version in memory.", MODEL)
-SERVED = Gauge("charloom_model_served", "1 for the version that answers where none is named.", MODEL)
-DRAINING = Gauge("charloom_draining", "1 once the service was asked to stop.")
+SERVED = Gauge("charloom_model_served", "1 for the version that answers requests that name none.", MODEL)
+DRAINING = Gauge("charloom_draining", "1 during a graceful shutdown.")
 THREAD_UP = Gauge("charloom_thread_up", "1 while a thread that the service depends on runs.", ("thread",))
 THREAD_BUSY_SECONDS = Gauge(
-    "charloom_thread_busy_seconds", "How long such a thread has been busy with one task.", ("thread",)
+    "charloom_thread_busy_seconds", "How long the thread has been busy with one task.", ("thread",)
 )
-ENGINE_FAILURES = Counter("charloom_engine_failures", "Exceptions on an engine thread, by what failed.", ("part",))
+ENGINE_FAILURES = Counter(
+    "charloom_engine_failures", "Exceptions on an engine thread, by the part that failed.", ("part",)
+)
 for _part in ("join", "call", "engine"):
     ENGINE_FAILURES.labels(_part)
 
 
-_OF_VERSIONS = (
+_BY_VERSION = (
     *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, QUEUE_SECONDS, FIRST_CHAR_SECONDS),
     *(GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS, REFUSALS, LOADED, SERVED),
 )
 
 
 def forget(model: str, version: str) -> None:
-    """Tell nothing more of a version, which takes a hundred lines of every scrape."""
-    for metric in _OF_VERSIONS:
+    """Remove the series of a version, which are about a hundred lines of every scrape."""
+    for metric in _BY_VERSION:
         metric.remove_by_labels({"model": model, "version": version})

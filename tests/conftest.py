@@ -1,34 +1,60 @@
-"""Fixtures that several folders share: a tiny model trained by the real command, and servers that really run."""
+"""Fixtures that several folders share: the tiny model and running services. Also the order and markers of all tests."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.processes import training
+from tests.processes import ROOT, training
 from tests.servers import Server
 from tests.texts import write_corpus
+from tests.workers import made_once
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# Started first, so that no worker of pytest-xdist is left alone with one of them at the end.
+SLOWEST_FILES = (
+    "system/test_containers.py",
+    "training/retraining/test_retrain.py",
+    "training/learning/test_resume.py",
+    "system/test_operations.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of tests/system, and move the slowest files to the front."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests/system"):
+            item.add_marker("system")
+    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT / "tests").as_posix()))
+
+
+def _rank(file: str) -> int:
+    return SLOWEST_FILES.index(file) if file in SLOWEST_FILES else len(SLOWEST_FILES)
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `corpus.txt`, `runs/` and `models/tiny/1`, trained in seconds. Not to be changed."""
-    folder = tmp_path_factory.mktemp("tiny")
+    """A folder with `corpus.txt`, `runs/tiny` and `models/tiny/1`. Tests must not change it."""
+    original = made_once(tmp_path_factory, "tiny", _train_tiny)
+    # Each worker has its own copy, because some commands lock the run.
+    return Path(shutil.copytree(original, tmp_path_factory.mktemp("tiny"), dirs_exist_ok=True))
+
+
+def _train_tiny(folder: Path) -> None:
     corpus = write_corpus(folder / "corpus.txt")
     size = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "20"]
     drops = ["--dropout", "0.1", "--output-dropout", "0.1", "--weight-dropout", "0.1"]
     learning = ["--epochs", "4", "--learning-rate", "0.05", "--warmup-steps", "5", *drops]
     training("train", "--name", "tiny", "--corpus", str(corpus), *size, *learning, cwd=folder)
-    return folder
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Any]:
-    """Start servers that end with the test."""
+    """A function that starts a service; all of them are stopped at the end of the test."""
     servers: list[Server] = []
 
     def start(models: Path, **settings: Any) -> Server:
@@ -43,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def server(tiny: Path) -> Iterator[Server]:
-    """A server with the tiny model, shared by all tests that leave it as it is."""
+    """A service with the tiny model, for tests that leave it as it is."""
     started = Server(tiny / "models", engines=2, slots=16, chunk=8)
     yield started
     started.stop()

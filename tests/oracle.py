@@ -1,6 +1,6 @@
-"""Plain NumPy recurrent networks, forward and backward, written from the equations: what everything is held against.
+"""The reference network for tests: plain NumPy, forward and backward, written from the equations.
 
-Shapes: N streams, T steps, H units, V symbols. Nothing here knows TensorFlow.
+Shapes: N streams, T steps, S state tensors, H units, V symbols. Imports no TensorFlow.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def log_softmax(logits: Any) -> Any:
 
 
 def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
-    """Mean cross-entropy in nats over all of targets [...], and its gradient by logits [..., V]."""
+    """Mean cross-entropy in nats over targets [...], and its gradient by logits [..., V]."""
     logprobs = log_softmax(logits)
     chosen = np.take_along_axis(logprobs, targets[..., None], axis=-1)
     one_hot = np.eye(logits.shape[-1])[targets]
@@ -26,7 +26,7 @@ def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
 
 @dataclass
 class Network:
-    """Symbols, recurrent layers, a linear layer to logits: the network of `training.network.network`, no dropout."""
+    """The network of `training.network.network`, without dropout: symbols, recurrent layers, linear layer to logits."""
 
     embedding: Any  # [V, E]; None: symbols are one-hot
     layers: list[Layer]  # bottom first, all of one cell
@@ -35,7 +35,7 @@ class Network:
 
     @classmethod
     def of(cls, weights: Any) -> "Network":
-        """From a `NetworkWeights`, in float64; changes to it stay apart from those."""
+        """From a `NetworkWeights`, copied to float64."""
         make, embedding = LAYERS[weights.cell], weights.embedding
         return cls(
             None if embedding is None else np.array(embedding, np.float64),
@@ -51,7 +51,7 @@ class Network:
         return [*([] if self.embedding is None else [self.embedding]), *layers, self.output_kernel, self.output_bias]
 
     def forward(self, previous: Any, state: Any) -> tuple[Any, Any, list[Any]]:
-        """previous [N, T], state [S, N, H] -> logits [N, T, V], state, and what `gradients` needs."""
+        """previous [N, T], state [S, N, H] -> logits [N, T, V], state, and the tape that `gradients` needs."""
         states = 2 if isinstance(self.layers[0], Lstm) else 1
         inputs = np.eye(len(self.output_bias)) if self.embedding is None else self.embedding
         x, new_state, tapes = inputs[previous], [], []
@@ -88,7 +88,7 @@ class Network:
 
 
 def numerical_gradient(loss: Any, weights: Any, step: float = 1e-3) -> Any:
-    """Five-point differences of loss() by every number of `weights`, which `loss` reads and which end as they were."""
+    """Five-point differences of loss() by every number of `weights`, which are restored at the end."""
     gradient = np.zeros_like(weights)
     for index in np.ndindex(weights.shape):
         saved = weights[index]
@@ -102,7 +102,7 @@ def numerical_gradient(loss: Any, weights: Any, step: float = 1e-3) -> Any:
 
 
 def sample_rule(logits: Any, uniform: float, temperature: float, top_k: int, top_p: float) -> int:
-    """The artifact's sampling rule for one row, from its words in models/README.md; id 0 is never sampled."""
+    """The artifact's sampling rule for one row, as models/README.md describes it; id 0 is never sampled."""
     logits = np.array(logits, np.float64)
     logits[0] = -np.inf
     if temperature == 0:

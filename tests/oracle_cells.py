@@ -1,6 +1,6 @@
-"""Plain NumPy recurrent layers, one step at a time and one step back, written from the equations.
+"""The reference cells for tests: plain NumPy, one step forward and one step back, written from the equations.
 
-Shapes: N streams, T steps, H units. Gates stand side by side. Nothing here knows TensorFlow.
+Shapes: N streams, T steps, H units. The gates are blocks of H columns. Imports no TensorFlow.
 """
 
 from dataclasses import dataclass, fields
@@ -14,10 +14,10 @@ def sigmoid(x: Any) -> Any:
 
 
 class Layer:
-    """The loop over time that all cells share; a state is a tuple of arrays [N, H], h first."""
+    """The loop over time that all cells share. A state is a tuple of arrays [N, H], h first."""
 
     def forward(self, x: Any, state: Any) -> tuple[Any, Any, list[Any]]:
-        """x [N, T, inputs] -> h of every step [N, T, H], the last state, and what `backward` needs."""
+        """x [N, T, inputs] -> h of every step [N, T, H], the last state, and the tape that `backward` needs."""
         hs, tape = [], []
         for t in range(x.shape[1]):
             before = state

@@ -1,7 +1,7 @@
-"""The command line in processes of their own, without waiting for TensorFlow in each.
+"""Training commands in processes of their own, each a fork of one process that has already imported TensorFlow.
 
-A server process has imported TensorFlow and computed nothing; every command is a fork of it that runs the same `main`
-as `python -m training` does. So it costs no more than what it computes, and can be killed as any process can.
+A fork runs the same `main` as `python -m training` does, and can be stopped or killed like any process; it only saves
+the seconds of the imports.
 """
 
 import multiprocessing
@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-# As a person starts it, where a test is about the process itself: its stdin, its signals, its exit.
+# A new interpreter, for tests of the process itself: its stdin, its terminal, its packages.
 COMMAND = [sys.executable, "-m", "training"]
-# Nobody sets PYTHONUNBUFFERED at home: what we print must come in time all the same.
-os.environ.pop("PYTHONUNBUFFERED", None)
+os.environ.pop("PYTHONUNBUFFERED", None)  # users do not set it, and the output must still come line by line
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -32,7 +31,7 @@ def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.Compl
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = started(*arguments, cwd=cwd, out=out, err=err)
         process.join()
-        written = [path.read_bytes().decode() for path in (out, err)]  # as text, a model's carriage return would change
+        written = [path.read_bytes().decode() for path in (out, err)]  # read_text() would change carriage returns
         result = subprocess.CompletedProcess(arguments, process.exitcode or 0, *written)
     assert result.returncode == 0 or not check, result.stderr
     return result
@@ -41,7 +40,7 @@ def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.Compl
 def started(
     *arguments: str, cwd: Path, out: Path, err: Path, before: tuple[Callable[..., None], Any] | None = None
 ) -> ForkServerProcess:
-    """Start a command and do not wait; `before` is called, with its argument, in the new process."""
+    """Start a command without waiting for it; `before` is called, with its argument, in the new process."""
     process = CONTEXT.Process(target=_run, args=(arguments, cwd, out, err, before))
     process.start()
     return process
@@ -61,5 +60,5 @@ def _run(
 
     from training.commands import main
 
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process would leave behind
+    tqdm.set_lock(threading.RLock())  # tqdm's default is a semaphore, which a killed process leaks
     main()

@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-POLL_SECONDS = 0.02
-
 
 def wait_until(
-    condition: Callable[[], Any], timeout_s: float = 60, *, explain: Callable[[], object] = lambda: ""
+    condition: Callable[[], Any],
+    timeout_s: float = 60,
+    *,
+    poll_s: float = 0.02,
+    explain: Callable[[], object] = lambda: "",
 ) -> Any:
-    """Call `condition` until it is true, and return its value.
+    """Call `condition` every `poll_s` seconds until it is true, and return its value.
 
     Raises:
         AssertionError: it was still false after `timeout_s`; the message is that of `explain`.
@@ -18,5 +20,5 @@ def wait_until(
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline_s, f"{condition} is still false after {timeout_s} s. {explain()}"
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_s)
     return value

@@ -36,7 +36,7 @@ HELP = {
     "minutes": "Time limit of the whole command, in place of --epochs and --steps; 0: none.",
     "optimizer": "Optimizer; char-rnn uses rmsprop.",
     "learning_rate": "Peak learning rate (char-rnn: learning_rate).",
-    "schedule": "Learning rate: half a cosine to 0, constant, lowered by epoch (step) or when the loss stalls (plateau).",
+    "schedule": "Learning rate: half a cosine to 0, constant, lowered by epoch (step) or at a stalled loss (plateau).",
     "warmup_steps": "Steps of linear warm-up to the peak rate.",
     "decay_rate": "Factor by which step and plateau lower the rate (char-rnn: learning_rate_decay).",
     "decay_after": "Epochs (step) or evaluations without a new best (plateau) before the rate is lowered "

@@ -1,1 +1,1 @@
-"""What others would serve the same model with. Never imported by the service or by training."""
+"""The same model served with other software. Never imported by the service or by training."""

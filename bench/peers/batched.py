@@ -1,8 +1,8 @@
-"""A peer without HTTP: PyTorch with continuous batching, an engine thread for each core and one step a call.
+"""A peer without HTTP: PyTorch with continuous batching, an engine thread for each core and one step per call.
 
     python -m bench.peers.batched --weights weights.npz --engines 2     a turn on each line of stdin, a result on stdout
 
-All rows of an engine are one batch; a row whose text is whole makes room for the next one between two steps.
+All rows of an engine are one batch; a row whose text is complete is replaced between two steps.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def turn(network: TorchNetwork, engines: int, job: dict[str, Any]) -> dict[str, 
 
 
 def main() -> None:
-    """Take turns."""
+    """Run the turn on each line of stdin."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--engines", type=int, required=True)

@@ -1,8 +1,8 @@
-"""A peer over HTTP: PyTorch behind FastAPI and uvicorn, each request with a loop of its own, as it is usually written.
+"""A peer over HTTP: PyTorch behind FastAPI and uvicorn, with a loop for each request, as it is usually written.
 
     python -m bench.peers.fastapi_server --weights weights.npz --port 8000
 
-One step a call, batch 1, an event for each character; Starlette runs the loops in its thread pool.
+One step per call, batch 1, an event for each character; Starlette runs the loops in its thread pool.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bench.peers.network import RESERVED, TorchNetwork, draw
 
 
 class Body(BaseModel):
-    """What the benchmark asks for."""
+    """The fields of a request."""
 
     prompt: str = ""
     length: int = 500
@@ -28,7 +28,7 @@ class Body(BaseModel):
 
 
 def create_app(network: TorchNetwork) -> FastAPI:
-    """The peer's two routes."""
+    """The peer's routes."""
     app = FastAPI()
 
     @app.get("/readyz")

@@ -1,4 +1,4 @@
-"""The measured model in PyTorch: `nn.LSTM` with our weights, proven before it is timed."""
+"""The measured model in PyTorch: `nn.LSTM` with our weights, checked before it is timed."""
 
 import time
 from pathlib import Path
@@ -19,13 +19,13 @@ class TorchNetwork:
     """Embedding, `nn.LSTM` and a linear layer."""
 
     def __init__(self, path: Path) -> None:
-        """Read what `bench.subject` wrote.
+        """Read the file of `bench.subject`.
 
         Raises:
-            SystemExit: the network does not repeat the logprobs that our artifact gave.
+            SystemExit: the network does not reproduce the logprobs of the artifact.
         """
         arrays = np.load(path)
-        self.characters = "".join(map(chr, arrays["points"]))  # of each id; what stands for 0 is never sampled
+        self.characters = "".join(map(chr, arrays["points"]))  # of each id; 0 is never sampled
         self._ids = {character: id_ for id_, character in enumerate(self.characters) if id_}
         self.layers = sum(name.startswith("bias_") for name in arrays)
         symbols, width = arrays["embedding"].shape
@@ -41,12 +41,12 @@ class TorchNetwork:
             raise SystemExit(f"The peer's logprobs are {self.nats_apart} nats from the artifact's: another network.")
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; 0 for what the model does not know."""
+        """Ids of a text; 0 for unknown characters."""
         return [self._ids.get(character, RESERVED) for character in text]
 
     @torch.inference_mode()
     def read(self, ids: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
-        """Logits [T, N, V] after each of ids [T, N], and the state after the last; no state is a cold start."""
+        """Logits [T, N, V] after each of ids [T, N], and the state after the last; None is the zero state."""
         hidden, state = self._lstm(self._embedding(ids), state)
         return self._output(hidden), state
 
@@ -55,10 +55,10 @@ class TorchNetwork:
         return tuple(torch.zeros(self.layers, rows, self.units) for _ in range(2))
 
     def choose_kernels(self, rows: int) -> bool:
-        """Let PyTorch use oneDNN if that is the faster one for so many rows; returns whether it is.
+        """Let PyTorch use oneDNN if it is faster for so many rows; returns whether it is.
 
-        Which is what it does as it comes; but for one step of few rows, putting the weights in oneDNN's order takes
-        several times as long as the step.
+        oneDNN is the default, but for one step of few rows, reordering the weights for it takes several times as long
+        as the step.
         """
         speeds = {}
         for enabled in (True, False):
@@ -85,26 +85,26 @@ class TorchNetwork:
         for layer in range(self.layers):
             ours = {"weight_ih": f"kernel_{layer}", "weight_hh": f"recurrent_{layer}", "bias_ih": f"bias_{layer}"}
             for theirs, name in ours.items():
-                gates = _in_their_order(arrays[name].T.copy())
+                gates = _in_pytorch_order(arrays[name].T.copy())
                 parameters[f"{theirs}_l{layer}"].copy_(torch.from_numpy(gates))
             parameters[f"bias_hh_l{layer}"].zero_()
 
     def _nats_apart(self, symbols: Any, logprobs: Any) -> float:
-        """The largest difference on a text whose logprobs are known."""
+        """The largest difference from the known logprobs of a text."""
         previous = torch.from_numpy(np.concatenate([[RESERVED], symbols[:-1]]).astype(np.int64))
         logits, _ = self.read(previous[:, None], None)
         found = torch.log_softmax(logits[:, 0], dim=1).numpy()[np.arange(len(symbols)), symbols]
         return float(np.abs(found - logprobs).max())
 
 
-def _in_their_order(gates: Any) -> Any:
+def _in_pytorch_order(gates: Any) -> Any:
     """Ours are input, forget, output, candidate along the first axis; theirs have the candidate before the output."""
     input_, forget, output, candidate = np.split(gates, 4)
     return np.concatenate([input_, forget, candidate, output])
 
 
 def draw(logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A symbol for each row of logits [N, V], never the reserved one, and the model's logprob of it."""
+    """A symbol for each row of logits [N, V], never the reserved one, and its logprob."""
     allowed = logits.clone()
     allowed[:, RESERVED] = -torch.inf
     symbols = torch.multinomial(torch.softmax(allowed, dim=1), 1, generator=generator)

@@ -1,6 +1,6 @@
-"""One call of a model for the rows of a batch: a row that makes it fail, or gets no usable symbols, fails alone.
+"""One call of a model for the rows of a batch: a row that makes it fail, or gets no usable output, fails alone.
 
-Knows arrays; nothing of rows' listeners or of how rows come and go.
+Knows arrays, not listeners, and not how rows join and leave.
 """
 
 import logging
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from service import metrics
 from service.model.codec import RESERVED
 from service.model.model import Model, Stepped, Steps
+from service.model.version import ModelVersion
 
 log = logging.getLogger(__name__)
 
 Errors = dict[int, Exception]
-"""By row: why it could not be advanced."""
+"""By the index of a row: why it could not be advanced."""
 
 
 class UnusableOutput(Exception):
@@ -25,16 +26,19 @@ class UnusableOutput(Exception):
 def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
     """Advance the first `rows` rows of `steps`; the others are padding.
 
-    A call that fails is repeated for each half of its rows, and so on down to single rows: the model is a pure
-    function, so the other rows get the same bits as if the call had succeeded. The outputs of a row that failed are
-    not to be used.
+    A call that fails is repeated for each half of its rows, and so on down to single rows. The model is a pure
+    function, so the other rows get the same bits as if the call had succeeded.
+
+    Returns:
+        The outputs, which are undefined for the rows that failed, and the errors of these.
     """
     try:
         outputs, errors = model.advance(steps), Errors()
     except Exception as error:
-        log.exception("A call of %d rows of %s %d failed.", rows, model.manifest.name, model.manifest.version)
+        version = ModelVersion(model.manifest.name, model.manifest.version)
+        log.exception("A call of %d rows of %s failed.", rows, version)
         metrics.ENGINE_FAILURES.labels("call").inc()
-        outputs, errors = _by_halves(model, steps, rows, error)
+        outputs, errors = _advance_by_halves(model, steps, rows, error)
     for row in _unusable(outputs, steps, model.manifest.symbols).tolist():
         if row < rows and row not in errors:
             metrics.ENGINE_FAILURES.labels("call").inc()
@@ -42,8 +46,8 @@ def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
     return outputs, errors
 
 
-def _by_halves(model: Model, steps: Steps, rows: int, error: Exception) -> tuple[Stepped, Errors]:
-    """What the rows of a call that failed get in smaller calls."""
+def _advance_by_halves(model: Model, steps: Steps, rows: int, error: Exception) -> tuple[Stepped, Errors]:
+    """The outputs of smaller calls in place of one that failed with `error`."""
     symbols, logprobs = np.zeros_like(steps.given), np.zeros_like(steps.uniforms)
     outputs, errors = Stepped(symbols, logprobs, steps.previous.copy(), steps.state.copy()), Errors()
     failed = [(np.arange(rows), error)]
@@ -54,25 +58,25 @@ def _by_halves(model: Model, steps: Steps, rows: int, error: Exception) -> tuple
             continue
         for half in np.array_split(indices, 2):
             try:
-                found = model.advance(_selected(steps, half, model.row_multiple))
-            except Exception as again:  # noqa: BLE001  # told to the row that causes it
-                failed.append((half, again))
+                found = model.advance(_take(steps, half, model.row_multiple))
+            except Exception as half_error:  # noqa: BLE001  # it fails the row that causes it
+                failed.append((half, half_error))
                 continue
             for name, array in vars(found).items():
-                every = np.s_[:, half] if name == "state" else half
-                chosen = np.s_[:, : len(half)] if name == "state" else np.s_[: len(half)]
-                getattr(outputs, name)[every] = array[chosen]
+                to = np.s_[:, half] if name == "state" else half
+                taken = np.s_[:, : len(half)] if name == "state" else np.s_[: len(half)]
+                getattr(outputs, name)[to] = array[taken]
     return outputs, errors
 
 
-def _selected(steps: Steps, rows: NDArray[np.int64], multiple: int) -> Steps:
+def _take(steps: Steps, rows: NDArray[np.int64], multiple: int) -> Steps:
     """The inputs of some rows, which are repeated until their number is a multiple."""
     indices = np.resize(rows, -(-len(rows) // multiple) * multiple)
     return Steps(**{name: array.take(indices, 1 if name == "state" else 0) for name, array in vars(steps).items()})
 
 
 def _unusable(outputs: Stepped, steps: Steps, symbols: int) -> NDArray[np.int64]:
-    """The rows that sampled what is no symbol, or have a logprob that is not a number."""
+    """The rows that sampled an id outside the vocabulary, or have a logprob that is not a number."""
     step = np.arange(steps.given.shape[1])
     is_sampled = (step >= steps.given_length[:, None]) & (step < steps.length[:, None])
     is_symbol = (outputs.symbols > RESERVED) & (outputs.symbols < symbols)

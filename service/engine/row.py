@@ -1,78 +1,87 @@
-"""One stream as a batch sees it. Knows ids and numbers; nothing of text, threads or its neighbours."""
+"""One row of a batch: symbols to follow, then symbols to sample. Knows ids and numbers, not text or other rows."""
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.sampling import SamplingParams
+
 log = logging.getLogger(__name__)
 
-SMALLEST = np.finfo(np.float32).tiny  # of the normal ones; TensorFlow takes a smaller one for 0
+Followed = Callable[[NDArray[np.int32], NDArray[np.float32]], None]
+"""Is called on the engine's thread with the symbols that one call followed, and the logprob of each."""
 
 
 class Listener(Protocol):
-    """Hears, on the engine's thread, what becomes of a row."""
+    """Is called on the engine's thread when a row advances."""
 
     def started(self) -> None:
         """The row has joined a batch."""
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
-        """One call sampled these; perhaps none, while the prompt is still being read."""
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+        """The row has sampled these symbols; true if the listener needs no more of them, which ends the row."""
 
     def failed(self, error: Exception) -> None:
-        """The row's batch cannot go on."""
+        """The row takes no further step."""
 
 
 class Row:
-    """One stream as the batch sees it: symbols to follow, then symbols to sample, each with its own uniform."""
+    """Follows the symbols of `prompt`, then samples `length` symbols. Either number may be 0."""
 
     def __init__(
         self,
         prompt: NDArray[np.int32],
         *,
         length: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        seed: int,
+        sampling: SamplingParams,
         listener: Listener,
+        on_followed: Followed | None = None,
     ) -> None:
+        """`on_followed` asks for the logprobs of the prompt: none of it is then taken from the prefix cache."""
         self.prompt = prompt
-        # In float32, as a call takes them. A published graph divides by the temperature, and keeps no symbol where
-        # top_p is 0, so what float32 takes for 0 is greedy, or the most likely symbol. (Its uniforms need no bound:
-        # in float32 too, the largest of them times a total is less than the total.)
-        self.temperature = np.float32(temperature if temperature >= SMALLEST else 0)
-        self.top_p = np.float32(top_p if top_p >= SMALLEST else SMALLEST)
-        self.top_k = np.int32(top_k)
-        self._asked = f"seed {seed}, length {length}"
+        self.sampling = sampling
         self.listener = listener
-        self.cancelled = False  # set from any thread; seen before the next call
-        self.cached = 0  # symbols of the prompt that need not be followed: their state was known
-        self.has_sampled = False
+        self.is_cancelled = False
+        self.cached = 0  # symbols at the beginning of the prompt whose state was in the prefix cache
         self.to_sample = length
+        self.has_sampled = False
+        self._length = length
+        self._on_followed = on_followed
         self._followed = 0
-        self._was_heard = False
-        self._untold: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
-        self._generator = np.random.Generator(np.random.PCG64(seed))
+        self._has_failed = False
+        self._has_delivered = False
+        self._held: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
+        self._generator = sampling.generator()
 
     def __str__(self) -> str:
-        """What was asked for, but for the text of the prompt."""
-        rule = f"temperature {self.temperature:g}, top_k {self.top_k}, top_p {self.top_p:g}"
-        return f"{rule}, {self._asked}, prompt of {len(self.prompt)}, {self.to_sample} left to sample"
+        """The parameters of the row without the symbols of its prompt, for the log."""
+        parameters = f"{self.sampling}, length {self._length}"
+        return f"{parameters}, prompt of {len(self.prompt)}, {self.to_sample} left to sample"
 
     @property
     def is_finished(self) -> bool:
-        """Whether every step is taken, or the client has left."""
-        return self.cancelled or self.to_sample == 0
+        """Whether the row takes no further step."""
+        return self.is_cancelled or self._has_failed or not (self.to_follow or self.to_sample)
+
+    @property
+    def may_use_cache(self) -> bool:
+        """Whether the state after a beginning of the prompt may replace following it."""
+        return len(self.prompt) > 0 and self._on_followed is None
 
     @property
     def to_follow(self) -> int:
-        """Symbols of the prompt that are still to be read."""
+        """The number of symbols of the prompt that are still to be followed."""
         return len(self.prompt) - self._followed
 
+    def cancel(self) -> None:
+        """End the row before the engine's next call. Any thread may call it."""
+        self.is_cancelled = True
+
     def skip(self, symbols: int) -> None:
-        """Begin after the first symbols of the prompt."""
+        """Start after the first symbols of the prompt."""
         self._followed = self.cached = symbols
 
     def follow(self, steps: int) -> NDArray[np.int32]:
@@ -88,23 +97,30 @@ class Row:
         self.has_sampled = True
         return self._generator.random(sampled, dtype=np.float32)
 
-    def deliver(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], *, hold: bool) -> None:
-        """Tell the listener what was sampled; with `hold` only when more comes, unless it is the first or last.
+    def deliver_followed(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+        """Pass on the symbols that a call followed, if they were asked for."""
+        if self._on_followed:
+            self._on_followed(symbols, logprobs)
 
-        To tell one costs a stream more than to compute some characters.
+    def deliver_sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], *, hold: bool) -> None:
+        """Pass the symbols that a call sampled to the listener.
+
+        With `hold` they wait for the next call's, unless they are the row's first or last: waking a stream's thread
+        costs more than computing a few characters.
         """
-        self._untold.append((symbols, logprobs))
-        if hold and self._was_heard and not self.is_finished:
+        self._held.append((symbols, logprobs))
+        if hold and self._has_delivered and not self.is_finished:
             return
-        if len(self._untold) > 1:
-            symbols, logprobs = map(np.concatenate, zip(*self._untold, strict=True))
-        self._untold, self._was_heard = [], True
-        self.listener.sampled(symbols, logprobs)
+        if len(self._held) > 1:
+            symbols, logprobs = map(np.concatenate, zip(*self._held, strict=True))
+        self._held, self._has_delivered = [], True
+        if self.listener.sampled(symbols, logprobs):
+            self.to_sample = 0
 
     def fail(self, error: Exception) -> None:
-        """Tell the listener that there is nothing more to come. The row takes no further step."""
-        self.cancelled = True
+        """End the row, and pass the error to the listener."""
+        self._has_failed = True
         try:
             self.listener.failed(error)
         except Exception:
-            log.exception("The listener of a row that failed (%s) raised an error.", self)
+            log.exception("The listener of a failed row (%s) raised an error.", self)

@@ -1,203 +1,139 @@
-"""One generation: prompt -> ids -> characters, with stop strings, finish reasons, deadline, cancellation. No HTTP.
+"""One generation as its request's thread sees it: stop strings, deadline, cancellation, result. Knows no HTTP.
 
-Two threads meet here and only in a queue: the engine's puts in the text that it sampled, the request's takes it out.
-How many symbols a character is, the model's codec knows.
+The engine's thread meets it in a `TextQueue` only.
 """
 
-import math
-import queue
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
+from service.engine.generation import Characters, GenerationRequest, Result, Status
 from service.engine.row import Row
 from service.engine.scheduler import Scheduler
-from service.engine.stop import Held
+from service.engine.stop import StopBuffer
+from service.engine.text_queue import TextQueue
 from service.model.model import Model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a text is to be made from; the same request gives the same text."""
-
-    prompt: str
-    length: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
-    stop: tuple[str, ...] = ()
-    timeout_s: float = math.inf
-
-
-@dataclass(frozen=True)
-class Characters:
-    """Some characters of a generated text, one after the other; none where nothing came."""
-
-    index: int  # of the first
-    text: str
-    logprobs: NDArray[np.float32]  # the model's own, natural log, whatever temperature and filters chose them
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
-
-    def decimals(self) -> list[str]:
-        """The shortest decimals that name the logprobs: -2.8345897, not -2.834589719772339."""
-        names: list[str] = self.logprobs.astype(str).tolist()
-        return names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What is known of a generation, complete when it is over."""
-
-    finish_reason: str  # "length", "stop", "timeout", "error", or "cancelled": not to its end
-    text: str
-    logprobs: list[float]
-    prompt_chars: int
-    cached_chars: int
-    unknown_chars: int
-    queue_ms: float
-    first_char_ms: float | None
-    total_ms: float
-
-    @property
-    def chars_per_second(self) -> float:
-        """Characters over the whole time, waiting included."""
-        return len(self.text) / (self.total_ms / 1000)
+from service.model.version import ModelVersion
 
 
 class Stream:
-    """A generation under way. Whoever starts one closes it, and its row is free before the engine's next call."""
+    """A generation in progress. Its user closes it, which frees its row before the engine's next call."""
 
-    def __init__(self, model: Model, request: Request, scheduler: Scheduler) -> None:
+    def __init__(self, model: Model, request: GenerationRequest, scheduler: Scheduler) -> None:
         """Queue the generation.
 
         Raises:
-            QueueFull, Closed: the scheduler takes no more.
+            QueueFull, Closed: the scheduler takes no more rows.
         """
-        self._sampled: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
-        self._codec, self._labels = model.text, (model.manifest.name, str(model.manifest.version))
-        self._prompt = self._codec.normalize(request.prompt)
-        self._unsampled = request.length  # what the engine's thread has yet to put in
-        self._unread = request.length  # and ours to take out
-        self._decoder = self._codec.decoder()
-        self._held = Held([self._codec.normalize(string) for string in request.stop])
+        codec = self._codec = model.text
+        self.request = request
+        self.version = ModelVersion(model.manifest.name, model.manifest.version)
+        self.status = Status.RUNNING
+        self._prompt = codec.normalize(request.prompt)
+        self._missing_chars = request.length
+        self._stop_buffer = StopBuffer([codec.normalize(string) for string in request.stop])
         self._released: list[Characters] = []
         self._released_chars = 0
-        self._finish_reason = "cancelled"
         self._is_closed = False
-        self._submitted_s = time.monotonic()
-        self._deadline_s = self._submitted_s + request.timeout_s
-        self._started_s = self._latest_s = self._submitted_s
+        self._texts = TextQueue(codec.decoder(), self.version, length=request.length)
+        self._submitted_s = self._latest_s = self._texts.submitted_s
         self._first_s: float | None = None
-        self._gap_seconds = metrics.GAP_SECONDS.labels(*self._labels)
+        self._gap_seconds = metrics.GAP_SECONDS.labels(*self.version.labels)
         self._row = Row(
-            self._codec.encode(self._prompt),
-            length=request.length * self._codec.max_symbols_per_char,
-            temperature=request.temperature,
-            top_k=request.top_k,
-            top_p=request.top_p,
-            seed=request.seed,
-            listener=self,
+            codec.encode(self._prompt),
+            length=request.length * codec.max_symbols_per_char,
+            sampling=request.sampling,
+            listener=self._texts,
         )
         scheduler.submit(model, self._row)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether more characters may come."""
+        return self.status is Status.RUNNING
+
     def chunks(self, wait_s: float) -> Iterator[Characters]:
-        """The text as it comes, some characters at a time; none when none came for `wait_s` seconds.
+        """The characters of one call after the other; without any after each `wait_s` seconds in which none came.
 
         Raises:
-            Exception: whatever made the engine fail.
+            Exception: the error with which the engine failed.
         """
-        while self._finish_reason == "cancelled":
-            left_s = self._deadline_s - time.monotonic()
+        deadline_s = self._submitted_s + self.request.timeout_s
+        while self.is_running:
+            left_s = deadline_s - time.monotonic()
             try:
-                sampled = self._sampled.get(timeout=max(0.0, min(wait_s, left_s)))
-            except queue.Empty:
-                yield self._release("", finish="timeout" if left_s <= wait_s else None)
-                continue
-            if isinstance(sampled, Exception):
-                self._finish_reason = "error"
-                raise sampled
-            self._note_arrival()
-            finish = "timeout" if left_s <= 0 else None
-            if characters := self._release(*sampled, finish=finish):
+                received = self._texts.get(max(0.0, min(wait_s, left_s)))
+            except Exception:
+                self.status = Status.ERROR
+                raise
+            if received:
+                self._receive(*received)
+            if self.is_running and left_s <= (0 if received else wait_s):
+                self.status = Status.TIMEOUT
+            if (characters := self._release()) or not received:
                 yield characters
 
     def result(self) -> Result:
-        """What came so far: all of it, once `chunks` is exhausted."""
+        """The result so far, which is final once `chunks` is exhausted or the stream is closed."""
+        first_s, started_s = self._first_s, self._texts.started_s
         return Result(
-            finish_reason=self._finish_reason,
+            version=self.version,
+            seed=self.request.sampling.seed,
+            status=self.status,
             text="".join(characters.text for characters in self._released),
-            logprobs=[float(name) for characters in self._released for name in characters.decimals()],
+            logprobs=[float(decimal) for characters in self._released for decimal in characters.decimals()],
             prompt_chars=len(self._prompt),
-            cached_chars=self._codec.chars_in(self._prompt, self._row.cached),
+            cached_chars=self._cached_chars,
             unknown_chars=self._codec.unknown_chars(self._prompt),
-            queue_ms=(self._started_s - self._submitted_s) * 1000,
-            first_char_ms=None if self._first_s is None else (self._first_s - self._submitted_s) * 1000,
+            queue_ms=0.0 if started_s is None else (started_s - self._submitted_s) * 1000,
+            first_char_ms=None if first_s is None else (first_s - self._submitted_s) * 1000,
             total_ms=(time.monotonic() - self._submitted_s) * 1000,
         )
 
     def close(self) -> None:
-        """Give the row back, wherever the generation stands. The first call counts."""
-        self._row.cancelled = True
+        """Free the row, and cancel the generation if it is running. A second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
-        if self._finish_reason == "cancelled":
-            metrics.CANCELLED.labels(*self._labels).inc()
+        self._row.cancel()
+        labels = self.version.labels
+        if self.is_running:
+            self.status = Status.CANCELLED
+            metrics.CANCELLED.labels(*labels).inc()
         else:
-            metrics.FINISHED.labels(*self._labels, self._finish_reason).inc()
-            metrics.STREAM_SECONDS.labels(*self._labels).observe(time.monotonic() - self._submitted_s)
-        metrics.PROMPT_CHARS.labels(*self._labels).inc(len(self._prompt))
-        metrics.CACHED_CHARS.labels(*self._labels).inc(self._codec.chars_in(self._prompt, self._row.cached))
-        metrics.GENERATED_CHARS.labels(*self._labels).inc(self._released_chars)
+            metrics.FINISHED.labels(*labels, self.status).inc()
+            metrics.STREAM_SECONDS.labels(*labels).observe(time.monotonic() - self._submitted_s)
+        metrics.PROMPT_CHARS.labels(*labels).inc(len(self._prompt))
+        metrics.CACHED_CHARS.labels(*labels).inc(self._cached_chars)
+        metrics.GENERATED_CHARS.labels(*labels).inc(self._released_chars)
 
-    def started(self) -> None:
-        """The engine has taken the row (see `row.Listener`)."""
-        self._started_s = time.monotonic()
-        metrics.QUEUE_SECONDS.labels(*self._labels).observe(self._started_s - self._submitted_s)
+    @property
+    def _cached_chars(self) -> int:
+        return self._codec.chars_in(self._prompt, self._row.cached)
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
-        """The engine sampled these (see `row.Listener`)."""
-        text, logprobs = self._decoder.read(symbols, logprobs)
-        if text:
-            self._sampled.put((text, logprobs))
-        self._unsampled -= len(text)
-        if self._unsampled <= 0:
-            self._row.cancelled = True  # it may have steps left, for characters of more symbols than these were
-
-    def failed(self, error: Exception) -> None:
-        """The engine cannot go on (see `row.Listener`)."""
-        self._sampled.put(error)
-
-    def _note_arrival(self) -> None:
-        now = time.monotonic()
+    def _receive(self, text: str, logprobs: NDArray[np.float32]) -> None:
+        """Note the time, and end at a stop string or at the requested length."""
+        now_s = time.monotonic()
         if self._first_s is None:
-            self._first_s = now
-            metrics.FIRST_CHAR_SECONDS.labels(*self._labels).observe(now - self._submitted_s)
+            self._first_s = now_s
+            metrics.FIRST_CHAR_SECONDS.labels(*self.version.labels).observe(now_s - self._submitted_s)
         else:
-            self._gap_seconds.observe(now - self._latest_s)
-        self._latest_s = now
+            self._gap_seconds.observe(now_s - self._latest_s)
+        self._latest_s = now_s
+        text = text[: self._missing_chars]
+        self._missing_chars -= len(text)
+        self._stop_buffer.push(text, logprobs[: len(text)])
+        if self._stop_buffer.has_stopped:
+            self.status = Status.STOP
+        elif not self._missing_chars:
+            self.status = Status.LENGTH
 
-    def _release(
-        self, text: str, logprobs: NDArray[np.float32] | None = None, *, finish: str | None = None
-    ) -> Characters:
-        """The characters that may be sent now; what may yet become a stop string is held back until the end."""
-        if logprobs is not None:
-            new = text[: self._unread]
-            self._unread -= len(new)
-            self._held.take(new, logprobs[: len(new)])
-        if self._held.has_stopped:
-            finish = "stop"
-        elif not self._unread:
-            finish = "length"
-        released = Characters(self._released_chars, *self._held.release(everything=finish is not None))
+    def _release(self) -> Characters:
+        """The characters that may be sent: at the end all, before it those that are part of no stop string."""
+        released = Characters(self._released_chars, *self._stop_buffer.release(everything=not self.is_running))
         self._released_chars += len(released.text)
         self._released.append(released)
-        self._finish_reason = finish or self._finish_reason
         return released

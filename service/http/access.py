@@ -1,6 +1,6 @@
-"""Who may ask, how often, under which request id; and one line in the log for each who asked.
+"""Access: request ids, one log line for each request, keys and the rate limit.
 
-`g.logged` is the line's fields: a view adds what it knows. Never a prompt or a text.
+`g.logged` has the fields of the request's log line; a view adds its own. Never a prompt or a generated text.
 """
 
 import hmac
@@ -39,10 +39,10 @@ def name_requests(app: Flask) -> None:
         g.logged = {"request_id": g.request_id, "method": request.method, "path": shorten(request.path, MAX_PATH_CHARS)}
 
     @app.after_request
-    def stamp(response: Response) -> Response:
+    def add_request_id(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
-        if not _is_quiet(request.path, response.status_code):
-            # A stream is over when the server closes its response, long after this function has returned.
+        if not _is_expected_probe(request.path, response.status_code):
+            # A stream ends when the server closes its response, long after this function has returned.
             response.call_on_close(partial(_log, g.logged, response.status_code, g.started_s))
         return response
 
@@ -59,20 +59,20 @@ def register(app: Flask, config: Config) -> None:
             return
         sent = _bearer(request.headers.get("Authorization", ""))
         key = _matching(sent or "", keys)
-        # The key counts as the file has it, since a header can spell it in many ways. A refused one counts for
-        # its address; a known one passes there all the same, or a stranger behind the same address could lock it out.
+        # The key counts as the file has it, because a header may write it in many ways. Requests with a wrong key
+        # count by address; a known key is served even then, or a stranger at the same address could lock it out.
         client = ("key", key) if key else ("address", network_of(request.remote_addr or ""))
         if limiter and (wait_s := limiter.wait_s(client)):
             metrics.REJECTED.labels("rate_limit").inc()
             seconds = math.ceil(wait_s)
             raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
         if keys and not key:
-            known = "This service needs a key: send 'Authorization: Bearer KEY' with a known one."
-            raise Unauthorized(known, wrong_key=sent is not None)
+            message = "This service requires a valid key: send 'Authorization: Bearer KEY'."
+            raise Unauthorized(message, wrong_key=sent is not None)
 
 
 def network_of(address: str) -> str:
-    """What of a client's address counts for the rate: of IPv6 the first 64 bits.
+    """The network by which requests from an address are counted: an IPv4 address, or the first 64 bits of IPv6.
 
     A subscriber of IPv6 has at least that many addresses, and may use another one for every request (RFC 6177).
     """
@@ -88,20 +88,20 @@ def network_of(address: str) -> str:
 
 
 def _bearer(header: str) -> str | None:
-    """The key of an Authorization header, None: it holds none."""
+    """The key in an Authorization header, or None."""
     scheme, _, key = header.strip().replace("\t", " ").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _matching(sent: str, keys: frozenset[str]) -> str | None:
-    """The key that was sent, if it is known."""
-    # Every key is compared, each in constant time: the answer's delay tells nothing about them.
+    """The key that was sent, if it is valid."""
+    # Every key is compared, each in constant time: the delay of the response reveals nothing about them.
     matches = [key for key in keys if hmac.compare_digest(key.encode(), sent.encode())]
     return matches[0] if matches else None
 
 
-def _is_quiet(path: str, status: int) -> bool:
-    """Whether nobody wants to read of it: probes and scrapes that say what is expected of them."""
+def _is_expected_probe(path: str, status: int) -> bool:
+    """Whether a request is a probe or a scrape with an expected response, which is not worth a line."""
     return path in OPEN_PATHS and (status < 300 or (path == "/readyz" and status == 503))
 
 

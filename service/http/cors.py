@@ -1,13 +1,13 @@
-"""Cross-origin requests (CORS): which origins' pages may use the API. Off unless origins are configured.
+"""Cross-origin requests (CORS): pages of configured origins may use the API. Off unless origins are configured.
 
-Keys are sent in a header of their own, so no cookies or other credentials are ever allowed.
+API keys are sent in a header, so cookies and other credentials are never allowed.
 """
 
 from flask import Flask, Response, request
 
 HEADERS_SENT = "Authorization, Content-Type, Accept, X-Request-Id"
 HEADERS_READ = "X-Request-Id, X-Model, X-Model-Version, X-Seed, Retry-After"
-PREFLIGHT_SECONDS = 7200  # the longest that Chromium keeps an answer
+PREFLIGHT_SECONDS = 7200  # the most that Chromium caches a preflight response
 
 
 def register(app: Flask, origins: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""One base class for every answer that is an error, and what turns other exceptions into it."""
+"""Errors as clients see them, and the conversion of every other exception into one. Knows no route."""
 
 import logging
 from typing import Any
@@ -10,19 +10,19 @@ from werkzeug.exceptions import HTTPException
 from service.engine.scheduler import Closed, QueueFull
 from service.store.store import NoModel, NotFound
 
-MAX_SHOWN_CHARS = 60  # of a value that was refused
+MAX_SHOWN_CHARS = 60  # of a value in a message
 MAX_MESSAGE_CHARS = 400
 
 log = logging.getLogger(__name__)
 
 
 def shorten(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
-    """The text, or its beginning: what a client sends comes back at a bounded length."""
+    """The text, or its beginning: a message must not repeat long values that a client sends."""
     return text if len(text) <= max_chars else text[:max_chars] + "…"
 
 
 class ApiError(Exception):
-    """An error as clients see it; `type` and `code` are OpenAI's words where it has them."""
+    """An error as clients see it; `type` and `code` are OpenAI's words where OpenAI has them."""
 
     status = 500
     type = "server_error"
@@ -52,19 +52,19 @@ class Unreadable(ApiError):
 
 
 class NotJson(ApiError):
-    """The body cannot be read."""
+    """The body is not JSON."""
 
     status, type, code = 400, "invalid_request_error", "invalid_json"
 
 
 class WrongContentType(ApiError):
-    """The body is not announced as JSON."""
+    """The Content-Type is not JSON."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 
 
 class BodyTooLarge(ApiError):
-    """The body is longer than any request needs to be."""
+    """The body is longer than any valid request."""
 
     status, type, code = 413, "invalid_request_error", "body_too_large"
 
@@ -76,18 +76,18 @@ class InvalidField(ApiError):
 
 
 class Unauthorized(ApiError):
-    """No key, or a wrong one."""
+    """No key, or a key that is not valid."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
 
     def __init__(self, message: str, *, wrong_key: bool) -> None:
-        """`wrong_key`: a key was sent, and it is not known."""
+        """`wrong_key`: a key was sent, and it is not valid."""
         super().__init__(message)
         self.wrong_key = wrong_key
 
     @property
     def headers(self) -> dict[str, str]:
-        """The challenge (RFC 6750, 3): without an error code where no key was sent."""
+        """The challenge (RFC 6750, section 3): without an error code if no key was sent."""
         return {"WWW-Authenticate": 'Bearer realm="charloom"' + ', error="invalid_token"' * self.wrong_key}
 
 
@@ -98,7 +98,7 @@ class Missing(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """The client has used up its rate."""
+    """The client has reached the rate limit."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
@@ -108,20 +108,20 @@ class TooManyRequests(ApiError):
 
 
 class Overloaded(ApiError):
-    """Every slot and every place in the queue is taken."""
+    """As many streams run, wait or are unread as may be."""
 
     status, type, code = 429, "rate_limit_error", "queue_full"
     retry_after_s = 1
 
 
 class Unavailable(ApiError):
-    """No model yet."""
+    """No model is ready."""
 
     status, type, code = 503, "service_unavailable_error", "unavailable"
 
 
 class Draining(Unavailable):
-    """The service was asked to stop and begins nothing new."""
+    """The service is shutting down and starts no new stream."""
 
     code = "draining"
     retry_after_s = 1  # the next attempt is for another instance, or for the next process of this one
@@ -131,7 +131,7 @@ class Draining(Unavailable):
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """What a client is to be told of any exception; one that nobody foresaw is logged with its trace."""
+    """The error that a client sees for any exception; an unexpected one is logged with its traceback."""
     match error:
         case ApiError():
             return error
@@ -145,12 +145,12 @@ def as_api_error(error: Exception) -> ApiError:
             return Draining()
         case HTTPException():
             return _from_werkzeug(error)
-    log.error("Unforeseen error.", exc_info=error)
-    return ApiError("Something went wrong in the service; its log says what.")
+    log.error("Unexpected error.", exc_info=error)
+    return ApiError("Unexpected error in the service; its log has the details.")
 
 
 def register(app: Flask) -> None:
-    """Answer every exception as JSON."""
+    """Answer every exception with JSON."""
 
     @app.errorhandler(Exception)
     def answer(error: Exception) -> ResponseReturnValue:

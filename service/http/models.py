@@ -1,4 +1,4 @@
-"""GET /models, /models/<name>, /models/<name>/<version>: what there is to generate with."""
+"""GET /models, /models/<name>, /models/<name>/<version>: the models of the store, with manifests and histories."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,8 +11,8 @@ from service.store.store import NoModel, NotFound, Store
 
 
 def blueprint(store: Store) -> Blueprint:
-    """Show the models of `store`."""
-    routes = Blueprint("catalogue", __name__)
+    """List the models of `store`."""
+    routes = Blueprint("models", __name__)
 
     @routes.get("/models")
     def models() -> ResponseReturnValue:
@@ -37,7 +37,7 @@ def blueprint(store: Store) -> Blueprint:
 
 def _summaries(store: Store) -> Iterator[dict[str, Any]]:
     for name in store.names():
-        with suppress(NotFound, NoModel):  # it went away since it was listed, or cannot be read
+        with suppress(NotFound, NoModel):  # it was removed after it was listed, or cannot be read
             yield _summary(store, name)
 
 

@@ -1,4 +1,4 @@
-"""GET /livez, /readyz and /metrics: for whoever keeps the service running."""
+"""GET /livez, /readyz and /metrics, for orchestrators and Prometheus."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from service.store.store import NoModel, Store
 
 
 def blueprint(store: Store, drain: Drain, faults: Callable[[], list[str]]) -> Blueprint:
-    """Answer for the process, for `store`, for whether the service is to stop, and for the `faults` of its threads."""
+    """Ready while `store` has a model, `drain` has not begun, and there are no `faults` of threads."""
     routes = Blueprint("operations", __name__)
 
     @routes.get("/livez")

@@ -1,6 +1,6 @@
-"""How many requests a client may make in a window of time that moves. Knows nothing of who the clients are.
+"""A rate limiter with a sliding window. Knows clients by a name only.
 
-Needs no thread of its own, so that a request is never refused because the system has none left.
+It starts no thread: a request is never refused because the system has no thread left.
 """
 
 import threading
@@ -11,7 +11,7 @@ import limits
 
 
 class RateLimiter:
-    """Remembers when each client made its latest requests."""
+    """The times of each client's latest requests, at most as many as the rate allows."""
 
     def __init__(self, rate: limits.RateLimitItem) -> None:
         self._amount, self._window_s = rate.amount, rate.get_expiry()
@@ -19,8 +19,13 @@ class RateLimiter:
         self._times: dict[tuple[str, str], deque[float]] = {}
         self._swept_s = time.monotonic()
 
+    @property
+    def clients(self) -> int:
+        """The number of clients whose requests are remembered."""
+        return len(self._times)
+
     def wait_s(self, client: tuple[str, str]) -> float:
-        """Count a request, and return 0; or, where it is one too many, the time until the next may come."""
+        """Count a request and return 0; or, if the limit is reached, return the time until the next is allowed."""
         with self._lock:
             now = time.monotonic()
             self._sweep(now - self._window_s)
@@ -33,7 +38,7 @@ class RateLimiter:
             return 0.0
 
     def _sweep(self, before_s: float) -> None:
-        """Forget, once a window, the clients that have not asked since."""
+        """Once per window, forget the clients without a request in it."""
         if self._swept_s <= before_s:
             self._swept_s = before_s + self._window_s
             self._times = {client: times for client, times in self._times.items() if times[-1] > before_s}

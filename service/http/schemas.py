@@ -1,4 +1,4 @@
-"""Request bodies and every limit on them."""
+"""Request bodies and their limits. Knows no route, model or engine."""
 
 import logging
 from typing import Annotated, Any, TypeVar
@@ -22,9 +22,9 @@ from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable,
 
 log = logging.getLogger(__name__)
 
-MIN_TOP_P = 1.2e-38  # above the smallest normal float32, below which the model would take it for 0
+MIN_TOP_P = 1.2e-38  # above the smallest normal float32; the model would take a smaller number for 0
 MAX_INTEGER = 2**63 - 1
-MAX_ERRORS = 100  # more are unknown fields: to describe a hundred thousand would hold the interpreter for half a second
+MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block the interpreter for half a second
 MAX_NAME_CHARS = 64  # of a model
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -57,7 +57,7 @@ class GenerateBody(BaseModel):
     @field_validator("model")
     @classmethod
     def _shown(cls, name: str | None) -> str | None:
-        # No model has a longer name; the 404 shows the beginning.
+        # No model has a longer name, and the message of the 404 shows it.
         return name and shorten(name, MAX_NAME_CHARS)
 
     @field_validator("prompt")
@@ -85,7 +85,7 @@ class GenerateBody(BaseModel):
 
 
 def max_body_bytes(config: Config) -> int:
-    """Room for the longest prompt with every character escaped (twelve bytes at most), and for the other fields."""
+    """The longest prompt with every character escaped (at most twelve bytes each), and 64 KiB for the other fields."""
     return 12 * config.max_prompt + 64 * 1024
 
 
@@ -93,8 +93,8 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
     """The request's JSON body.
 
     Raises:
-        ApiError: the body is too long, not announced as JSON, not JSON, did not arrive, or a field is wrong; names the
-            first one.
+        ApiError: the body is too long, incomplete or not JSON, its Content-Type is not JSON, or a field is wrong; the
+            message names the first such field.
     """
     if not request.is_json:
         found = shorten(request.content_type or "absent")
@@ -103,7 +103,7 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
         return kind.model_validate_json(_content(request, max_body_bytes(config)), context=config)
     except ValidationError as error:
         if (count := error.error_count()) > MAX_ERRORS:
-            raise InvalidField(f"The body has {count:,} fields or values that this request cannot take.") from None
+            raise InvalidField(f"The body has {count:,} fields or values that are unknown or invalid.") from None
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
             raise NotJson(f"The body is not JSON: {first['ctx']['error']}.") from None
@@ -112,21 +112,24 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
 
 
 def _content(request: Request, limit: int) -> bytes:
-    # Flask cuts a body without Content-Length at its limit: one byte more shows that there is more.
+    # Flask truncates a body without Content-Length at its limit; one more byte shows that the body is longer.
     request.max_content_length = limit + 1
     try:
         content = request.get_data()
     except RequestEntityTooLarge:
-        size = f"{request.content_length:,} bytes"
-        raise BodyTooLarge(f"The body may have at most {limit:,} bytes; this one has {size}.") from None
+        raise _too_large(request, limit) from None
     except Exception as error:  # noqa: BLE001
-        # Whatever the server raises while it reads comes from the client: malformed chunks, a lost connection.
+        # The client causes every error while reading: malformed chunks, a lost connection.
         log.info("A request's body could not be read: %s.", type(error).__name__)
         raise Unreadable("The body could not be read: it is incomplete or its chunks are malformed.") from None
     if len(content) > limit:
-        size = f"{request.content_length:,} bytes" if request.content_length else "more"
-        raise BodyTooLarge(f"The body may have at most {limit:,} bytes; this one has {size}.")
+        raise _too_large(request, limit)
     return content
+
+
+def _too_large(request: Request, limit: int) -> BodyTooLarge:
+    size = f"{request.content_length:,} bytes" if request.content_length else "more"
+    return BodyTooLarge(f"The body should have at most {limit:,} bytes; it has {size}.")
 
 
 def _sentence(error: ErrorDetails, field: str) -> str:

@@ -1,1 +1,1 @@
-"""One version of a model: its files, its manifest, its codec and its graph."""
+"""One version of a model: its files, its manifest, its codec and its SavedModel."""

@@ -1,7 +1,7 @@
-"""text <-> ids, by the vocabulary of one model. The one place that knows units: whoever asks it counts characters.
+"""Text <-> ids, by the vocabulary of one model. The only module that knows units: its callers count characters.
 
-In a char model a symbol is a character. In a byte model it is a byte, and a character is up to four of them (UTF-8);
-bytes that can never become a character come out as U+FFFD, one for as many as Python's own decoder replaces by one.
+In a char model a symbol is a character. In a byte model it is a byte, and a character is up to four bytes of UTF-8;
+invalid bytes are decoded to U+FFFD as by Python's decoder.
 """
 
 import codecs
@@ -15,36 +15,36 @@ from numpy.typing import NDArray
 from service.model.manifest import Manifest
 
 RESERVED = 0
-"""Nothing came before, or a symbol outside the vocabulary. Never sampled."""
+"""The id that stands for the start of a text and for a symbol outside the vocabulary. Never sampled."""
 REPLACEMENT = "\ufffd"
-NEVER_A_CHARACTER = 0xFF  # no byte of any UTF-8
-MAX_BYTES_PER_CHAR = 4  # of UTF-8; and no more are replaced by one U+FFFD
+INVALID_BYTE = 0xFF  # never occurs in UTF-8
+MAX_BYTES_PER_CHAR = 4  # in UTF-8; one U+FFFD replaces at most as many
 
 
 class Decoder(Protocol):
-    """What one stream has sampled, call by call -> whole characters."""
+    """Decodes the symbols of one stream, call by call, into complete characters."""
 
     def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
-        """The characters that these symbols complete, and the logprob of each."""
+        """The characters that these symbols complete, and the logprob of each character."""
 
 
 class TextCodec:
-    """Encodes prompts and decodes what was sampled."""
+    """Encodes prompts and decodes sampled ids."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._is_bytes = manifest.unit == "byte"
         self._normalization = manifest.normalization
         self._ids = {symbol: id_ for id_, symbol in enumerate(manifest.vocabulary) if symbol is not None}
-        # By id; a unit has one or the other.
+        # Indexed by id; the vocabulary of a char model has no bytes and that of a byte model no characters.
         self._characters = [REPLACEMENT, *(symbol for symbol in self._ids if isinstance(symbol, str))]
-        self._bytes = bytes([NEVER_A_CHARACTER, *(symbol for symbol in self._ids if isinstance(symbol, int))])
+        self._bytes = bytes([INVALID_BYTE, *(symbol for symbol in self._ids if isinstance(symbol, int))])
         self._keeps_cr = "\r" in self._ids or ord("\r") in self._ids
         self.max_symbols_per_char = MAX_BYTES_PER_CHAR if self._is_bytes else 1
 
     def normalize(self, text: str) -> str:
-        """Line ends and normal form as in the corpus, for a prompt or a stop string.
+        """Convert a prompt or a stop string to the line ends and the normal form of the corpus.
 
-        Training makes every CR LF and CR of characters an LF, so only a vocabulary with CR has seen one.
+        Training converts CR LF and CR to LF unless it keeps the text as it is: then the vocabulary has a CR.
         """
         if not self._keeps_cr:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -56,7 +56,7 @@ class TextCodec:
         return np.fromiter((self._ids.get(symbol, RESERVED) for symbol in symbols), np.int32, len(symbols))
 
     def unknown_chars(self, text: str) -> int:
-        """How many characters of a normalised text are outside the vocabulary, be it by a single byte."""
+        """The number of characters of a normalised text with at least one symbol outside the vocabulary."""
         unknown = {
             character
             for character in set(text)
@@ -65,23 +65,23 @@ class TextCodec:
         return sum(character in unknown for character in text)
 
     def chars_in(self, text: str, symbols: int) -> int:
-        """How many whole characters of a normalised text its first symbols are."""
+        """The number of complete characters in the first `symbols` symbols of a normalised text."""
         if not self._is_bytes:
             return symbols
         return len(text.encode(errors="surrogatepass")[:symbols].decode(errors="ignore"))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of sampled ids, when nothing more will come."""
+        """The text of all sampled ids of a stream; an incomplete character at the end becomes U+FFFD."""
         if self._is_bytes:
             return bytes(self._bytes[id_] for id_ in ids).decode(errors="replace")
         return "".join(self._characters[id_] for id_ in ids)
 
     def decoder(self) -> Decoder:
-        """For the symbols of one stream, as they come."""
+        """A decoder for the symbols of one stream as they are sampled."""
         return _BytesDecoder(self._bytes) if self._is_bytes else _CharactersDecoder(self)
 
     def _symbols_of(self, text: str) -> str | bytes:
-        # Half of a surrogate pair is no character, but JSON can hold one.
+        # JSON can hold half of a surrogate pair, which UTF-8 cannot.
         return text.encode(errors="surrogatepass") if self._is_bytes else text
 
 
@@ -96,13 +96,13 @@ class _CharactersDecoder:
 
 
 class _BytesDecoder:
-    """Each symbol is a byte; one that may yet become part of a character is held back."""
+    """Each symbol is a byte; the bytes of an incomplete character are held until it is complete."""
 
     def __init__(self, bytes_: bytes) -> None:
         """`bytes_[id]` is the byte of an id."""
         self._bytes = bytes_
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._held: list[float] = []  # logprobs of the bytes that are held back
+        self._held: list[float] = []  # logprobs of the bytes that are held
 
     def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
         text, sums = "", list[float]()
@@ -111,7 +111,7 @@ class _BytesDecoder:
             if characters := self._utf8.decode(self._bytes[symbol : symbol + 1]):
                 text += characters
                 used = len(self._held) - len(self._utf8.getstate()[0])
-                # Several at once: the first sequence was given up, and what follows it are single bytes.
+                # Several characters: an invalid sequence, replaced by U+FFFD, and then single bytes.
                 first = used - len(characters) + 1
                 sums += [sum(self._held[:first]), *self._held[first:used]]
                 del self._held[:used]

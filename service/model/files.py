@@ -1,7 +1,7 @@
-"""The files of one version: which of them are looked at, and the one place where the service opens them.
+"""The files of one version. The only module of the service that opens them.
 
-Only regular files of bounded size inside the version's own folder are read. Nothing else that lies in it can block the
-reader or fill the memory. Knows nothing of what the files say.
+Reads only regular files of bounded size inside the version's own folder, so that no other content of the folder can
+block the reader or fill the memory. Knows nothing of the files' content.
 """
 
 import json
@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 FOLDERS = ("assets", "assets.extra", "variables")
-"""Of a SavedModel. Nothing in any other folder of a version is looked at."""
-MAX_FILES = 256  # of a version, folders included; a published one has about ten
-MAX_GRAPH_BYTES = 256 * 2**20  # of each file beside these folders, which TensorFlow reads as a whole
-MAX_LEVELS = 32  # of lists and objects in a JSON document
+"""The folders of a SavedModel and of a manifest. All other folders of a version are ignored."""
+MAX_FILES = 256  # files and folders of a version; a published one has about ten
+MAX_GRAPH_BYTES = 256 * 2**20  # for each file outside FOLDERS: TensorFlow reads it into memory
+MAX_LEVELS = 32  # nesting of lists and objects in a JSON document
 
 Stamp = tuple[str, int, int, int]
 
 Identity = tuple[Stamp, ...]
-"""The files of a version, with the times and the size that change when a file is changed or replaced."""
+"""The files of a version, each with its times and size, which change when the file is changed or replaced."""
 
 
 class FileError(Exception):
-    """A version with a file that must not be read; the message says why, to follow the version's name."""
+    """A file of a version must not or cannot be read. The message completes a sentence that names the version."""
 
 
 def identity(version: Path) -> Identity:
-    """A value that changes when a version is changed or replaced. Opens no file and walks no tree."""
+    """A value that changes when a version is changed or replaced. Opens no file and does not recurse."""
     return tuple(sorted(_stamp(version, name) for name in _names(version)))
 
 
@@ -38,7 +38,7 @@ def check(version: Path) -> None:
     """Check every file that TensorFlow may read of a version.
 
     Raises:
-        FileError: there are too many, one is too large, is not a regular file, or lies outside the version's folder.
+        FileError: there are too many files, or one is too large, not a regular file or outside the version's folder.
     """
     names = _names(version)
     if len(names) > MAX_FILES:
@@ -54,14 +54,14 @@ def check(version: Path) -> None:
 
 
 def read(version: Path, name: str, max_bytes: int) -> bytes:
-    """Read a file of a version without ever waiting for it.
+    """Read a file of a version without blocking.
 
     Raises:
-        FileNotFoundError: it is not there.
-        FileError: it is too large, is not a regular file, lies outside the version's folder, or cannot be read.
+        FileNotFoundError: the file does not exist.
+        FileError: it is too large, not a regular file, outside the version's folder, or cannot be read.
     """
     try:
-        # A FIFO that is opened without O_NONBLOCK waits for a writer.
+        # Opening a FIFO without O_NONBLOCK waits for a writer.
         file = os.open(_inside(version, name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             found = os.fstat(file)
@@ -77,10 +77,10 @@ def read(version: Path, name: str, max_bytes: int) -> bytes:
 
 
 def parse(data: bytes) -> Any:
-    """Parse JSON strictly: the value can always be written as JSON in UTF-8 again, whatever calls for it.
+    """Parse JSON strictly: the value can always be written as JSON in UTF-8 again.
 
     Raises:
-        ValueError: it is not JSON, holds a number that is not finite or half a surrogate pair, or nests too deeply.
+        ValueError: it is not JSON, holds a number that is not finite or half of a surrogate pair, or nests too deeply.
     """
     try:
         value = json.loads(data.decode())
@@ -91,7 +91,7 @@ def parse(data: bytes) -> Any:
 
 
 def _names(version: Path) -> list[str]:
-    """Paths within a version of all that is looked at: no more than one beyond `MAX_FILES`."""
+    """Relative paths of the files and folders of a version, at most `MAX_FILES` + 1 of them."""
     return list(islice(_children(version), MAX_FILES + 1))
 
 
@@ -99,24 +99,24 @@ def _children(version: Path) -> Iterator[str]:
     for folder in ("", *FOLDERS):
         path = os.path.join(version, folder)
         try:
-            # A look is to cost little: only a link needs its real path.
+            # Resolving a path is slow, and every poll comes here: only a link needs it.
             with os.scandir(_inside(version, folder) if folder and os.path.islink(path) else path) as children:
                 yield from (os.path.join(folder, child.name) for child in children)
         except (OSError, FileError):
-            continue  # it is not there or is refused; its own stamp is among those of the version's folder
+            continue  # absent or refused; its own stamp is among those of the version's folder
 
 
 def _stamp(version: Path, name: str) -> Stamp:
     try:
         found = os.stat(os.path.join(version, name))
-    except OSError:  # unreadable or gone: a version that differs from the one whose file can be read
+    except OSError:  # unreadable or absent: differs from every stamp of a readable file
         return name, 0, 0, -1
-    # st_ctime: also a file that becomes readable, or is replaced by one with the same st_mtime, makes another version.
+    # st_ctime also changes when a file becomes readable or is replaced by one with the same st_mtime.
     return name, found.st_ctime_ns, found.st_mtime_ns, found.st_size
 
 
 def _inside(version: Path, name: str) -> str:
-    """The real path of a file of a version, whose folder itself may be a link."""
+    """The real path of a file of a version; the version's folder may itself be a link."""
     folder, path = os.path.realpath(version), os.path.realpath(version / name)
     if path != folder and not path.startswith(os.path.join(folder, "")):
         raise FileError(f"its {name} is a link out of the version's folder")

@@ -1,4 +1,4 @@
-"""manifest.json -> Manifest, strictly: what this version of the service does not understand is refused by name."""
+"""Parses manifest.json into `Manifest`. Fields that this service does not understand are refused by name."""
 
 import math
 import re
@@ -9,28 +9,29 @@ from typing import Any
 
 from service.model import files
 from service.model.files import FileError
+from service.model.version import ModelVersion
 
 MANIFEST = "assets.extra/manifest.json"
-MAX_BYTES = 32 * 2**20  # of a corpus of many files, each of which the manifest names
+MAX_BYTES = 32 * 2**20  # the manifest lists every file of its corpus
 FORMAT = 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-MAX_VERSION = 2**63 - 1  # TensorFlow Serving's
+MAX_VERSION = 2**63 - 1  # as in TensorFlow Serving
 MAX_LAYERS = 128
 MAX_UNITS = 65_536
 MAX_SEED = 2**63 - 1
 MAX_PROBE_SYMBOLS = 10_000
 
 Symbol = str | int | None
-"""A character, the value of a byte, or null: the reserved one."""
+"""A character, the value of a byte, or None for the reserved symbol."""
 
 
 class ManifestError(FileError):
-    """The manifest is missing, broken, or speaks of something that this service does not know."""
+    """The manifest is missing or damaged, or holds a value that this service does not support."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A text that the model gave when it was published: prompt and sampled symbols, with their logprobs."""
+    """A text that the model generated when it was published: prompt and sampled symbols, with their logprobs."""
 
     prompt: str
     seed: int
@@ -40,7 +41,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the service must know of a version; `fields` is all that the file says."""
+    """The fields of a version's manifest that the service uses; `fields` holds all of them as parsed JSON."""
 
     name: str
     version: int
@@ -54,18 +55,23 @@ class Manifest:
     fields: dict[str, Any]
 
     @property
+    def model_version(self) -> ModelVersion:
+        """The model and version that the manifest is of."""
+        return ModelVersion(self.name, self.version)
+
+    @property
     def symbols(self) -> int:
-        """V: characters or bytes that the model knows, and the reserved id 0."""
+        """V: the size of the vocabulary, including the reserved id 0."""
         return len(self.vocabulary)
 
     @property
     def state_tensors(self) -> int:
-        """S: h and c of each layer of an LSTM, h of each layer of the others."""
+        """S: two state tensors (h, c) for each layer of an LSTM, one (h) for each layer of the other cells."""
         return 2 * self.layers if self.cell == "lstm" else self.layers
 
     @property
     def created_s(self) -> float | None:
-        """When the version was created, in seconds since 1970; None: `created` is not a time with its offset."""
+        """The creation time in seconds since 1970; None if `created` is not a time with a UTC offset."""
         try:
             created = datetime.fromisoformat(self.fields["created"])
         except (KeyError, TypeError, ValueError):
@@ -77,7 +83,7 @@ class Manifest:
         """Read `assets.extra/manifest.json` of a version's folder.
 
         Raises:
-            FileError: one sentence that says what is wrong.
+            FileError: the manifest is missing, unreadable or not supported; the message is one sentence.
         """
         try:
             fields = files.parse(files.read(version, MANIFEST, MAX_BYTES))
@@ -87,7 +93,7 @@ class Manifest:
             raise ManifestError(f"its manifest cannot be read: {error}") from None
         if not isinstance(fields, dict):
             raise ManifestError("its manifest is not a JSON object")
-        _refuse_the_unknown(fields)
+        _refuse_unsupported(fields)
         unit = fields["unit"]
         vocabulary = _vocabulary(_field(fields, "vocabulary", list), unit)
         return cls(
@@ -104,19 +110,19 @@ class Manifest:
         )
 
 
-def _refuse_the_unknown(fields: dict[str, Any]) -> None:
-    understood: dict[str, tuple[Any, ...]] = {
+def _refuse_unsupported(fields: dict[str, Any]) -> None:
+    supported: dict[str, tuple[Any, ...]] = {
         "format": (FORMAT,),
         "unit": ("char", "byte"),
         "normalization": ("none",) if fields.get("unit") == "byte" else ("NFC", "none"),
         "cell": ("lstm", "gru", "rnn"),
         "dtype": ("float32",),
     }
-    for name, values in understood.items():
+    for name, values in supported.items():
         value = fields.get(name)
         if type(value) is not type(values[0]) or value not in values:  # True == 1 == 1.0
-            known = " or ".join(repr(known) for known in values)
-            raise ManifestError(f"its manifest says {name} {value!r:.50}, and this service knows {known}")
+            known = " or ".join(map(repr, values))
+            raise ManifestError(f"its manifest says {name} {value!r:.50}, and this service supports {known}")
 
 
 def _field(fields: dict[str, Any], name: str, kind: type) -> Any:
@@ -161,7 +167,7 @@ def _probe(fields: dict[str, Any], vocabulary_size: int) -> Probe:
 def _is_finite(number: Any) -> bool:
     try:
         return type(number) in (int, float) and math.isfinite(number)
-    except OverflowError:  # of an int beyond every float
+    except OverflowError:  # an int too large for a float
         return False
 
 
@@ -185,4 +191,4 @@ def _is_character(symbol: Any) -> bool:
 
 
 def _is_byte(symbol: Any) -> bool:
-    return type(symbol) is int and 0 <= symbol <= 255  # True is an int to isinstance
+    return type(symbol) is int and 0 <= symbol <= 255  # isinstance would accept True

@@ -1,7 +1,6 @@
 """One loaded version: `advance` over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
 
-TensorFlow is imported when the first model loads: it takes seconds, and whoever imports the service for another
-reason does not pay them.
+TensorFlow is imported when the first model loads, because the import takes seconds.
 """
 
 import dataclasses
@@ -22,12 +21,12 @@ from service.model.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
-# The same weights on another processor round otherwise; damaged ones are off by far more.
+# The same weights round differently on another processor; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
-ROW_MULTIPLES = (4, 8, 16, 32)  # a product of fewer rows takes no less time
+ROW_MULTIPLES = (4, 8, 16, 32)  # a matrix product of fewer rows takes no less time
 ROWS_MEASURED = 64
-TEXTS_MEASURED = (8, 32)  # texts, characters
-CHUNKS_MEASURED = (2, 1, 16, 3, 10)  # of these characters, call by call
+TEXTS_MEASURED = (8, 32)  # texts, symbols
+CHUNKS_MEASURED = (2, 1, 16, 3, 10)  # the same symbols, call by call
 
 Advance = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 
@@ -36,12 +35,12 @@ _measuring = threading.Lock()
 
 
 class ModelError(Exception):
-    """A version that cannot be served; the message says why, to follow the version's name."""
+    """A version that cannot be served. The message completes a sentence that names the version."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The inputs of one call for N rows and K steps; models/README.md says what each one means."""
+    """The inputs of one call of `advance` for N rows and K steps (see models/README.md)."""
 
     previous: NDArray[np.int32]  # [N]
     given: NDArray[np.int32]  # [N, K]
@@ -57,7 +56,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Stepped:
-    """The outputs of one call."""
+    """The outputs of one call of `advance`."""
 
     symbols: NDArray[np.int32]  # [N, K]
     logprobs: NDArray[np.float32]  # [N, K]
@@ -66,41 +65,42 @@ class Stepped:
 
 
 class Model:
-    """A version that answers. Holds no state of any stream, so any number of threads may share it."""
+    """A loaded version. Holds no state of any stream, so any number of threads may share it."""
 
     def __init__(self, folder: Path) -> None:
         """Load a version folder, replay its probe, and measure `row_multiple`.
 
         Raises:
-            ModelError: the version is broken, or not one that this service understands.
+            ModelError: the version is damaged or not supported.
         """
         try:
             files.check(folder)
             self.manifest = Manifest.read(folder)
         except FileError as error:
             raise ModelError(str(error)) from error
-        if (folder.parent.name, folder.name) != (self.manifest.name, str(self.manifest.version)):
-            raise ModelError(f"its manifest says that it is {self.manifest.name} {self.manifest.version}")
+        version = self.manifest.model_version
+        if f"{folder.parent.name}/{folder.name}" != str(version):
+            raise ModelError(f"its manifest says that it is {version}")
         self.text = TextCodec(self.manifest)
         self._loaded, self._advance = _load(folder)
         self._check_weights()
         self._replay_probe()
         self.row_multiple = self._row_multiple()
-        log.info("Loaded %s %d; rows in multiples of %d.", self.manifest.name, self.manifest.version, self.row_multiple)
+        log.info("Version %s is loaded; its batches are padded to multiples of %d rows.", version, self.row_multiple)
 
     def advance(self, steps: Steps) -> Stepped:
-        """One call of the artifact's `advance`."""
+        """Call `advance` of the SavedModel."""
         return Stepped(**self._advance(vars(steps)))
 
     def initial_state(self, rows: int) -> NDArray[np.float32]:
-        """[S, N, H] of zeros: nothing came before."""
+        """The state [S, N, H] at the start of a text: zeros."""
         return np.zeros((self.manifest.state_tensors, rows, self.manifest.units), np.float32)
 
     def _row_multiple(self) -> int:
-        """The number that a batch's rows must be a multiple of for a row's bits not to depend on its neighbours.
+        """The smallest multiple to which a batch must be padded so that a row's bits do not depend on the other rows.
 
-        A matrix product computes rows in tiles, and rounds otherwise in a tile that is not full. The tile's size is
-        the processor's and the library's, so it is measured, once for each shape of network.
+        A matrix product computes rows in tiles, and a tile that is not full rounds differently. The tile's size
+        depends on the processor and the library, so it is measured once for each shape of network.
         """
         manifest = self.manifest
         shape = (manifest.cell, manifest.layers, manifest.units, manifest.symbols)
@@ -110,33 +110,33 @@ class Model:
             return _row_multiples[shape]
 
     def _measured_row_multiple(self) -> int:
-        """The smallest at which some texts get the same bits alone and in every place of every batch, in any chunks."""
+        """The smallest multiple at which texts get the same bits alone and at every index of every batch."""
         generator = np.random.Generator(np.random.PCG64(0))
         texts = generator.integers(1, self.manifest.symbols, TEXTS_MEASURED)
-        whole = (TEXTS_MEASURED[1],)
+        one_chunk = (TEXTS_MEASURED[1],)
         for multiple in ROW_MULTIPLES:
-            alone = np.concatenate([self._read(np.repeat([text], multiple, axis=0), whole)[:1] for text in texts])
+            alone = np.concatenate([self._follow(np.repeat([text], multiple, axis=0), one_chunk)[:1] for text in texts])
             for rows in range(multiple, ROWS_MEASURED + 1, multiple):
-                places = np.arange(rows) % len(texts)
-                if (self._read(texts[places], CHUNKS_MEASURED) != alone[places]).any():
+                texts_of_rows = np.arange(rows) % len(texts)
+                if (self._follow(texts[texts_of_rows], CHUNKS_MEASURED) != alone[texts_of_rows]).any():
                     break
             else:
                 return multiple
         return ROWS_MEASURED
 
-    def _read(self, symbols: NDArray[np.int64], chunks: tuple[int, ...]) -> NDArray[np.float32]:
-        """Logprobs and at the end the state [N, K + S x H] of cold rows that follow `symbols`, so many at a time."""
-        found: list[Stepped] = []
+    def _follow(self, symbols: NDArray[np.int64], chunks: tuple[int, ...]) -> NDArray[np.float32]:
+        """Logprobs and final state [N, K + S x H] of rows that follow `symbols` [N, K] in calls of `chunks` steps."""
+        outputs: list[Stepped] = []
         for given in np.split(symbols, np.cumsum(chunks)[:-1], axis=1):
-            steps = self._cold_steps(given, np.full(len(given), given.shape[1]), np.zeros(given.shape))
-            if found:
-                steps = dataclasses.replace(steps, previous=found[-1].previous, state=found[-1].state)
-            found.append(self.advance(steps))
-        state = np.concatenate(list(found[-1].state), axis=1)
-        return np.concatenate([*(stepped.logprobs for stepped in found), state], axis=1)
+            steps = self._initial_steps(given, np.full(len(given), given.shape[1]), np.zeros(given.shape))
+            if outputs:
+                steps = dataclasses.replace(steps, previous=outputs[-1].previous, state=outputs[-1].state)
+            outputs.append(self.advance(steps))
+        state = np.concatenate(list(outputs[-1].state), axis=1)
+        return np.concatenate([*(stepped.logprobs for stepped in outputs), state], axis=1)
 
-    def _cold_steps(self, given: Any, given_length: Any, uniforms: Any) -> Steps:
-        """Inputs for rows that begin cold, follow `given` [N, K] as far as it goes, and sample without any filter."""
+    def _initial_steps(self, given: Any, given_length: Any, uniforms: Any) -> Steps:
+        """Inputs for rows at the start of a text that follow `given` [N, K], then sample without a filter."""
         rows, steps = given.shape
         return Steps(
             previous=np.full(rows, RESERVED, np.int32),
@@ -152,7 +152,7 @@ class Model:
         )
 
     def _check_weights(self) -> None:
-        """Refuse NaN and infinity, also in the rows of the embedding that the probe does not reach."""
+        """Refuse NaN and infinity, also in weights that the probe does not use."""
         for weights in self._loaded.signatures["advance"].variables:
             if weights.dtype.is_floating and not np.isfinite(weights.numpy()).all():
                 raise ModelError(f"its weights {weights.name!r} are not all finite numbers")
@@ -165,7 +165,7 @@ class Model:
         uniforms = np.pad(generator.random(sampled, dtype=np.float32), (len(prompt), 0))
         given = np.pad(prompt, (0, sampled))
         try:
-            found = self.advance(self._cold_steps(given[None], [len(prompt)], uniforms[None]))
+            found = self.advance(self._initial_steps(given[None], [len(prompt)], uniforms[None]))
         except Exception as error:
             raise ModelError(f"its probe fails: {error}") from error
         if tuple(found.symbols[0]) != probe.symbols or not np.allclose(
@@ -177,22 +177,22 @@ class Model:
 
 
 def configure_threads(engines: int) -> None:
-    """One core for each engine's call, and as many calls at once as there are engines. Before anything loads."""
+    """Let TensorFlow run each engine's call on one core. Must be called before a model loads."""
     import tensorflow as tf
 
-    # TensorFlow would take every core for one product; engines side by side use them better (docs/experiments.md).
+    # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(engines)
 
 
 def _load(folder: Path) -> tuple[Any, Advance]:
-    """What TensorFlow loaded, to be held as long as its function is, and that function over arrays."""
+    """The SavedModel, which must live as long as its function, and that function over arrays."""
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(str(folder))
         function = loaded.signatures["advance"]
-    except Exception as error:  # TensorFlow raises whatever the broken file makes it raise
+    except Exception as error:  # damaged files raise many kinds of exception
         raise ModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
 
     def advance(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

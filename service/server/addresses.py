@@ -1,4 +1,4 @@
-"""CHARLOOM_HOST and a port -> the addresses to listen on, as far as this machine has them."""
+"""Resolves CHARLOOM_HOST and a port to the addresses of this machine to listen on."""
 
 import socket
 
@@ -10,7 +10,7 @@ ALL = "*"  # every address of the machine, IPv4 and IPv6
 def to_bind(host: str, port: int) -> list[str]:
     """The addresses of `host` that this machine has, in gunicorn's form.
 
-    A name such as `localhost` may stand for an IPv4 and an IPv6 address; one that the machine lacks is left out.
+    A name such as `localhost` may have an IPv4 and an IPv6 address; one that the machine lacks is left out.
 
     Raises:
         ConfigError: the name is unknown, or none of its addresses is this machine's.
@@ -19,7 +19,7 @@ def to_bind(host: str, port: int) -> list[str]:
         found = [entry for name in _names(host) for entry in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
     except OSError as error:
         raise ConfigError(
-            f"CHARLOOM_HOST names {host!r}, which is no address: {str(error.strerror).lower()}."
+            f"CHARLOOM_HOST names {host!r}, which cannot be resolved: {str(error.strerror).lower()}."
         ) from None
     addresses = {
         f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}": None
@@ -27,15 +27,15 @@ def to_bind(host: str, port: int) -> list[str]:
         if _is_here(family, str(address[0]))
     }
     if not addresses:
-        raise ConfigError(f"CHARLOOM_HOST names {host!r}, which is no address of this machine.")
+        raise ConfigError(f"CHARLOOM_HOST names {host!r}, which is not an address of this machine.")
     return list(addresses)
 
 
 def require_free(addresses: list[str]) -> None:
-    """Check that nothing else listens there.
+    """Check that the process may listen on each of the addresses.
 
     Raises:
-        ConfigError: a port is taken, or not this user's to take.
+        ConfigError: a port is in use or needs other permissions.
     """
     for address in addresses:
         host, _, port = address.rpartition(":")
@@ -52,7 +52,7 @@ def require_free(addresses: list[str]) -> None:
 def _names(host: str) -> list[str]:
     if host == ALL:
         return ["::" if socket.has_dualstack_ipv6() else "0.0.0.0"]
-    # Many systems give the name its IPv4 address only (RFC 6761, section 6.3, has both).
+    # Many systems resolve it to the IPv4 address only (RFC 6761, section 6.3, has both).
     return ["127.0.0.1", "::1"] if host == "localhost" else [host]
 
 

@@ -1,6 +1,6 @@
-"""The connections that the main thread waits for: their places, their deadlines, and the step that comes next.
+"""The open connections: their limits, their deadlines, and the next step of each one that the main thread waits for.
 
-Every method runs in the main thread and returns at once. Knows the poller; knows nothing of threads or the application.
+Every method runs in the main thread and does not block. Knows nothing of threads or the application.
 """
 
 import errno
@@ -17,18 +17,22 @@ from typing import Any
 from gunicorn import util
 
 from service import metrics
-from service.server.connection import CONTINUE, RECEIVE_BYTES, Connection, IncomingRequest, Refusal
+from service.server.connection import Connection
+from service.server.refusal import Refusal
+from service.server.request import IncomingRequest
 
 MAX_ADMIN_CONNECTIONS = 64
-MAX_BUFFERED_BYTES = 256 * 2**20  # of all requests that are not complete and all responses that are not read
+MAX_BUFFERED_BYTES = 256 * 2**20  # of all incomplete requests and unread responses
 ACCEPTED_AT_ONCE = 64
-SEND_S = 10.0  # for a client to read a response that the main thread writes, and longer for a long one
+RECEIVE_BYTES = 16 * 1024  # in one read: parsing them takes the main thread at most a few milliseconds
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+SEND_S = 10.0  # for a client to read a response that the main thread sends, and one second for each SEND_BYTES_PER_S
 SEND_BYTES_PER_S = 16 * 1024
 LINGER_S = 2.0  # for a client to close after its last response (RFC 9112, section 9.6)
 MAX_LINGER_BYTES = 64 * 1024
-EXPIRY_S = 0.05  # between two looks at the deadlines
+EXPIRY_INTERVAL_S = 0.05
 EXPIRED_AT_ONCE = 50
-NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 TOO_LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.")
 
@@ -40,20 +44,20 @@ log = logging.getLogger(__name__)
 
 
 class Connections:
-    """Accepts connections and reads requests from them; `on_request` takes a connection whose request is complete."""
+    """Accepts connections, reads requests and calls `on_request` with each connection whose request is complete."""
 
     def __init__(
         self,
-        poller: selectors.BaseSelector,
+        selector: selectors.BaseSelector,
         new_request: Callable[[], IncomingRequest],
         on_request: Callable[[Connection], None],
         *,
         max_public: int,
     ) -> None:
-        self._poller, self._new_request, self._on_request = poller, new_request, on_request
-        # The longest-waiting first, each with its next step.
+        self._selector, self._new_request, self._on_request = selector, new_request, on_request
+        # In the order in which their waits began, each with its next step.
         self.waiting: dict[Connection, Callable[[Connection], None]] = {}
-        self.buffered_bytes = 0  # of their requests and responses
+        self.buffered_bytes = 0  # of all connections that wait
         self.max_open = {True: MAX_ADMIN_CONNECTIONS, False: max_public}
         self.open: dict[bool, set[Connection]] = {True: set(), False: set()}
         self._expired_s = 0.0
@@ -62,14 +66,14 @@ class Connections:
         return sum(map(len, self.open.values()))
 
     def accept(self, listener: Any, *, is_admin: bool) -> None:
-        """Take new connections; each waits in the poller until its request is complete."""
+        """Accept new connections; each waits in the selector until its request is complete."""
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 sock, client = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in NO_ROOM:
+                if error.errno not in OUT_OF_RESOURCES:
                     raise
                 if not self._close_oldest(is_admin=False):
                     return
@@ -80,16 +84,16 @@ class Connections:
             self.receive(connection, self._new_request())
 
     def _enforce_limit(self, is_admin: bool) -> None:
-        """Close the connection that has kept the main thread waiting longest, where no more may be open.
+        """At the limit, close the connection that the main thread has waited for longest.
 
-        So however many connections send a byte and no more, there is a place for the next one, and a client that
-        sends its request at once is never the oldest.
+        New clients are served however many connections stay silent, and a client that sends its request at once is
+        never the oldest.
         """
         if len(self.open[is_admin]) >= self.max_open[is_admin]:
             self._close_oldest(is_admin)
 
     def _close_oldest(self, is_admin: bool) -> bool:
-        """Close the oldest of the connections that the main thread waits for; whether there was one."""
+        """Close the connection that the main thread has waited for longest; False if it waits for none."""
         oldest = next((connection for connection in self.waiting if connection.is_admin == is_admin), None)
         if oldest is None:
             return False
@@ -98,39 +102,39 @@ class Connections:
         return True
 
     def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
-        """Take `step` each time the socket is ready; close the connection at the deadline."""
+        """Run `step` each time the socket is ready; the connection closes at the deadline."""
         connection.deadline_s = deadline_s
         self.waiting[connection] = step
-        self._poller.register(connection.sock, events, lambda _: self._on_ready(connection))
+        self._selector.register(connection.sock, events, lambda _: self._on_ready(connection))
 
     def _stop_waiting(self, connection: Connection) -> None:
         if self.waiting.pop(connection, None):
-            self._poller.unregister(connection.sock)
+            self._selector.unregister(connection.sock)
             self._buffer(connection, -connection.buffered_bytes)
 
     def _buffer(self, connection: Connection, change: int) -> None:
-        """Count what a connection keeps in memory; where all keep too much, the oldest is closed."""
+        """Count the bytes that a connection keeps in memory, and close the oldest ones while all keep too many."""
         connection.buffered_bytes += change
         self.buffered_bytes += change
         while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
             pass
 
     def _on_ready(self, connection: Connection) -> None:
-        if step := self.waiting.get(connection):  # else it was closed after the poller had reported it
+        if step := self.waiting.get(connection):  # else it was closed after the selector had reported it
             self.take(connection, partial(step, connection))
 
     def take(self, connection: Connection, step: Step) -> None:
-        """Take a step with one connection, whose faults are its own."""
+        """Run a step of one connection; an exception closes this connection only."""
         try:
             step()
         except OSError:
             self.close(connection)  # the client is gone
         except Exception:
-            log.exception("A connection failed.")
+            log.exception("Unexpected error of a connection.")
             self.close(connection)
 
     def receive(self, connection: Connection, request: IncomingRequest, data: bytes = b"") -> None:
-        """Begin a request, of which `data` is already here."""
+        """Begin to read a request, of which `data` has already arrived."""
         connection.request = request
         self._wait(connection, EVENT_READ, request.deadline_s, self._read)
         if data:
@@ -164,7 +168,7 @@ class Connections:
             self._buffer(connection, len(data))
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Answer without the application, then close."""
+        """Send the error response of a refusal, then close."""
         fields = {"request_id": refusal.request_id, "status": refusal.status.value, "error": refusal.code}
         log.info("Refused before the application: %d", refusal.status, extra=fields)
         self.send(connection, refusal.response())
@@ -172,7 +176,7 @@ class Connections:
     def send(
         self, connection: Connection, data: bytes, *, then: Step | None = None, send_s: float | None = None
     ) -> None:
-        """Send a whole response within `send_s` seconds, then take the next step, which is to close by default."""
+        """Send a complete response within `send_s` seconds, then run `then`; by default, linger and close."""
         self._stop_waiting(connection)
         connection.sock.setblocking(False)
         connection.outgoing = memoryview(data)
@@ -183,7 +187,7 @@ class Connections:
         self.take(connection, partial(self._write, connection))
 
     def _write(self, connection: Connection) -> None:
-        if connection not in self.waiting:  # it was closed to free memory
+        if connection not in self.waiting:  # closed to free memory
             return
         try:
             sent = connection.sock.send(connection.outgoing)
@@ -195,7 +199,7 @@ class Connections:
             connection.after_sending()
 
     def linger(self, connection: Connection) -> None:
-        """Close once the client has read its last response: an early close would reset it."""
+        """Close once the client has read its last response; an earlier close would reset the connection."""
         self._stop_waiting(connection)
         connection.sock.setblocking(False)
         try:
@@ -215,7 +219,7 @@ class Connections:
             self.close(connection)
 
     def close(self, connection: Connection) -> None:
-        """Close now; does nothing where that was done."""
+        """Close now. Does nothing if the connection is closed."""
         if connection in self.open[connection.is_admin]:
             self._stop_waiting(connection)
             self.open[connection.is_admin].remove(connection)
@@ -224,7 +228,7 @@ class Connections:
     def expire(self) -> None:
         """Close the connections whose deadline has passed."""
         now_s = time.monotonic()
-        if now_s < self._expired_s + EXPIRY_S:
+        if now_s < self._expired_s + EXPIRY_INTERVAL_S:
             return
         self._expired_s = now_s
         late = [connection for connection in self.waiting if connection.deadline_s <= now_s]
@@ -236,7 +240,7 @@ class Connections:
                 self.close(connection)
 
     def close_silent(self) -> None:
-        """Keep connections that are between two requests only a little longer."""
+        """Shorten the deadline of connections that have sent nothing of their next request."""
         for connection, step in self.waiting.items():
             if step == self._read and not connection.request.received:
                 connection.deadline_s = min(connection.deadline_s, time.monotonic() + LINGER_S)

@@ -1,14 +1,14 @@
-"""Python's cycle collector beside a library with a million objects. Knows nothing of what they are."""
+"""Settings of Python's garbage collector for a process that holds a million objects of TensorFlow."""
 
 import gc
 
 
-def settle() -> None:
-    """Collect now, and leave all that is alive out of later collections.
+def collect_and_freeze() -> None:
+    """Collect now, and exclude all objects that are alive from later collections.
 
-    TensorFlow keeps about a million Python objects alive. A full collection looks at each of them and holds the
-    interpreter for 0.3 s, in which no client is answered; connections that come and go cause several a second. What
-    is left out here and dies later is freed at the next call.
+    TensorFlow keeps about a million Python objects alive. A full collection visits all of them and holds the
+    interpreter's lock for 0.3 s; connections that open and close cause several collections a second. Frozen objects
+    that become unreachable later are freed by the next call.
     """
     gc.unfreeze()
     gc.collect()

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on stderr, whoever wrote the record. Knows nothing of what is logged."""
+"""The log: one JSON object a line on stderr, for the records of every library."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class JsonLines(JsonFormatter):
-    """A record as JSON: time (RFC 3339, UTC), level, logger, message, then whatever `extra` added."""
+    """A record as JSON: time (RFC 3339, UTC), level, logger, message, then the fields of `extra`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -26,24 +26,24 @@ class JsonLines(JsonFormatter):
         )
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """The record's time; the standard library's own has neither zone nor fraction in RFC 3339's form."""
+        """The record's time in RFC 3339, with a fraction and a zone, which the standard library's format lacks."""
         moment = datetime.fromtimestamp(record.created, UTC)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own lines, in the same form."""
+    """gunicorn's records in the same form."""
 
     def setup(self, cfg: Any) -> None:
-        """Called at the start and at each reload of gunicorn's settings."""
+        """Set the handlers; gunicorn calls this at the start and at each reload of its settings."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(JsonLines())
 
 
 def configure() -> None:
-    """Send the records of every logger, warnings and the last words of threads through `JsonLines` to stderr."""
-    # TensorFlow's C++ writes lines that are not JSON. Its errors reach us as exceptions; only an abort's line is left.
+    """Log the records of every logger, warnings and uncaught exceptions of threads through `JsonLines` to stderr."""
+    # TensorFlow's C++ logs lines that are not JSON. Its errors also raise exceptions; level 3 keeps only fatal lines.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
@@ -54,9 +54,9 @@ def configure() -> None:
 
 @contextmanager
 def stderr_as_records() -> Iterator[None]:
-    """Within: lines that a library writes to stderr past Python are logged at the end, each as a record.
+    """Log the lines that native code writes to stderr inside the block as records, at its end.
 
-    TensorFlow's C++ writes some while it is imported, before it reads the level that it should log at.
+    TensorFlow's C++ writes some during its import, before it reads its log level.
     """
     with tempfile.TemporaryFile() as written:
         stderr = os.dup(2)
@@ -74,4 +74,4 @@ def stderr_as_records() -> Iterator[None]:
 
 def _log_thread_failure(failure: threading.ExceptHookArgs) -> None:
     name = failure.thread.name if failure.thread else "?"
-    log.error("Thread %s ended.", name, exc_info=failure.exc_value)
+    log.error("Thread %s ended because of an unexpected error.", name, exc_info=failure.exc_value)

@@ -1,4 +1,4 @@
-"""Threads that all start at once, before the first request: none has to be started while clients wait."""
+"""A thread pool whose threads all start before the first request, so that no client waits for a thread to start."""
 
 import queue
 import threading
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 
 class Pool:
-    """`size` daemon threads that take tasks in the order of their submission."""
+    """`size` daemon threads that run tasks in the order of submission."""
 
     def __init__(self, size: int, name: str) -> None:
         """Start every thread.
 
         Raises:
-            RuntimeError: the system does not allow so many; none of them is left running.
+            RuntimeError: the system does not allow so many threads; those that have started end.
         """
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._size = 0
@@ -25,11 +25,11 @@ class Pool:
             raise
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Run `task` in the next free thread; it handles its own exceptions."""
+        """Run `task` in the next free thread. It must handle its own exceptions."""
         self._tasks.put(task)
 
     def shutdown(self, wait: bool = False) -> None:
-        """Let every thread end after its present task. Being daemons, they never hold up the process."""
+        """Let every thread end after its current task. Daemon threads do not keep the process alive."""
         for _ in range(self._size):
             self._tasks.put(None)
 

@@ -1,4 +1,4 @@
-"""The end in order: nothing new begins, what was begun may finish, then the engines stop. No signals, no HTTP."""
+"""Graceful shutdown: reject new streams, let running ones finish, stop the engines. No signals, no HTTP."""
 
 import logging
 import math
@@ -7,16 +7,16 @@ import time
 from service import metrics
 from service.engine.scheduler import Scheduler
 
-SECONDS_BETWEEN_LOOKS = 0.02
+POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
 
 
 class Drain:
-    """One way only: once begun, the service takes no new streams until its process ends."""
+    """Drains the scheduler once. After that the service accepts no new streams until its process ends."""
 
     def __init__(self, scheduler: Scheduler, seconds: float) -> None:
-        """`seconds` is how long streams that run or wait may take to finish."""
+        """Streams that run or wait have `seconds` to finish."""
         self.has_begun = False
         self._scheduler = scheduler
         self._seconds = seconds
@@ -24,26 +24,26 @@ class Drain:
 
     @property
     def remaining_s(self) -> float:
-        """Time until what still runs is cut off; infinite before `run`."""
+        """Time until the streams that still run fail; infinite before `run`."""
         return max(0.0, self._deadline_s - time.monotonic())
 
     def run(self) -> None:
-        """Refuse new streams and return when none is left; those that outlive the time fail."""
+        """Reject new streams, and return when none is left; those left at the deadline fail."""
         self._deadline_s = time.monotonic() + self._seconds
         self.has_begun = True
         metrics.DRAINING.set(1)
         self._scheduler.drain()
-        log.info("Draining: %d streams run, %d wait, for at most %g s.", *self._left(), self._seconds)
+        log.info("Draining for at most %g s: %d streams run and %d wait.", self._seconds, *self._left())
         while not self._scheduler.is_idle and self.remaining_s:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
         if self._scheduler.is_idle:
             log.info("Drained.")
         else:
-            log.warning("The time to drain is over: %d streams that run and %d that wait end here.", *self._left())
+            log.warning("The drain has timed out: %d streams that run and %d that wait fail.", *self._left())
         self._scheduler.close()
 
-    def cut(self) -> None:
-        """Stop the engines at once; every stream that is left fails."""
+    def abort(self) -> None:
+        """Stop the engines at once; every stream fails."""
         self.has_begun = True
         metrics.DRAINING.set(1)
         self._scheduler.close()

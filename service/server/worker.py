@@ -1,9 +1,9 @@
-"""gunicorn's threaded worker, for clients that are slow, hostile or many. Knows nothing of models or Flask.
+"""gunicorn's threaded worker, changed so that slow or hostile clients hold no thread. Knows nothing of models or Flask.
 
-The main thread reads every request in full before it gives it to a thread of the pool, and writes the short responses
-of the probes, all without waiting for a client: a thread is busy only while it computes or streams. Of the
-application it knows `extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (what is wrong with the
-threads that it depends on), "max_body_bytes" and "admin_port".
+The main thread reads each request completely before it passes it to a thread, and sends the short responses itself, all
+without blocking: a thread is busy only while it computes or streams. The worker uses four of the application's
+`extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (a function that returns the faults of the threads
+that the application depends on), "max_body_bytes" and "admin_port".
 """
 
 import logging
@@ -22,33 +22,35 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from service import metrics
 from service.server import resources
-from service.server.connection import Connection, IncomingRequest, Limits, Refusal
+from service.server.connection import Connection
 from service.server.connections import LINGER_S, Connections, Step
 from service.server.pool import Pool
+from service.server.refusal import Refusal
+from service.server.request import IncomingRequest, Limits
 
-# A thread waits this long for the interpreter before it asks the one that has it. Python's 5 ms make /livez under 40
-# streams twice as slow (docs/experiments.md).
+# The time after which a waiting thread requests the interpreter's lock. With Python's default, 5 ms, /livez is twice as
+# slow under 40 streams (docs/experiments.md).
 SWITCH_INTERVAL_S = 0.0005
 PROBE_SEND_S = 2.0  # for a client to read a probe's response
-SHORT_THREADS = 3  # for responses that never stream; they compute, so more would only wait for one another
+SHORT_THREADS = 3  # for responses that never stream; computing them holds the interpreter's lock, so more do not help
 MAX_PENDING = 256  # complete requests that wait for a thread
-LAST_BYTES_S = 5  # beyond the drain, for clients to read the ends of their streams
+LAST_BYTES_S = 5  # after the drain, for clients to read the ends of their streams
 
 log = logging.getLogger(__name__)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gthread with deadlines for requests, places for probes, and a SIGTERM that drains."""
+    """gthread with deadlines for requests, separate threads for probes, and a graceful shutdown on SIGTERM."""
 
     def init_process(self) -> None:
-        """After the fork; returns when the worker ends."""
+        """Run the worker after the fork; returns when it ends."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._answering = 0  # requests that a thread of the pool has or will take
-        self._drain_asked = threading.Event()
+        self._answering = 0  # requests that a thread of a pool has or will take, probes aside
+        self._drain_requested = threading.Event()
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
-            # One thread for each path and port: a client that asks for metrics all the time delays itself only.
+            # One thread for each path and port: a client that requests metrics all the time delays only itself.
             self._probe_pools = {
                 (path, is_admin): Pool(1, path[1:].decode())
                 for path in (b"/readyz", b"/metrics")
@@ -61,11 +63,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().init_process()
 
     def get_thread_pool(self) -> Pool:
-        """The pool for everything but probes."""
+        """The pool for requests that may stream."""
         return self._pool
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until a signal stops the worker."""
         self._limits = Limits(
             self.cfg.limit_request_line,
             self.cfg.limit_request_fields,
@@ -75,48 +77,48 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections = Connections(
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
-        self.worker_connections = math.inf  # gunicorn's loop always accepts; `Connections` has the limit
+        self.worker_connections = math.inf  # `Connections` enforces the limit
         super().run()
 
     @property
     def nr_conns(self) -> int:
-        """Open connections; gunicorn's loop waits for them to end."""
+        """The number of open connections, for which gunicorn's loop waits at the end."""
         return len(self._connections)
 
     @nr_conns.setter
     def nr_conns(self, value: int) -> None:
-        """gunicorn sets it once, to zero."""
+        """Ignore gunicorn's initial zero."""
 
     def notify(self) -> None:
-        """Tell gunicorn's master that the worker is healthy: it restarts one that is silent for `timeout`."""
+        """Tell gunicorn's master that the worker is healthy; it restarts a worker that is silent for `timeout`."""
         if not self.booted or not self.wsgi.extensions["faults"]():
             super().notify()
 
     def accept(self, listener: Any) -> None:
-        """Take new connections."""
+        """Accept new connections."""
         self._connections.accept(listener, is_admin=listener.getsockname()[1] == self.wsgi.extensions["admin_port"])
 
     def murder_pending(self) -> None:
-        """gunicorn's loop calls this after each wait, at least once a second."""
+        """Close connections past their deadline; gunicorn's loop calls this at least once a second."""
         self._connections.expire()
 
     def _new_request(self, **options: float) -> IncomingRequest:
         return IncomingRequest(self._limits, **options)
 
     def _dispatch(self, connection: Connection) -> None:
-        """Give a complete request to a thread."""
+        """Pass a complete request to a thread."""
         if connection.request.is_probe:
             pool = self._probe_pools.get((connection.request.path, connection.is_admin))
             if pool:
                 pool.submit(partial(self._answer_probe, connection))
             else:
-                self._answer_probe(connection)  # /livez: that this very thread works is what it asks for
+                self._answer_probe(connection)  # /livez: checks that the main thread works
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
         elif self._answering >= self.cfg.threads + MAX_PENDING:
             metrics.REJECTED.labels("connections").inc()
-            message = f"{self._answering} requests are under way, which is the limit."
+            message = f"{self._answering} requests are in progress, which is the limit."
             status = HTTPStatus.TOO_MANY_REQUESTS
             self._connections.refuse(connection, Refusal(status, "overloaded", message, retry_after_s=1))
         else:
@@ -127,13 +129,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 self._short_pool.submit(partial(self._answer_short, connection))
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
-        """Keep the connection for the client's next request, whose beginning may be here."""
+        """Keep the connection for the client's next request, of which `after` has already arrived."""
         connection.sock.setblocking(False)
         silent_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, LINGER_S)
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
     def _answer(self, connection: Connection) -> None:
-        """Let the application answer, in a thread that writes to the client and may wait for it."""
+        """Run the application in a thread that sends to the client and may block on it."""
         request, after = connection.request.take()
 
         def respond() -> Step:
@@ -145,51 +147,51 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_short(self, connection: Connection) -> None:
-        """Let the application answer into memory, and the main thread send: no client can hold up the few threads."""
+        """Run the application with a buffer for a socket; the main thread sends, so that no client blocks a thread."""
         request, after = connection.request.take()
 
         def respond() -> Step:
-            response, keep = self._whole_response(connection, connection.parsed(self.cfg, request))
+            response, keep = self._complete_response(connection, connection.parsed(self.cfg, request))
             then = partial(self._next_request, connection, after) if keep else None
             return partial(self._connections.send, connection, response, then=then)
 
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
     def _answer_probe(self, connection: Connection) -> None:
-        """As `_answer_short`, and the connection closes after it: requests behind it are for the client to repeat."""
+        """As `_answer_short`, but the connection then closes; later requests on it are dropped."""
         request, _ = connection.request.take()
 
         def respond() -> Step:
             parsed = connection.parsed(self.cfg, request)
             parsed.force_close()
-            response, _ = self._whole_response(connection, parsed)
+            response, _ = self._complete_response(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
         self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
 
-    def _whole_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
+    def _complete_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
         """The response's bytes, and whether the connection may be kept."""
         response = bytearray()
         sock = SimpleNamespace(sendall=response.extend)
-        memory = SimpleNamespace(sock=sock, client=connection.client, server=connection.server)
-        keep = self.handle_request(request, memory)
+        buffered = SimpleNamespace(sock=sock, client=connection.client, server=connection.server)
+        keep = self.handle_request(request, buffered)
         return bytes(response), bool(keep)
 
     def _next_step(self, connection: Connection, respond: Callable[[], Step]) -> Step:
-        """Respond; returns the step that the main thread is to take, which is to close where the response failed."""
+        """Respond, and return the main thread's next step: to close if the response failed."""
         try:
             return respond()
         except Refusal as refusal:
             return partial(self._connections.refuse, connection, refusal)
-        except StopIteration:  # gunicorn has logged a failure after the response's head, and closed the socket
+        except StopIteration:  # after a failure past the response's head, which gunicorn logs
             pass
         except BlockingIOError:
-            log.info("A client that read nothing for too long was cut off.")
-        except OSError:  # the client is gone
+            log.info("Closed a connection whose client did not read its response.")
+        except OSError:  # the client has disconnected
             pass
         except Exception:
-            log.exception("The application failed.")
-            message = "The service failed; its log has the reason."
+            log.exception("Unexpected error of the application.")
+            message = "Unexpected error of the service; its log has the reason."
             failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message)
             return partial(self._connections.refuse, connection, failure)
         return partial(self._connections.close, connection)
@@ -199,23 +201,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.take(connection, step)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: drain. It may come twice: from the master, and from a supervisor that signals every process."""
+        """On SIGTERM, drain. It may come twice: from the master and from a supervisor that signals every process."""
         if self.booted:
-            # Outside the signal's handler, where a lock may be taken.
-            self.method_queue.defer(self._drain_asked.set)
+            # Deferred, because a signal handler must not take a lock.
+            self.method_queue.defer(self._drain_requested.set)
         else:
             super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """SIGINT and SIGQUIT: end at once."""
+        """On SIGINT and SIGQUIT, end at once."""
         if self.booted:
             self.method_queue.defer(self._end)
         else:
             super().handle_quit(sig, frame)
 
     def _drain(self) -> None:
-        """Keep accepting, so that a balancer hears of the drain; stop when nothing is left to wait for."""
-        self._drain_asked.wait()
+        """Drain, then stop. Until then connections are accepted, so that a load balancer gets 503 from /readyz."""
+        self._drain_requested.wait()
         drain = self.wsgi.extensions["drain"]
         try:
             drain.run()
@@ -225,7 +227,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.method_queue.defer(super().handle_exit, signal.SIGTERM, None)
 
     def _end(self) -> None:
+        # A terminal signals the worker and the master, and the master then signals the worker again.
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a terminal signals us and the master, and the master us again
-        self.wsgi.extensions["drain"].cut()
+            signal.signal(number, signal.SIG_IGN)
+        self.wsgi.extensions["drain"].abort()
         super().handle_quit(signal.SIGQUIT, None)

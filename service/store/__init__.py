@@ -1,1 +1,1 @@
-"""All versions in the model folder: which are valid, loaded and served."""
+"""All versions in the model folder: which of them are valid, loaded and served."""

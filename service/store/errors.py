@@ -1,4 +1,4 @@
-"""Why a request for a model gets none."""
+"""The errors of a request for a model that the store cannot answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ class NoModel(Exception):
 
 
 class NotFound(Exception):
-    """No such model or version; `param` is the field that named it."""
+    """No such model or version; `param` is the request's field that named it."""
 
     def __init__(self, message: str, param: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class NotFound(Exception):
 
 @contextmanager
 def reading(store: Path) -> Iterator[None]:
-    """Within: what cannot be read of the store raises NoModel."""
+    """Raise NoModel in place of an OSError while the folder `store` is read."""
     try:
         yield
     except OSError as error:

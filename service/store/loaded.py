@@ -1,13 +1,13 @@
-"""Versions in memory: each is loaded and proven once, or refused with its reason. Does not know which one answers.
+"""The versions in memory: each is loaded and verified once, or refused with its reason. Does not know which one serves.
 
-A load holds no lock but that version's own, so whoever asks for anything else does not wait for it.
+A load holds the lock of its own version only, so requests for other versions do not wait for it.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -15,153 +15,144 @@ from weakref import WeakValueDictionary
 from service import metrics
 from service.model.files import Identity
 from service.model.model import Model, ModelError
-from service.store.folder import Folder, Key
+from service.model.version import ModelVersion
+from service.store.folder import Folder
 
-TOLD_AFTER_RELEASE = 4  # versions: their last streams end, and the last scrape has seen them
+METRICS_KEPT_AFTER_RELEASE = 4  # versions: their last streams end, and Prometheus scrapes them once more
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Loaded:
+class LoadedVersion:
     """A version in memory."""
 
-    key: Key
+    version: ModelVersion
     model: Model
     identity: Identity
-    asked_s: float  # when it was loaded, or a request last named it by its number
+    requested_s: float  # monotonic time of its load or of the last request that named its number
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why what lay in a folder is not served."""
+    """The reason for which the content of a version's folder is not served."""
 
     identity: Identity
     reason: str
 
 
-@dataclass(frozen=True)
-class Version:
-    """One version, as the catalogue shows it."""
-
-    version: int
-    loaded: bool
-    refused: str | None
-
-
-class Memory:
-    """The versions of `folder` that were loaded or refused. Any number of threads may ask."""
+class LoadedVersions:
+    """The versions of `folder` that were loaded or refused. Safe for any number of threads."""
 
     def __init__(self, folder: Folder, load: Callable[[Path], Model]) -> None:
+        """`load` loads and verifies a version's folder, and raises ModelError if it is not valid."""
         self._folder = folder
         self._load = load
-        self._lock = threading.Lock()  # for the tables, never during a load
-        self._loaded: dict[Key, Loaded] = {}
-        self._released: deque[Key] = deque()  # whose metrics are still told, the latest last
-        self._refused: dict[Key, Refusal] = {}
-        self._loading: WeakValueDictionary[Key, threading.Lock] = WeakValueDictionary()
+        self._lock = threading.Lock()  # for the tables, never held during a load
+        self._loaded: dict[ModelVersion, LoadedVersion] = {}
+        self._released: deque[ModelVersion] = deque()  # oldest first; their metrics are still exposed
+        self._refused: dict[ModelVersion, Refusal] = {}
+        self._loading: WeakValueDictionary[ModelVersion, threading.Lock] = WeakValueDictionary()
 
-    def find(self, key: Key) -> Loaded | None:
-        """The version, if it is in memory."""
-        return self._loaded.get(key)
+    def get(self, version: ModelVersion) -> LoadedVersion | None:
+        """The version if it is in memory."""
+        return self._loaded.get(version)
 
-    def loaded(self) -> list[Loaded]:
+    def all(self) -> list[LoadedVersion]:
         """Every version in memory."""
         with self._lock:
             return list(self._loaded.values())
 
-    def reason(self, key: Key) -> str | None:
-        """Why what lies in the version's folder is refused; None: it is not."""
-        refusal = self._refused.get(key)
-        return refusal.reason if refusal else None
+    def load(self, version: ModelVersion) -> LoadedVersion | None:
+        """Load the version as its folder is now, unless this content is in memory or refused already.
 
-    def refusals(self, names: Collection[str] | None = None) -> list[str]:
-        """Each refusal of these models (None: of all) in a sentence, in the order of names and versions."""
-        with self._lock:
-            refused = sorted((key, refusal.reason) for key, refusal in self._refused.items())
-        return [sentence(key, reason) for key, reason in refused if names is None or key[0] in names]
-
-    def load(self, key: Key) -> Loaded | None:
-        """The version as it lies in the folder now, loaded unless it is in memory already.
-
-        Where that is refused or gone it is the version of this number from before, if that is still in memory.
+        Returns:
+            The version. If the folder is absent or its content refused: the version with this number that was loaded
+            before, if it is still in memory.
         """
         with self._lock:
-            turn = self._loading.setdefault(key, threading.Lock())
-        with turn:
-            identity, before, refusal = self._folder.identity(key), self.find(key), self._refused.get(key)
-            is_judged = any(known and known.identity == identity for known in (before, refusal))
-            if identity is None or is_judged:
+            lock = self._loading.setdefault(version, threading.Lock())
+        with lock:
+            identity = self._folder.identity(version)
+            before, refusal = self.get(version), self._refused.get(version)
+            is_known = any(known and known.identity == identity for known in (before, refusal))
+            if identity is None or is_known:
                 return before
-            return self._try(key, identity) or before
+            return self._try(version, identity) or before
 
-    def release(self, key: Key) -> None:
-        """Forget a version; Python frees it when the last stream that holds it ends."""
+    def load_newest(self, versions: Iterable[ModelVersion]) -> LoadedVersion | None:
+        """Load the newest of these versions of a model that is valid; None if none is."""
+        return next(filter(None, map(self.load, sorted(versions, reverse=True))), None)
+
+    def release(self, version: ModelVersion) -> None:
+        """Remove a version; Python frees its memory when the last stream that holds it ends."""
         with self._lock:
-            if self._loaded.pop(key, None) is None:
+            if self._loaded.pop(version, None) is None:
                 return
-            metrics.LOADED.remove(*labels(key))
-            self._released.append(key)
-            if len(self._released) > TOLD_AFTER_RELEASE:
-                metrics.forget(*labels(self._released.popleft()))
-        log.info("Version %d of model %r is released.", key[1], key[0])
+            metrics.LOADED.remove(*version.labels)
+            self._released.append(version)
+            if len(self._released) > METRICS_KEPT_AFTER_RELEASE:
+                metrics.forget(*self._released.popleft().labels)
+        log.info("Version %s is released.", version)
 
-    def refused(self) -> list[Key]:
+    def refusal_reason(self, version: ModelVersion) -> str | None:
+        """The reason for which the version's folder is refused; None if it is not."""
+        refusal = self._refused.get(version)
+        return refusal.reason if refusal else None
+
+    def refused(self) -> list[ModelVersion]:
         """Every version that is refused."""
         with self._lock:
             return list(self._refused)
 
-    def reconsider(self, key: Key) -> None:
-        """Drop the refusal of a version whose folder is no longer what was refused."""
-        refusal = self._refused.get(key)
-        if refusal and self._folder.identity(key) != refusal.identity:
-            with self._lock:
-                self._refused.pop(key, None)
+    def refusals(self, names: Collection[str] | None = None) -> list[str]:
+        """A sentence for each refused version of these models (None: of all), by name and number."""
+        with self._lock:
+            refused = sorted((version, refusal.reason) for version, refusal in self._refused.items())
+        return [refused_because(*entry) for entry in refused if names is None or entry[0].name in names]
 
-    def _try(self, key: Key, identity: Identity) -> Loaded | None:
+    def reconsider(self, version: ModelVersion) -> None:
+        """Drop the refusal of a version whose folder has changed since."""
+        refusal = self._refused.get(version)
+        if refusal and self._folder.identity(version) != refusal.identity:
+            with self._lock:
+                self._refused.pop(version, None)
+
+    def _try(self, version: ModelVersion, identity: Identity) -> LoadedVersion | None:
         try:
-            model = self._load(self._folder.path(key))
+            model = self._load(self._folder.path(version))
         except ModelError as error:
-            self._refuse(key, Refusal(identity, _one_line(str(error))))
+            self._refuse(version, Refusal(identity, _one_line(str(error))))
         except Exception as error:
-            log.exception("Loading version %d of model %r met what nobody foresaw.", key[1], key[0])
-            self._refuse(key, Refusal(identity, _one_line(f"{type(error).__name__}: {error}")))
+            log.exception("Unexpected error while version %s was loaded.", version)
+            self._refuse(version, Refusal(identity, _one_line(f"{type(error).__name__}: {error}")))
         else:
-            return self._keep(Loaded(key, model, identity, asked_s=time.monotonic()))
+            return self._keep(LoadedVersion(version, model, identity, requested_s=time.monotonic()))
         return None
 
-    def _keep(self, loaded: Loaded) -> Loaded:
+    def _keep(self, loaded: LoadedVersion) -> LoadedVersion:
+        version = loaded.version
         with self._lock:
-            self._loaded[loaded.key] = loaded
-            self._refused.pop(loaded.key, None)
-            if loaded.key in self._released:
-                self._released.remove(loaded.key)
-            metrics.LOADS.labels(*labels(loaded.key)).inc()
-            metrics.LOADED.labels(*labels(loaded.key)).set(1)
+            self._loaded[version] = loaded
+            self._refused.pop(version, None)
+            if version in self._released:
+                self._released.remove(version)
+            metrics.LOADS.labels(*version.labels).inc()
+            metrics.LOADED.labels(*version.labels).set(1)
         return loaded
 
-    def _refuse(self, key: Key, refusal: Refusal) -> None:
-        if self._folder.identity(key) != refusal.identity:
-            return  # it was taken away or is still being written: the next look will judge what is there then
+    def _refuse(self, version: ModelVersion, refusal: Refusal) -> None:
+        if self._folder.identity(version) != refusal.identity:
+            return  # removed, or still being written: the next poll judges the new content
         with self._lock:
-            self._refused[key] = refusal
-            metrics.REFUSALS.labels(*labels(key)).inc()
-        log.error("%s", sentence(key, refusal.reason))
+            self._refused[version] = refusal
+            metrics.REFUSALS.labels(*version.labels).inc()
+        log.error("%s", refused_because(version, refusal.reason))
 
 
-def labels(key: Key) -> tuple[str, str]:
-    """The labels that metrics have for a version."""
-    return key[0], str(key[1])
-
-
-def sentence(key: Key, reason: str) -> str:
-    """A refusal as the log and clients read it."""
-    return f"{words(key)} is refused: {reason}."
-
-
-def words(key: Key) -> str:
-    """A version as the log and clients read it."""
-    return f"Version {key[1]} of model {key[0]!r}"
+def refused_because(version: ModelVersion, reason: str) -> str:
+    """A refusal in the log and in responses."""
+    return f"Version {version} is refused: {reason}."
 
 
 def _one_line(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""What training publishes is what the service and models/README.md say it is."""
+"""A published version has every part of models/README.md, and the service refuses one that does not."""
 
 import json
 import re
@@ -42,11 +42,11 @@ FIELDS = {
 
 @pytest.fixture
 def copy(tiny: Path, tmp_path: Path) -> Path:
-    """A version to break."""
+    """A version that the test may damage."""
     return Path(shutil.copytree(tiny / "models/tiny/1", tmp_path / "tiny/1"))
 
 
-def test_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
+def test_the_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
     manifest = manifest_of(tiny / "models/tiny/1")
     assert set(manifest) == set(FIELDS)
     for name, kind in FIELDS.items():
@@ -66,23 +66,23 @@ def test_manifest_has_every_field_of_the_contract(tiny: Path) -> None:
         assert metrics["bits_per_char"] == pytest.approx(metrics["nats_per_char"] / np.log(2))
 
 
-def test_history_has_a_line_for_each_evaluation(tiny: Path) -> None:
+def test_the_history_has_a_record_for_each_evaluation(tiny: Path) -> None:
     assert [line["epoch"] for line in history_of(tiny / "models/tiny/1")] == [1, 2, 3, 4]
 
 
-def test_a_version_is_readable_by_whoever_serves_it(tiny: Path) -> None:
+def test_a_version_is_readable_by_other_users_and_stands_alone(tiny: Path) -> None:
     version = tiny / "models/tiny/1"
     assert version.stat().st_mode & stat.S_IROTH
-    assert [child.name for child in version.parent.iterdir()] == ["1"]  # nothing was left aside
+    assert [child.name for child in version.parent.iterdir()] == ["1"]  # no partial version is left
 
 
-def test_the_service_takes_what_training_publishes(tiny: Path) -> None:
+def test_the_service_loads_a_published_version(tiny: Path) -> None:
     model = Model(tiny / "models/tiny/1")
     assert model.row_multiple in (1, 2, 4, 8, 16, 32)
 
 
 def damage_weights(version: Path) -> None:
-    """Swap two parts of the file: its length stays, its numbers do not."""
+    """Swap the halves of the file, which keeps its length."""
     path = next((version / "variables").glob("*.data-*"))
     content = bytearray(path.read_bytes())
     half = len(content) // 2
@@ -111,41 +111,41 @@ def change_manifest(**changes):
         (change_manifest(probe={"prompt": "the", "seed": 1, "symbols": [1, 2, 3], "logprobs": [0, 0, 0]}), "probe"),
     ],
     ids=[
-        "no graph", "no graph inside", "no weights", "weights in disorder", "no manifest",
-        "another's manifest", "unknown unit", "another vocabulary", "another probe",
+        "no graph", "not a graph", "no weights", "swapped weights", "no manifest",
+        "another version's manifest", "unknown unit", "another vocabulary", "another probe",
     ],
 )  # fmt: skip
-def test_a_broken_version_is_refused_before_it_serves(copy: Path, damage, words: str) -> None:
+def test_a_broken_version_is_refused_when_it_loads(copy: Path, damage, words: str) -> None:
     damage(copy)
     with pytest.raises(ModelError, match=words):
         Model(copy)
 
 
 @pytest.mark.parametrize("prompt", ["the c", "the cat\r\nsat\r"])
-def test_the_command_line_and_the_service_write_the_same_text(tiny: Path, server: Server, prompt: str) -> None:
-    wanted = {"prompt": prompt, "temperature": 0.7, "length": 120, "seed": 11}
-    served = server.generate(**wanted)
-    flags = [item for name, value in wanted.items() for item in (f"--{name}", str(value))]
+def test_sample_and_the_service_write_the_same_text(tiny: Path, server: Server, prompt: str) -> None:
+    fields = {"prompt": prompt, "temperature": 0.7, "length": 120, "seed": 11}
+    served = server.generate(**fields)
+    flags = [item for name, value in fields.items() for item in (f"--{name}", str(value))]
     printed = training("sample", "tiny", *flags, cwd=tiny)
-    assert printed.stdout == wanted["prompt"] + served["text"] + "\n"
+    assert printed.stdout == fields["prompt"] + served["text"] + "\n"
     assert "seed 11" in printed.stderr
 
 
-def test_evaluate_prints_the_number_of_the_manifest(tiny: Path) -> None:
+def test_evaluate_prints_the_losses_of_the_manifest(tiny: Path) -> None:
     metrics = manifest_of(tiny / "models/tiny/1")["metrics"]
     printed = training("evaluate", "tiny", "--corpus", "corpus.txt", cwd=tiny).stdout.splitlines()
     for line, part in zip(printed, ("validation", "test"), strict=True):
         assert f"tiny 1, {part}: {metrics[part]['nats_per_char']:.4f} nats/char" in line
 
 
-def test_evaluate_reads_the_parts_that_were_asked_for(tiny: Path) -> None:
+def test_evaluate_can_read_the_training_part(tiny: Path) -> None:
     manifest = manifest_of(tiny / "models/tiny/1")
     (line,) = training("evaluate", "tiny", "--corpus", "corpus.txt", "--part", "train", cwd=tiny).stdout.splitlines()
     assert line.startswith("tiny 1, train: ")
     assert f"{manifest['corpus']['split']['train'][1]:,} characters, 0 unknown" in line
 
 
-def test_evaluate_reads_the_whole_of_another_text(tiny: Path, tmp_path: Path) -> None:
+def test_evaluate_reads_all_of_another_text(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the cat ran on XYZ")
     printed = training("evaluate", "tiny", "--corpus", str(tmp_path / "other.txt"), cwd=tiny).stdout
     assert "text:" in printed

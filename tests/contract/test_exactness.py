@@ -1,7 +1,7 @@
-"""A stream is the same alone and in a crowd, to the last bit of every logprob.
+"""A stream is the same alone and in a full batch, to the last bit of every logprob.
 
-Hundreds of random requests, first one after the other, then many at once on several engines, among streams that are
-cancelled and while another version with the same weights takes over.
+Hundreds of random requests run first one after the other, then many at once on several engines, among streams that are
+cancelled and on two versions with the same weights.
 """
 
 import json
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest, Result
 from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Result, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
@@ -22,67 +24,69 @@ from tests.processes import training
 REQUESTS, AT_ONCE = 500, 64
 
 
-def requests_of(model: Model, count: int, seed: int) -> list[Request]:
-    """Random lengths, prompts (some with a common beginning), temperatures, filters, stop strings and seeds."""
+def random_requests(model: Model, count: int, seed: int) -> list[GenerationRequest]:
+    """Random lengths, prompts (some with a common prefix), temperatures, filters, stop strings and seeds."""
     generator = random.Random(seed)
     characters = [symbol for symbol in model.manifest.vocabulary if isinstance(symbol, str)]
-    common = "".join(generator.choices(characters, k=40))
+    prefix = "".join(generator.choices(characters, k=40))
 
     def prompt() -> str:
-        own = "".join(generator.choices([*characters, "\N{SNOWMAN}"], k=generator.choice([0, 1, 5, 30, 90])))
-        return common[: generator.choice([0, 0, 20, 40])] + own
+        suffix = "".join(generator.choices([*characters, "\N{SNOWMAN}"], k=generator.choice([0, 1, 5, 30, 90])))
+        return prefix[: generator.choice([0, 0, 20, 40])] + suffix
 
     return [
-        Request(
+        GenerationRequest(
             prompt=prompt(),
             length=generator.choice([1, 2, 7, 30, 100, 200]),
-            temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
-            top_k=generator.choice([0, 0, 0, 1, 5]),
-            top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
-            seed=generator.getrandbits(63),
+            sampling=SamplingParams(
+                temperature=generator.choice([0, 0.2, 0.7, 1, 1, 1.5, 5]),
+                top_k=generator.choice([0, 0, 0, 1, 5]),
+                top_p=generator.choice([1, 1, 1, 0.9, 0.3]),
+                seed=generator.getrandbits(63),
+            ),
             stop=tuple("".join(generator.choices(characters, k=2)) for _ in range(generator.choice([0, 0, 1, 4]))),
         )
         for _ in range(count)
     ]
 
 
-def told(result: Result) -> tuple[str, str, list[float]]:
-    """What a client is told of a text; every float32 has a decimal of its own."""
-    return result.finish_reason, result.text, result.logprobs
+def seen_by_client(result: Result) -> tuple[str, str, list[float]]:
+    """The parts of a result that a client gets; each float32 logprob has its own decimal."""
+    return result.status, result.text, result.logprobs
 
 
-def run(model: Model, request: Request, scheduler: Scheduler) -> tuple[str, str, list[float]]:
+def run(model: Model, request: GenerationRequest, scheduler: Scheduler) -> tuple[str, str, list[float]]:
     stream = Stream(model, request, scheduler)
     try:
         for _ in stream.chunks(60):
             pass
-        return told(stream.result())
+        return seen_by_client(stream.result())
     finally:
         stream.close()
 
 
-def cancel_early(model: Model, request: Request, scheduler: Scheduler) -> None:
+def cancel_early(model: Model, request: GenerationRequest, scheduler: Scheduler) -> None:
     stream = Stream(model, request, scheduler)
     next(stream.chunks(60))
     stream.close()
 
 
-def assert_same_alone_and_in_a_crowd(first: Model, second: Model, count: int) -> None:
-    requests = requests_of(first, count, seed=11)
-    disturbing = requests_of(first, count // 5, seed=12)
+def assert_same_alone_and_batched(first: Model, second: Model, count: int) -> None:
+    requests = random_requests(first, count, seed=11)
+    cancelled = random_requests(first, count // 5, seed=12)
     alone_on = Scheduler(engines=1, slots=1, queue=1, chunk=5, cache=PrefixCache(0))
     alone = [run(first, request, alone_on) for request in requests]
     alone_on.close()
-    crowd = Scheduler(engines=2, slots=24, queue=2 * count, chunk=16, cache=PrefixCache(10_000_000))
+    batched = Scheduler(engines=2, slots=24, queue=2 * count, chunk=16, cache=PrefixCache(10_000_000))
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = []
+        futures = []
         for number, request in enumerate(requests):
             model = first if number < count // 2 else second
-            found.append(pool.submit(run, model, request, crowd))
+            futures.append(pool.submit(run, model, request, batched))
             if number % 5 == 0:
-                pool.submit(cancel_early, model, disturbing[number // 5], crowd)
-        together = [future.result() for future in found]
-    crowd.close()
+                pool.submit(cancel_early, model, cancelled[number // 5], batched)
+        together = [future.result() for future in futures]
+    batched.close()
     different = [request for request, a, b in zip(requests, alone, together, strict=True) if a != b]
     assert not different
     assert {finish_reason for finish_reason, _, _ in alone} == {"length", "stop"}
@@ -90,7 +94,7 @@ def assert_same_alone_and_in_a_crowd(first: Model, second: Model, count: int) ->
 
 @pytest.fixture(scope="module")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model]:
-    """A network of an awkward size after a few steps of training, under two numbers."""
+    """Two versions with the weights of one network, whose sizes are no multiples of a vector."""
     folder = tmp_path_factory.mktemp("exact")
     corpus = folder / "corpus.txt"
     corpus.write_text("".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz .,\nABCDEFG", k=20_000)))
@@ -100,11 +104,12 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Model
 
 
 def copies(version: Path) -> tuple[Model, Model]:
+    """Load a version, and a copy of it as version 2."""
     other = Path(shutil.copytree(version, version.parent / "2"))
     manifest = manifest_of(other) | {"version": 2}
     (other / "assets.extra/manifest.json").write_text(json.dumps(manifest))
     return Model(version), Model(other)
 
 
-def test_500_streams_are_bit_for_bit_the_same_alone_and_in_a_crowd(two_versions: tuple[Model, Model]) -> None:
-    assert_same_alone_and_in_a_crowd(*two_versions, REQUESTS)
+def test_500_streams_are_bit_for_bit_the_same_alone_and_batched(two_versions: tuple[Model, Model]) -> None:
+    assert_same_alone_and_batched(*two_versions, REQUESTS)

@@ -1,4 +1,4 @@
-"""A plain RNN on a list of names: lines shuffled, rare symbols left out, an end before the last epoch."""
+"""A vanilla RNN on a list of names: lines shuffled, rare symbols left out, early stopping."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ FLAGS = {
     "epochs": "40",
     "optimizer": "sgd",
     "warmup-steps": "0",
-    "learning-rate": "1e-30",  # changes no bit of the weights: only the first evaluation is a best one
+    "learning-rate": "1e-30",  # changes no bit of the weights, so no evaluation improves on the first
     "schedule": "plateau",
     "decay-after": "1",
     "decay-rate": "0.5",
@@ -33,7 +33,7 @@ FLAGS = {
 
 
 def names() -> str:
-    """All of three syllables, in alphabetical order; one of them with a letter that no other has."""
+    """Names of three syllables in alphabetical order, and one with a letter that no other has."""
     syllables = ["an", "be", "co", "di", "el", "fa"]
     lines = ["".join(parts) for parts in itertools.product(syllables, repeat=3)]
     return "\n".join([*lines, "zoë"]) + "\n"
@@ -41,6 +41,7 @@ def names() -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`names.txt`, `models/names/1`, its run, and the output of its training in `printed`."""
     folder = tmp_path_factory.mktemp("lines")
     (folder / "names.txt").write_text(names(), encoding="utf-8")
     flags = [item for name, value in FLAGS.items() for item in (f"--{name}", value)]
@@ -49,34 +50,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_rare_symbols_are_left_out_and_that_is_said(folder: Path) -> None:
+def test_rare_symbols_are_left_out_and_counted_in_the_output(folder: Path) -> None:
     counts = {symbol: names().count(symbol) for symbol in set(names())}
     kept = sorted(symbol for symbol, count in counts.items() if count >= 5)
     assert manifest_of(folder / "models/names/1")["vocabulary"] == [None, *kept]
     rare = [count for count in counts.values() if count < 5]
-    said = (folder / "printed").read_text(encoding="utf-8")
-    assert f"{len(rare)} rare symbols ({sum(rare)} occurrences) became id 0." in said
+    printed = (folder / "printed").read_text(encoding="utf-8")
+    assert f"{len(rare)} rare symbols ({sum(rare)} occurrences) became id 0." in printed
 
 
 def test_lines_are_never_cut(folder: Path) -> None:
     manifest = manifest_of(folder / "models/names/1")
     split = manifest["corpus"]["split"]
     lines = len(names().splitlines())
-    assert split["train"][1] % 7 in (0, 4)  # all lines have seven characters, but for "zoë\n"
+    assert split["train"][1] % 7 in (0, 4)  # all lines have seven characters except "zoë\n"
     assert split["test"][1] == len(names())
     assert manifest["config"]["split_by"] == "line"
     validation = range(int(lines * 0.8), int(lines * 0.9))
     assert split["validation"][1] - split["validation"][0] in (7 * len(validation), 7 * len(validation) - 3)
 
 
-def test_the_run_ended_early_and_the_plateau_lowered_the_rate(folder: Path) -> None:
+def test_patience_ended_the_run_and_the_plateau_lowered_the_learning_rate(folder: Path) -> None:
     rates = [line["learning_rate"] for line in history_of(folder / "models/names/1")]
     assert len(rates) == 3
     assert rates[2] / rates[1] == pytest.approx(0.5)
     assert history_of(folder / "models/names/1")[-1]["epoch"] < 40
 
 
-def test_history_says_how_many_sampled_lines_are_new(folder: Path) -> None:
+def test_the_history_has_the_share_of_new_lines_in_the_samples(folder: Path) -> None:
     for line in history_of(folder / "models/names/1"):
         assert list(line["samples"]) == ["0.5", "0.8", "1.0"]
         novelty = line["novelty"]
@@ -85,7 +86,7 @@ def test_history_says_how_many_sampled_lines_are_new(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["names.txt", "copy.txt"])
-def test_evaluate_finds_the_same_lines_again(folder: Path, file: str) -> None:
+def test_evaluate_splits_the_lines_as_the_training_did(folder: Path, file: str) -> None:
     (folder / file).write_text(names(), encoding="utf-8")
     parts = [item for part in ("train", "validation", "test") for item in ("--part", part)]
     printed = training("evaluate", "names", "--corpus", file, *parts, cwd=folder).stdout
@@ -97,21 +98,21 @@ def test_evaluate_finds_the_same_lines_again(folder: Path, file: str) -> None:
     assert f"{stop - start:,} characters" in printed.splitlines()[0]
 
 
-def test_the_service_takes_it(folder: Path) -> None:
+def test_the_service_loads_an_rnn(folder: Path) -> None:
     model = Model(folder / "models/names/1")
     assert model.initial_state(3).shape == (2, 3, 12)
 
 
-def test_the_report_is_one_page_of_this_run(folder: Path) -> None:
-    said = training("report", "names", cwd=folder).stdout
-    assert said == "Wrote runs/names/report.html\n"
+def test_the_report_shows_the_best_loss_and_the_version(folder: Path) -> None:
+    printed = training("report", "names", cwd=folder).stdout
+    assert printed == "Wrote runs/names/report.html\n"
     page = (folder / "runs/names/report.html").read_text(encoding="utf-8")
     best = min(line["validation_nats_per_char"] for line in history_of(folder / "models/names/1"))
     assert f"{best:.4f}" in page
     assert "models/names/1" in page
 
 
-def test_tensorboard_has_the_run_and_a_new_one_begins_with_an_empty_folder(folder: Path) -> None:
+def test_restarting_a_run_starts_an_empty_tensorboard_folder(folder: Path) -> None:
     board = folder / "runs/names/tensorboard"
     (first,) = board.iterdir()
     assert "tfevents" in first.name

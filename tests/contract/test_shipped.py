@@ -1,4 +1,4 @@
-"""The model that ships is what the README says it is."""
+"""The shipped model is as the README describes it."""
 
 import json
 import shutil
@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.generation import GenerationRequest
 from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Stream
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.processes import ROOT, training
 
 VERSION = ROOT / "models/shakespeare/2"
-# A real text, where there is one beside the checkout; it is never part of the project.
+# Optional, beside the checkout; never part of the project.
 CORPUS = ROOT.parent / "shared/corpora/tinyshakespeare.txt"
 TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
@@ -26,20 +28,20 @@ def test_it_is_small() -> None:
     assert sum(path.stat().st_size for path in VERSION.rglob("*") if path.is_file()) <= 8_000_000
 
 
-def test_it_was_trained_on_tinyshakespeare_and_measured_on_the_last_tenth() -> None:
-    facts = manifest()
-    assert (facts["layers"], facts["units"]) == (2, 256)
-    assert [file["sha256"] for file in facts["corpus"]["files"]] == [TINYSHAKESPEARE_SHA256]
-    assert facts["corpus"]["split"] == {
+def test_it_was_trained_on_tinyshakespeare_and_evaluated_on_the_last_tenth() -> None:
+    fields = manifest()
+    assert (fields["layers"], fields["units"]) == (2, 256)
+    assert [file["sha256"] for file in fields["corpus"]["files"]] == [TINYSHAKESPEARE_SHA256]
+    assert fields["corpus"]["split"] == {
         "train": [0, 1_003_854],
         "validation": [1_003_854, 1_115_394],
         "test": [1_115_394, 1_115_394],
     }
-    assert facts["metrics"]["validation"]["characters"] == 111_540
-    assert facts["metrics"]["validation"]["nats_per_char"] <= 1.42
+    assert fields["metrics"]["validation"]["characters"] == 111_540
+    assert fields["metrics"]["validation"]["nats_per_char"] <= 1.42
 
 
-def test_a_model_of_your_own_can_start_from_it(tmp_path: Path) -> None:
+def test_a_training_can_start_from_it(tmp_path: Path) -> None:
     (tmp_path / "corpus.txt").write_text("ROMEO:\nWherefore to Mantua?\n\n" * 200)
     shutil.copytree(VERSION.parent, tmp_path / "models/shakespeare")
     flags = ["--init-from", "shakespeare", "--batch-size", "2", "--window", "20", "--steps", "5"]
@@ -50,21 +52,21 @@ def test_a_model_of_your_own_can_start_from_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="needs ../shared/corpora/tinyshakespeare.txt")
-def test_evaluate_prints_what_the_manifest_says() -> None:
+def test_evaluate_prints_the_loss_of_the_manifest() -> None:
     printed = training("evaluate", "shakespeare", "--corpus", str(CORPUS), cwd=ROOT).stdout
     nats = manifest()["metrics"]["validation"]["nats_per_char"]
     assert printed.startswith(f"shakespeare 2, validation: {nats:.4f} nats/char")
 
 
-def test_no_parameters_of_one_stream_end_another() -> None:
-    """Its graph gives a symbol outside the vocabulary for a `top_p` that float32 takes for 0."""
+def test_extreme_parameters_of_a_stream_do_not_affect_others() -> None:
+    """Its graph gives a symbol outside the vocabulary for a `top_p` that underflows to 0 in float32."""
     model = Model(VERSION)
     scheduler = Scheduler(engines=1, slots=16, queue=16, chunk=8, cache=PrefixCache(0))
     extremes = [{"top_p": p} for p in (1e-40, 1e-45, 1e-320)] + [{"temperature": t} for t in (1e-40, 1e-45, 1e-320)]
 
     def start(rule: dict[str, float]) -> Stream:
-        fields = {"prompt": "ROMEO:", "length": 40, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1}
-        return Stream(model, Request(**(fields | rule)), scheduler)
+        sampling = SamplingParams(**({"seed": 1} | rule))
+        return Stream(model, GenerationRequest(prompt="ROMEO:", length=40, sampling=sampling), scheduler)
 
     def text(stream: Stream) -> str:
         for _ in stream.chunks(10):

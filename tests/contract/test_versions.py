@@ -1,4 +1,4 @@
-"""`list`, `publish --from`, `rollback` and `prune` on versions that the service would take."""
+"""`list`, `publish --from`, `rollback` and `prune` on versions that the service loads."""
 
 import shutil
 from pathlib import Path
@@ -13,13 +13,14 @@ from tests.processes import training
 
 @pytest.fixture
 def folder(tiny: Path, tmp_path: Path) -> Path:
-    """The tiny model with its run, to be changed."""
+    """A copy of the tiny model and its run."""
     for name in ("models", "runs"):
         shutil.copytree(tiny / name, tmp_path / name)
     return tmp_path
 
 
 def served(folder: Path) -> int:
+    """The version that the service serves from this folder."""
     store = Store(folder / "models", "tiny", Model)
     store.poll()
     return store.ready().manifest.version
@@ -57,14 +58,14 @@ def test_a_run_is_published_again_rolled_back_and_pruned(folder: Path) -> None:
         (["publish", "tiny", "--from", "models"], "models is not the folder of a run"),
     ],
 )
-def test_what_is_not_there_is_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
+def test_a_missing_version_or_run_is_an_error_of_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
     result = training(*arguments, cwd=folder, check=False)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert words in line
 
 
-def test_nothing_goes_back_to_a_broken_version(folder: Path) -> None:
+def test_rollback_refuses_a_broken_version(folder: Path) -> None:
     training("publish", "tiny", "--from", "runs/tiny", cwd=folder)
     weights = next((folder / "models/tiny/1/variables").glob("*.data-*"))
     weights.write_bytes(weights.read_bytes()[::-1])

@@ -1,8 +1,7 @@
-"""Training that starts from a published model."""
+"""Training that starts from the weights of a published version."""
 
 import json
 import os
-import random
 import shutil
 import signal
 from pathlib import Path
@@ -11,26 +10,26 @@ import pytest
 
 from tests.contract.published import history_of, manifest_of, says_loss
 from tests.processes import started, training
+from tests.texts import random_words
 
 LEARNING = ["--epochs", "1", "--batch-size", "4", "--window", "20", "--learning-rate", "0.001", "--warmup-steps", "0"]
 
 
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model again, and texts of its words and of some that it does not know."""
+    """A copy of the tiny model, and texts of its words and of some characters that it does not know."""
     folder = tmp_path_factory.mktemp("warm")
     shutil.copytree(tiny / "models", folder / "models")
     (folder / "texts").mkdir()
-    generator = random.Random(9)
-    words = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
     for number in range(6):
-        text = "".join(generator.choice(words) for _ in range(130)) + "Über Žižek\n"
+        text = random_words(seed=number, count=130) + "Über Žižek\n"
         (folder / f"texts/{number}.txt").write_text(text, encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
 def next_version(folder: Path) -> Path:
+    """Version 2 of the tiny model, trained from version 1."""
     training("train", "--name", "tiny", "--init-from", "tiny/1", "--corpus", "texts", *LEARNING, cwd=folder)
     return folder / "models/tiny/2"
 
@@ -48,22 +47,21 @@ def test_known_symbols_keep_their_ids_and_new_ones_follow(next_version: Path) ->
     assert new[len(old) :] == sorted(set("Über Žižek") - set(old[1:]))
 
 
-def test_what_the_weights_need_is_the_parents(next_version: Path) -> None:
+def test_the_shape_of_the_network_is_the_parents(next_version: Path) -> None:
     old, new = manifest_of(next_version.parent / "1"), manifest_of(next_version)
     for field in ("layers", "units", "cell", "unit", "normalization"):
         assert new[field] == old[field]
     assert new["config"]["embedding"] == old["config"]["embedding"] == 4
 
 
-def test_it_begins_where_the_parent_ended(next_version: Path) -> None:
-    """Not at the loss that a network from scratch has after as many steps."""
+def test_its_loss_starts_near_the_end_of_the_parents_training(next_version: Path) -> None:
     parent = [line["validation_nats_per_char"] for line in history_of(next_version.parent / "1")]
     (warm,) = [line["validation_nats_per_char"] for line in history_of(next_version)]
     assert warm < (parent[0] + parent[-1]) / 2
 
 
-def keep_no_weights(_: None) -> None:
-    """In the process that trains: versions as they were before they kept their trained weights."""
+def without_trained_weights(_: None) -> None:
+    """In the process that trains: load versions as if they did not hold their trained weights."""
     from training.release import published
 
     load = published.tf.saved_model.load
@@ -76,13 +74,13 @@ def keep_no_weights(_: None) -> None:
     published.tf.saved_model.load = load_without
 
 
-def test_a_version_without_its_weights_is_refused_before_an_old_run_is_touched(tiny: Path, tmp_path: Path) -> None:
+def test_a_version_without_trained_weights_is_refused_before_the_old_run_changes(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     (tmp_path / "another.txt").write_text("another text\n" * 500)
     before = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     flags = ["--name", "tiny", "--init-from", "tiny/1", "--corpus", "another.txt", "--restart"]
     log = tmp_path / "log"
-    process = started("train", *flags, cwd=tmp_path, out=log, err=log, before=(keep_no_weights, None))
+    process = started("train", *flags, cwd=tmp_path, out=log, err=log, before=(without_trained_weights, None))
     process.join()
     assert process.exitcode == 1
     assert log.read_text() == "Error: tiny 1 does not hold its trained weights: train it anew to start from it.\n"
@@ -90,15 +88,13 @@ def test_a_version_without_its_weights_is_refused_before_an_old_run_is_touched(t
 
 
 def die_at_the_first_step(_: None) -> None:
-    """In the process that trains."""
+    """In the process that trains: kill it at its first step."""
     from training.learning import run
 
     run.TrainingRun.take_step = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
 
 
-def test_killed_before_its_first_step_it_begins_with_the_parents_weights_all_the_same(
-    folder: Path, next_version: Path
-) -> None:
+def test_killed_before_its_first_step_it_resumes_with_the_parents_weights(folder: Path, next_version: Path) -> None:
     flags = ["--name", "killed", "--init-from", "tiny/1", "--corpus", "texts", *LEARNING]
     log = folder / "killed.log"
     process = started("train", *flags, cwd=folder, out=log, err=log, before=(die_at_the_first_step, None))
@@ -108,7 +104,7 @@ def test_killed_before_its_first_step_it_begins_with_the_parents_weights_all_the
     assert manifest_of(folder / "models/killed/1")["probe"] == manifest_of(next_version)["probe"]
 
 
-def test_another_model_may_start_from_the_newest_version_and_split_by_file(folder: Path, next_version: Path) -> None:
+def test_another_model_can_start_from_the_newest_version_and_split_by_file(folder: Path, next_version: Path) -> None:
     split = ["--split-by", "file", "--split", "0.6,0.2,0.2"]
     flags = ["--name", "tale", "--init-from", "tiny", "--corpus", "texts", *split]
     training("train", *flags, *LEARNING, cwd=folder)
@@ -136,10 +132,10 @@ def _subset_sums(sizes: list[int]) -> list[list[int]]:
         (["--init-from", "tiny", "--units", "9"], 2, "--units 9 contradicts --init-from, whose model has 8."),
         (["--init-from", "tiny", "--cell", "gru"], 2, "--cell gru contradicts --init-from, whose model has lstm."),
         (["--init-from", "tiny/7"], 1, "There is no version 7 of tiny in models"),
-        (["--init-from", "nobody"], 1, "There is no model 'nobody' in models"),
+        (["--init-from", "other"], 1, "There is no model 'other' in models"),
     ],
 )
-def test_a_start_that_cannot_be_is_one_sentence(folder: Path, flags: list[str], code: int, words: str) -> None:
+def test_an_impossible_start_is_an_error_of_one_sentence(folder: Path, flags: list[str], code: int, words: str) -> None:
     refused = training("train", "--name", "no", "--corpus", "texts", *flags, cwd=folder, check=False)
     assert refused.returncode == code
     assert words in refused.stderr.splitlines()[-1]

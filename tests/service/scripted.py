@@ -1,7 +1,7 @@
-"""A byte model written by hand: a SavedModel with the contract's signature whose texts can be told in advance.
+"""A byte model written without training: a SavedModel with the contract's signature and predictable texts.
 
-At temperature 0 it writes a script over and over; at any other it draws bytes of the script by the uniform alone. A
-byte's logprob is that of its share of the script. Its state counts what it has sampled.
+At temperature 0 it repeats a script. At any other temperature it draws bytes of the script by the uniform alone. The
+logprob of a byte is that of its share of the script. The state counts the sampled symbols.
 """
 
 import json
@@ -18,7 +18,7 @@ PROBE_PROMPT, PROBE_SEED, PROBE_SAMPLED = "é?", 4, 30
 
 
 class Scripted(tf.Module):
-    """`state_tensors` states of one unit; all of them count the same."""
+    """A module with `state_tensors` states of one unit, all with the same count."""
 
     def __init__(self, state_tensors: int) -> None:
         super().__init__()
@@ -56,12 +56,12 @@ def id_of(byte: int) -> int:
 
 
 def logprob_of(byte: int | None) -> float:
-    """Of a byte that the script does not hold, as of one that it holds half a time."""
+    """The logprob of a byte; one that is not in the script counts as half a byte of it."""
     return math.log((SCRIPT.count(byte) if byte in SCRIPT else 0.5) / len(SCRIPT)) if byte is not None else -9.0
 
 
 def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
-    """The first bytes that a stream samples, by a second computation."""
+    """The first `count` bytes that a stream samples, by a second computation."""
     if temperature == 0:
         return (SCRIPT * (count // len(SCRIPT) + 1))[:count]
     uniforms = np.random.Generator(np.random.PCG64(seed)).random(count, dtype=np.float32)
@@ -71,7 +71,7 @@ def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
 def write_version(
     models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, logprobs: Any = None, **changes: Any
 ) -> Path:
-    """A whole version `models/<name>/1`; `logprobs` [V] are its weights, `changes` are of its manifest."""
+    """Write a valid version `models/<name>/1` with the weights `logprobs` [V] and `changes` of its manifest."""
     folder = models / name / "1"
     module = Scripted(2 * layers if cell == "lstm" else layers)
     if logprobs is not None:

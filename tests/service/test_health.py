@@ -1,3 +1,5 @@
+"""Threads that run, end, fail and get stuck."""
+
 import logging
 import threading
 
@@ -7,8 +9,8 @@ from service import health
 from service.health import WatchedThread
 
 
-class Steps:
-    """A target whose one task lasts until `may_end` is set."""
+class Target:
+    """A thread's target with one task that lasts until `may_end` is set."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.begun, self.may_end, self.error = threading.Event(), threading.Event(), error
@@ -21,36 +23,37 @@ class Steps:
                 raise self.error
 
 
-def test_a_thread_that_returns_is_no_fault() -> None:
-    steps = Steps()
-    thread = WatchedThread(steps, "test")
+def test_a_thread_that_returns_has_no_fault() -> None:
+    target = Target()
+    thread = WatchedThread(target, "test")
     thread.start()
-    assert steps.begun.wait(10)
+    assert target.begun.wait(10)
     assert thread.fault() is None
-    steps.may_end.set()
+    target.may_end.set()
     thread.join(10)
     assert thread.fault() is None
     assert thread.busy_s == 0
 
 
-def test_a_thread_that_ends_with_an_error_is_a_fault_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    steps = Steps(RuntimeError("an error"))
-    thread = WatchedThread(steps, "test")
+def test_a_thread_that_ends_with_an_error_has_a_fault_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    target = Target(RuntimeError("an error"))
+    thread = WatchedThread(target, "test")
     thread.start()
-    steps.may_end.set()
+    target.may_end.set()
     thread.join(10)
     assert thread.fault() == "Thread test has ended."
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
+    assert [record.message for record in caplog.records] == ["Thread test has ended because of an unexpected error."]
 
 
 def test_a_task_that_lasts_too_long_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = Steps()
-    thread = WatchedThread(steps, "test", stalled_after_s=30)
+    target = Target()
+    thread = WatchedThread(target, "test", stalled_after_s=30)
     thread.start()
-    assert steps.begun.wait(10)
+    assert target.begun.wait(10)
     with monkeypatch.context() as patch:
         now_s = health.time.monotonic()
         patch.setattr(health.time, "monotonic", lambda: now_s + 31)
         assert thread.fault() == f"Thread test has been busy with one task for {thread.busy_s:.0f} s."
-    steps.may_end.set()
+    target.may_end.set()
     thread.join(10)

@@ -1,4 +1,4 @@
-"""The images and docker-compose.yml on a real container engine: served, retrained, swapped, killed, drained."""
+"""The images and docker-compose.yml on a real container engine: serving, retraining, backups, a full disk, shutdown."""
 
 import http.client
 import json
@@ -8,11 +8,11 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import pytest
 
 from tests.processes import ROOT
 from tests.servers import Server
+from tests.texts import random_words
+from tests.waiting import wait_until
 
 ENGINE = (
     shutil.which("docker-compose")
@@ -27,8 +29,8 @@ ENGINE = (
 )
 pytestmark = pytest.mark.skipif(not ENGINE, reason="needs a running docker engine and docker-compose")
 
-SECONDS = 120
-WORDS = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
+TIMEOUT_S = 120
+wait = partial(wait_until, timeout_s=TIMEOUT_S, poll_s=0.1)  # asking the container engine costs CPU time
 NIGHTLY = """
 [[model]]
 name = "{name}"
@@ -38,13 +40,13 @@ settings = {{ layers = 1, units = 16, embedding = 8, batch_size = 4, window = 20
 """
 
 
-NIGHT = ["run", "--rm", "nightly", "python", "-m", "training", "retrain", "--models", "/models", "--runs", "/runs"]
-# A store of its own that is soon full; it is there as long as something runs that has it mounted.
+RETRAIN = ["run", "--rm", "nightly", "python", "-m", "training", "retrain", "--models", "/models", "--runs", "/runs"]
+# A volume for the store of 16 MB in memory; it exists while a container mounts it.
 SMALL_DISK = {"models": {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=16m,uid=10001"}}}
 
 
 class Compose:
-    """One `docker-compose` project of the repository's file, with its own volumes and port."""
+    """A project of docker-compose.yml with its own volumes and port."""
 
     def __init__(self, folder: Path, volumes: dict[str, Any] | None = None) -> None:
         self._volumes = volumes or {}
@@ -60,7 +62,7 @@ class Compose:
         self.configure("mine")
 
     def configure(self, name: str, *, epochs: int = 4, minutes: int = 5) -> None:
-        """What the nightly job is to retrain."""
+        """Write the nightly.toml of the nightly service."""
         nightly = self._override.with_name("nightly.toml")
         nightly.write_text(NIGHTLY.format(name=name, epochs=epochs, minutes=minutes))
         mounted = {"nightly": {"volumes": [f"{nightly}:/app/nightly.toml:ro"]}}
@@ -77,7 +79,7 @@ class Compose:
         return result
 
     def shell(self, command: str, folder: Path) -> None:
-        """Run a command for a terminal, as the documents have it."""
+        """Run a `docker compose …` command of the documentation in a shell."""
         command = command.replace("docker compose", shlex.join(self._command()))
         subprocess.run(command, shell=True, check=True, cwd=folder, env=self._environment, capture_output=True)
 
@@ -93,7 +95,7 @@ class Compose:
 
     @contextmanager
     def request(self, method: str, path: str, body: Any = None) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         with closing(connection):
             connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
             yield connection.getresponse()
@@ -118,25 +120,16 @@ def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def until(holds: Callable[[], bool], says: Callable[[], str] = str) -> None:
-    """Look again and again; it must come true."""
-    deadline_s = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline_s, says()
-        time.sleep(0.1)  # between two looks, not for luck
-
-
 def words(seed: int, count: int = 1500) -> str:
-    generator = random.Random(seed)
-    return "".join(generator.choice(WORDS) for _ in range(count))
+    return random_words(seed, count)
 
 
 @contextmanager
 def up(compose: Compose, command: str) -> Iterator[Compose]:
-    """Until the end of the block, with the service ready."""
+    """Run a command that starts the project, wait until the service is ready, and remove the project at the end."""
     try:
         compose(*command.split())
-        until(compose.is_ready, lambda: compose("logs", "service").stdout)
+        wait(compose.is_ready, explain=lambda: compose("logs", "service").stdout)
         yield compose
     finally:
         compose("down", "--volumes", "--timeout", "5", check=False)
@@ -144,7 +137,7 @@ def up(compose: Compose, command: str) -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    """What the README's command brings up, of images of this tree."""
+    """The project that the README's command starts, with images built from this tree."""
     compose = Compose(tmp_path_factory.mktemp("compose"))
     compose("build", "service", "nightly")
     (command,) = re.findall(r"^docker compose (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
@@ -152,33 +145,33 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
         yield compose
 
 
-def test_it_serves_the_shipped_model_unprivileged_on_a_read_only_system(compose: Compose) -> None:
+def test_the_service_runs_unprivileged_on_a_read_only_file_system(compose: Compose) -> None:
     answer = compose.generate(prompt="ROMEO:", length=50, seed=1)
     assert (answer["model"], len(answer["text"])) == ("shakespeare", 50)
-    until(lambda: compose.inspect("service")["State"]["Health"]["Status"] == "healthy")
+    wait(lambda: compose.inspect("service")["State"]["Health"]["Status"] == "healthy")
     service = compose.container("service")
     assert docker("exec", service, "id", "-u").strip() != "0"
-    for place in ("/app/x", "/models/x", "/venv/x"):
-        touched = subprocess.run(["docker", "exec", service, "touch", place], capture_output=True, text=True)
-        assert "Read-only file system" in touched.stderr, place
+    for path in ("/app/x", "/models/x", "/venv/x"):
+        touched = subprocess.run(["docker", "exec", service, "touch", path], capture_output=True, text=True)
+        assert "Read-only file system" in touched.stderr, path
     for missing in ("keras", "training"):
         imported = subprocess.run(["docker", "exec", service, "python", "-c", f"import {missing}"], capture_output=True)
         assert imported.returncode, missing
 
 
 @pytest.mark.parametrize(
-    ("limit", "words"),
+    ("limit", "message"),
     [("--pids-limit=200", "needs 480 threads"), ("--memory=300m", "needs about 656 MB of memory")],
 )
-def test_a_container_that_is_too_small_says_so_and_ends(compose: Compose, limit: str, words: str) -> None:
+def test_a_container_with_too_low_limits_ends_with_one_sentence(compose: Compose, limit: str, message: str) -> None:
     command = ["docker", "run", "--rm", limit, "--env=CHARLOOM_ENGINES=2", "charloom-service"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert result.returncode != 0
-    assert words in result.stderr.strip().splitlines()[-1]
+    assert message in result.stderr.strip().splitlines()[-1]
 
 
-def test_the_nightly_job_waits_for_text_and_answers_prometheus(compose: Compose) -> None:
-    until(lambda: "There is no text in /corpora/mine yet" in compose("logs", "nightly").stdout)
+def test_the_nightly_service_waits_for_text_and_exports_metrics(compose: Compose) -> None:
+    wait(lambda: "There is no text in /corpora/mine yet" in compose("logs", "nightly").stdout)
     metrics = docker(
         "exec",
         compose.container("nightly"),
@@ -191,68 +184,68 @@ def test_the_nightly_job_waits_for_text_and_answers_prometheus(compose: Compose)
     assert compose.inspect("nightly")["State"]["ExitCode"] == 0
 
 
-def test_a_night_is_served_without_losing_a_stream_noise_is_refused_and_a_killed_one_is_gone_on_with(
+def test_retraining_is_served_without_losing_a_stream_refuses_noise_and_resumes_after_a_kill(
     compose: Compose,
 ) -> None:
     compose.write("mine", "1.txt", words(1))
     with ThreadPoolExecutor() as pool:
         streams = [pool.submit(compose.generate, model="shakespeare", length=20_000, seed=seed) for seed in range(4)]
-        assert "mine: published as version 1" in compose(*NIGHT).stdout
-        until(lambda: compose.generate(model="mine", length=5)["status"] == 200)
+        assert "mine: published as version 1" in compose(*RETRAIN).stdout
+        wait(lambda: compose.generate(model="mine", length=5)["status"] == 200)
         for stream in streams:
             assert (stream.result()["finish_reason"], len(stream.result()["text"])) == ("length", 20_000)
 
     compose.write("mine", "2.txt", random.Random(1).randbytes(20_000))
-    refused = compose(*NIGHT, check=False)
+    refused = compose(*RETRAIN, check=False)
     assert (refused.returncode, "looks like noise" in refused.stdout) == (3, True)
 
     compose.write("mine", "2.txt", words(2, 100_000))
     compose.configure("mine", epochs=1000, minutes=1)
     name = f"killed-{uuid.uuid4().hex[:8]}"
-    process = compose.start("run", "--rm", "--name", name, *NIGHT[2:])
-    until(lambda: "run.json" in _ls(name, "/runs/mine/night"))
+    process = compose.start("run", "--rm", "--name", name, *RETRAIN[2:])
+    wait(lambda: "run.json" in _ls(name, "/runs/mine/night"))
     docker("kill", name)
-    process.wait(timeout=SECONDS)
+    process.wait(timeout=TIMEOUT_S)
     assert compose.generate(model="mine", length=5)["version"] == 1
-    resumed = compose(*NIGHT, check=False).stdout
+    resumed = compose(*RETRAIN, check=False).stdout
     assert "mine: published as version 2" in resumed
-    until(lambda: compose.generate(model="mine", length=5)["version"] == 2)
+    wait(lambda: compose.generate(model="mine", length=5)["version"] == 2)
 
 
-def test_a_backup_is_served_again_once_it_is_restored(compose: Compose, tmp_path: Path) -> None:
+def test_a_restored_backup_is_served(compose: Compose, tmp_path: Path) -> None:
     operations = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     back_up, restore = re.findall(r"`(docker compose run .*models\.tgz)`", operations)
     compose.shell(back_up, tmp_path)
     compose("run", "--rm", "nightly", "rm", "-r", "/models/shakespeare")
-    until(lambda: compose.generate(model="shakespeare", length=5)["status"] == 404)
+    wait(lambda: compose.generate(model="shakespeare", length=5)["status"] == 404)
     compose.shell(restore, tmp_path)
-    until(lambda: compose.generate(model="shakespeare", length=5)["status"] == 200)
+    wait(lambda: compose.generate(model="shakespeare", length=5)["status"] == 200)
 
 
-def test_a_full_disk_leaves_the_old_version_served(compose: Compose, tmp_path: Path) -> None:
+def test_with_a_full_disk_the_old_version_stays_served(compose: Compose, tmp_path: Path) -> None:
     small = Compose(tmp_path, SMALL_DISK)
     holder = f"holder-{uuid.uuid4().hex[:8]}"
     try:
         small("run", "-d", "--name", holder, "nightly", "sleep", "infinity")
         with up(small, "up -d service"):
             small.write("mine", "1.txt", words(1))
-            small(*NIGHT)
-            until(lambda: small.generate(model="mine", length=5)["status"] == 200)
+            small(*RETRAIN)
+            wait(lambda: small.generate(model="mine", length=5)["status"] == 200)
             small.write("mine", "2.txt", words(2))
             fill = "cat /dev/zero >/models/filler; truncate -s -40K /models/filler"
-            docker("exec", holder, "sh", "-c", fill)  # room for the night's record
-            failed = small(*NIGHT, check=False)
+            docker("exec", holder, "sh", "-c", fill)  # the run's record still fits
+            failed = small(*RETRAIN, check=False)
             assert failed.returncode == 1
             assert re.search("mine: failed .* disk space in /models/mine", failed.stdout), failed.stdout
             assert small.generate(model="mine", length=5)["version"] == 1
             docker("exec", holder, "rm", "/models/filler")
-            assert "mine: published as version 2" in small(*NIGHT).stdout
-            until(lambda: small.generate(model="mine", length=5)["version"] == 2)
+            assert "mine: published as version 2" in small(*RETRAIN).stdout
+            wait(lambda: small.generate(model="mine", length=5)["version"] == 2)
     finally:
         docker("rm", "--force", holder)
 
 
-def test_a_stop_lets_running_streams_finish(compose: Compose) -> None:
+def test_compose_stop_lets_running_streams_finish(compose: Compose) -> None:
     with ThreadPoolExecutor() as pool, compose.request("POST", "/generate", {"length": 30_000, "seed": 1}) as response:
         first = response.read(100)
         stop = pool.submit(compose, "stop", "service")

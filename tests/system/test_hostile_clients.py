@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, malformed or greedy, on a real gunicorn: other clients are served as usual."""
+"""Slow, silent, malformed and greedy clients of a service that runs on gunicorn: other clients are still served."""
 
 import json
 import os
@@ -16,17 +16,18 @@ import pytest
 
 from tests.processes import ROOT
 from tests.servers import Server
-from tests.system.test_operations import ENDLESS, lines, metric, streaming, wait_until
+from tests.system.clients import ENDLESS, log_records, metric, raw_request, read_to_end, streaming
+from tests.waiting import wait_until
 
-PATIENCE_S = 10  # for an answer that a held-up server would not give for minutes
-THREADS = 1 + 32  # of the server below
+TIMEOUT_S = 10  # a blocked server would not answer for minutes
+THREADS = 1 + 32  # of `small`: slots, queue and the spare threads of gunicorn.conf.py
 GENERATE = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = GENERATE + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def small(tiny: Path) -> Iterator[Server]:
-    """A server with few threads, and so few places for connections too."""
+    """A server with few threads."""
     started = Server(tiny / "models", engines=1, slots=1, queue=0, max_length=ENDLESS)
     yield started
     started.stop()
@@ -34,7 +35,7 @@ def small(tiny: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def attack(small: Server) -> Iterator[Any]:
-    """Opens connections that are closed when the test ends."""
+    """Open connections to `small`, send the given bytes, and close them at the end of the test."""
     with ExitStack() as stack:
 
         def connect(data: bytes, *, receive_buffer: int = 0) -> socket.socket:
@@ -50,26 +51,24 @@ def attack(small: Server) -> Iterator[Any]:
 
 
 def assert_serves(server: Server) -> None:
-    """Probes and a generation are answered soon, each on a connection of its own."""
+    """Check that the probes and /generate answer within `TIMEOUT_S`, each on a connection of its own."""
     for method, path, body in (
         ("GET", "/livez", None),
+        ("GET", "/readyz", None),
         ("GET", "/metrics", None),
         ("POST", "/generate", {"length": 1}),
     ):
         connection = server.connect()
-        connection.timeout = PATIENCE_S
+        connection.timeout = TIMEOUT_S
         with closing(connection):
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json"} if body else {})
             assert connection.getresponse().status == 200
 
 
-def answer(client: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Status and error of a response that ends its connection."""
-    received = b""
-    while data := client.recv(65536):
-        received += data
-    head, _, body = received.partition(b"\r\n\r\n")
+def error_of(client: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Status and `error` of a response after which the server closes the connection."""
+    head, _, body = read_to_end(client).partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)["error"]
 
 
@@ -77,11 +76,12 @@ def answer(client: socket.socket) -> tuple[int, dict[str, Any]]:
     "data",
     [
         b"G",
+        GENERATE + b"Content-Length: 9\r\n\r\n",
         b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n",
         GENERATE + b"Content-Length: 9\r\n\r\n{",
         CHUNKED + b"5\r\n{",
     ],
-    ids=["a byte", "a probe with a body", "a body", "a chunk"],
+    ids=["one byte", "no body", "a probe's body", "half a body", "half a chunk"],
 )
 def test_incomplete_requests_hold_no_thread(small: Server, attack, data: bytes) -> None:
     for _ in range(3 * THREADS):
@@ -89,26 +89,23 @@ def test_incomplete_requests_hold_no_thread(small: Server, attack, data: bytes) 
     assert_serves(small)
 
 
-def test_a_probe_closes_its_connection_whatever_is_behind_it(small: Server, attack) -> None:
-    body = json.dumps({"length": ENDLESS}).encode()
-    long_one = GENERATE + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    for client in [attack(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + long_one) for _ in range(20)]:
-        received = b""
-        while data := client.recv(65536):
-            received += data
+def test_a_probe_closes_its_connection_and_drops_pipelined_requests(small: Server, attack) -> None:
+    pipelined = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + raw_request({"length": ENDLESS})
+    for client in [attack(pipelined) for _ in range(20)]:
+        received = read_to_end(client)
         assert received.count(b"HTTP/1.1 ") == 1
         assert received.endswith(b'{"status":"alive"}\n')
     assert metric(small, "charloom_streams_running") == 0
 
 
-def test_clients_that_read_no_answers_hold_no_probes_thread(small: Server, attack) -> None:
+def test_clients_that_read_no_response_hold_no_probe_thread(small: Server, attack) -> None:
     for _ in range(40):
         attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 50, receive_buffer=2048)
         attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=2048)
     assert_serves(small)
 
 
-def test_more_connections_than_places_close_the_oldest_only(serve, tiny: Path) -> None:
+def test_past_the_limit_of_connections_only_idle_ones_are_closed(serve, tiny: Path) -> None:
     def few_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (450, 450))
 
@@ -123,14 +120,14 @@ def test_more_connections_than_places_close_the_oldest_only(serve, tiny: Path) -
 
 
 @pytest.mark.parametrize("size", [b"-1", b"0x2", b"0_2", b"2;\x01"])
-def test_malformed_chunks_are_a_400_without_a_trace(small: Server, attack, size: bytes) -> None:
-    status, error = answer(attack(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n"))
+def test_malformed_chunks_are_a_400_without_a_traceback(small: Server, attack, size: bytes) -> None:
+    status, error = error_of(attack(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n"))
     assert (status, error["code"]) == (400, "malformed_request")
     assert "Traceback" not in small.log()
 
 
 def test_a_forbidden_trailer_is_a_400(attack) -> None:
-    assert answer(attack(CHUNKED + b"2\r\n{}\r\n0\r\nAuthorization: x\r\n\r\n"))[0] == 400
+    assert error_of(attack(CHUNKED + b"2\r\n{}\r\n0\r\nAuthorization: x\r\n\r\n"))[0] == 400
 
 
 def test_a_chunked_body_past_the_limit_is_a_413(attack) -> None:
@@ -138,12 +135,12 @@ def test_a_chunked_body_past_the_limit_is_a_413(attack) -> None:
     chunk = b"%x\r\n" % 60_000 + b" " * 60_000 + b"\r\n"
     for _ in range(40):
         client.sendall(chunk)
-    status, error = answer(client)
+    status, error = error_of(client)
     assert (status, error["code"]) == (413, "body_too_large")
 
 
-def test_a_malformed_head_is_json_and_its_secrets_stay_out_of_the_log(small: Server, attack) -> None:
-    status, error = answer(attack(b"GET /models HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret-key\r\n\r\n"))
+def test_a_malformed_head_is_a_json_error_and_its_key_is_not_logged(small: Server, attack) -> None:
+    status, error = error_of(attack(b"GET /models HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer secret-key\r\n\r\n"))
     assert (status, error["type"]) == (400, "invalid_request_error")
     assert "secret-key" not in small.log()
 
@@ -151,7 +148,7 @@ def test_a_malformed_head_is_json_and_its_secrets_stay_out_of_the_log(small: Ser
 def test_a_header_cannot_change_the_path(attack) -> None:
     for header in (b"SCRIPT_NAME: /x", b"Script-Name: /x", b"PATH_INFO: /metrics"):
         client = attack(b"GET /x/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header + b"\r\n\r\n")
-        assert answer(client)[0] == 404
+        assert error_of(client)[0] == 404
 
 
 def test_pipelined_requests_are_answered_in_order(attack) -> None:
@@ -161,21 +158,17 @@ def test_pipelined_requests_are_answered_in_order(attack) -> None:
         + request % b"second"
         + request.replace(b"\r\nHost", b"\r\nConnection: close\r\nHost") % b"third"
     )
-    received = b""
-    while data := client.recv(65536):
-        received += data
-    places = [received.index(b"'%s'" % name) for name in (b"first", b"second", b"third")]
-    assert places == sorted(places)
+    received = read_to_end(client)
+    positions = [received.index(b"'%s'" % name) for name in (b"first", b"second", b"third")]
+    assert positions == sorted(positions)
     assert received.count(b"HTTP/1.1 404 ") == 3
 
 
-def test_a_client_that_asks_is_told_to_continue_once(attack) -> None:
+def test_expect_100_continue_is_answered_once(attack) -> None:
     client = attack(GENERATE + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: 30\r\n\r\n")
     assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.sendall(b'{"length": 1, "stream": false}')
-    received = b""
-    while data := client.recv(65536):
-        received += data
+    received = read_to_end(client)
     assert received.startswith(b"HTTP/1.1 200 ")
     assert received.count(b"HTTP/1.1 ") == 1
 
@@ -195,7 +188,7 @@ def test_the_admin_port_answers_probes_only(serve, tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [64, 200, 256])
-def test_too_few_open_files_stop_the_start_with_one_sentence(tiny: Path, files: int) -> None:
+def test_with_too_few_open_files_the_start_fails_with_one_sentence(tiny: Path, files: int) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
         cwd=ROOT,
@@ -210,13 +203,13 @@ def test_too_few_open_files_stop_the_start_with_one_sentence(tiny: Path, files: 
     assert f"the limit is {files}" in result.stderr.strip().splitlines()[-1]
 
 
-def test_every_line_of_the_log_stays_an_object(small: Server) -> None:
-    assert lines(small)
+def test_every_log_line_is_still_a_json_object(small: Server) -> None:
+    assert log_records(small)
 
 
 def test_sigttin_starts_no_second_worker(small: Server) -> None:
     children = Path(f"/proc/{small.process.pid}/task/{small.process.pid}/children")
     before = children.read_text()
     small.process.send_signal(signal.SIGTTIN)
-    small.process.send_signal(signal.SIGHUP)  # heard after it: the master starts its worker anew, and only one
+    small.process.send_signal(signal.SIGHUP)  # handled after SIGTTIN: the master restarts its one worker
     wait_until(lambda: len(children.read_text().split()) == 1 and children.read_text() != before)

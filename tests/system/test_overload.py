@@ -1,29 +1,27 @@
-"""More clients than places and clients that vanish, on a real gunicorn: nobody hangs."""
+"""Full slots, a full queue and clients that vanish, on a service that runs on gunicorn."""
 
 import json
-import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.servers import Server
-from tests.system.test_operations import ENDLESS, metric, streaming, wait_until
+from tests.system.clients import ENDLESS, metric, streaming, vanishing
+from tests.waiting import wait_until
 
-CLIENTS = 80  # ten times as many as may run or wait
+CLIENTS = 80  # ten times the slots and the queue
 
 
-def insist(server: Server, seed: int) -> int:
-    """Ask as often as it takes, as the server asks to be asked; returns how often it refused."""
+def generate_with_retries(server: Server, seed: int) -> int:
+    """Ask until a stream is served, waiting as Retry-After says; returns the number of refusals."""
     refused = 0
     while True:
-        status, headers, body = server.request("POST", "/generate", {"length": 300, "seed": seed})
+        fields = {"length": 300, "seed": seed, "stream": seed % 2 == 0}
+        status, headers, body = server.request("POST", "/generate", fields)
         if status == 200:
             last = json.loads(body.decode().rstrip().rpartition("data: ")[2])
             assert (last["finish_reason"], len(last["text"])) == ("length", 300)
@@ -35,9 +33,9 @@ def insist(server: Server, seed: int) -> int:
         time.sleep(int(headers["Retry-After"]))
 
 
-def test_past_the_queue_clients_are_refused_at_once_and_probes_stay_quick(serve, tiny: Path) -> None:
+def test_with_a_full_queue_clients_get_429_and_probes_stay_fast(serve, tiny: Path) -> None:
     server = serve(tiny / "models", engines=1, slots=4, queue=4, chunk=1)
-    served, latencies_s = threading.Event(), []
+    served, latencies_s = threading.Event(), list[float]()
 
     def probe() -> None:
         while not served.is_set():
@@ -47,7 +45,7 @@ def test_past_the_queue_clients_are_refused_at_once_and_probes_stay_quick(serve,
 
     with ThreadPoolExecutor(CLIENTS + 1) as pool:
         probing = pool.submit(probe)
-        refused = sum(pool.map(lambda seed: insist(server, seed), range(CLIENTS)))
+        refused = sum(pool.map(lambda seed: generate_with_retries(server, seed), range(CLIENTS)))
         served.set()
         probing.result()
     assert refused > 0
@@ -56,31 +54,19 @@ def test_past_the_queue_clients_are_refused_at_once_and_probes_stay_quick(serve,
     assert metric(server, "charloom_streams_running") == 0
 
 
-@contextmanager
-def client(server: Server, **fields: Any) -> Iterator[socket.socket]:
-    """A request that was sent; its client vanishes as a killed process does."""
-    body = json.dumps(fields).encode()
-    head = (
-        f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(head.encode() + body)
-        yield connection
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not a farewell
-
-
 @pytest.fixture(scope="module")
 def one_slot(tiny: Path) -> Iterator[Server]:
+    """A server that runs one stream and queues one."""
     started = Server(tiny / "models", engines=1, slots=1, queue=1, chunk=1, max_length=ENDLESS, max_prompt=10**6)
     yield started
     started.stop()
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("prompt", ["", "the cat " * 100_000], ids=["generating", "reading its prompt"])
+@pytest.mark.parametrize("prompt", ["", "the cat " * 100_000], ids=["decode", "prefill"])
 def test_a_client_that_vanishes_frees_its_row(one_slot: Server, prompt: str, stream: bool) -> None:
     cancelled, generated = (metric(one_slot, f"charloom_{name}_total") for name in ("cancelled", "generated_chars"))
-    with client(one_slot, prompt=prompt, length=ENDLESS, stream=stream) as connection:
+    with vanishing(one_slot, prompt=prompt, length=ENDLESS, stream=stream) as connection:
         wait_until(lambda: metric(one_slot, "charloom_streams_running") == 1)
         if stream and not prompt:
             assert connection.recv(1000)
@@ -90,22 +76,22 @@ def test_a_client_that_vanishes_frees_its_row(one_slot: Server, prompt: str, str
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_vanishes_from_the_queue_frees_its_place(one_slot: Server, stream: bool) -> None:
+def test_a_queued_client_that_vanishes_leaves_the_queue(one_slot: Server, stream: bool) -> None:
     cancelled = metric(one_slot, "charloom_cancelled_total")
     with streaming(one_slot, length=ENDLESS):
-        with client(one_slot, length=ENDLESS, stream=stream):
+        with vanishing(one_slot, length=ENDLESS, stream=stream):
             wait_until(lambda: metric(one_slot, "charloom_streams_waiting") == 1)
             assert one_slot.request("POST", "/generate", {})[0] == 429
         wait_until(lambda: metric(one_slot, "charloom_cancelled_total") == cancelled + 1)
         assert metric(one_slot, "charloom_streams_running") == 1
-        with client(one_slot, length=1) as next_client:
+        with vanishing(one_slot, length=1) as next_client:
             assert next_client.recv(100).startswith(b"HTTP/1.1 200")
     wait_until(lambda: metric(one_slot, "charloom_streams_running") == 0)
     assert metric(one_slot, "charloom_streams_waiting") == 0
 
 
-def test_a_client_that_closes_in_order_frees_its_place_too(one_slot: Server) -> None:
-    """Closed with nothing unread, which could be a client that only stops sending: the next ping tells."""
+def test_a_queued_client_that_closes_its_connection_leaves_the_queue(one_slot: Server) -> None:
+    """A FIN alone may also mean that the client only stops sending; the next ping to it fails."""
     cancelled = metric(one_slot, "charloom_cancelled_total")
     with streaming(one_slot, length=ENDLESS):
         connection = one_slot.connect()

@@ -1,4 +1,4 @@
-"""`sample` and `evaluate` as a person uses them: prompts, filters, several texts, versions, runs that go on."""
+"""The commands `sample` and `evaluate`: prompts, filters, several texts, versions, runs."""
 
 import json
 import shutil
@@ -10,10 +10,10 @@ import pytest
 from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.servers import Server
 
-RULE = ["--length", "60", "--temperature", "0.9", "--seed", "7"]
+FLAGS = ["--length", "60", "--temperature", "0.9", "--seed", "7"]
 
 
-def test_filters_are_those_of_the_service(tiny: Path, server: Server) -> None:
+def test_top_k_and_top_p_sample_as_in_the_service(tiny: Path, server: Server) -> None:
     served = server.generate(prompt="the ", length=120, seed=3, top_k=4, top_p=0.7)["text"]
     flags = ["--prompt", "the ", "--length", "120", "--seed", "3", "--top-k", "4", "--top-p", "0.7"]
     assert training("sample", "tiny", *flags, cwd=tiny).stdout == f"the {served}\n"
@@ -21,36 +21,36 @@ def test_filters_are_those_of_the_service(tiny: Path, server: Server) -> None:
     assert unfiltered != f"the {served}\n"
 
 
-def test_each_of_several_texts_can_be_made_again_alone(tiny: Path) -> None:
-    several = training("sample", "tiny", *RULE, "--count", "3", cwd=tiny)
-    alone = [training("sample", "tiny", *RULE[:-1], str(seed), cwd=tiny).stdout for seed in (7, 8, 9)]
+def test_count_uses_one_seed_after_the_other(tiny: Path) -> None:
+    several = training("sample", "tiny", *FLAGS, "--count", "3", cwd=tiny)
+    alone = [training("sample", "tiny", *FLAGS[:-1], str(seed), cwd=tiny).stdout for seed in (7, 8, 9)]
     assert several.stdout == "".join(alone)
     assert len(set(alone)) == 3
     assert several.stderr == "seed 7\nseed 8\nseed 9\n"
 
 
-def test_unknown_characters_of_a_prompt_are_named_on_stderr(tiny: Path) -> None:
-    result = training("sample", "tiny", "--prompt", "the é本é\r\n", *RULE, cwd=tiny)
+def test_unknown_characters_of_a_prompt_are_listed_on_stderr(tiny: Path) -> None:
+    result = training("sample", "tiny", "--prompt", "the é本é\r\n", *FLAGS, cwd=tiny)
     assert result.stdout.startswith("the é本é\r\n")
     assert "Warning: the model does not know 3 characters of the prompt: 'é' (2), '本' (1).\n" in result.stderr
-    assert "Warning" not in training("sample", "tiny", "--prompt", "the cat", *RULE, cwd=tiny).stderr
+    assert "Warning" not in training("sample", "tiny", "--prompt", "the cat", *FLAGS, cwd=tiny).stderr
 
 
-def test_a_prompt_with_many_unknown_characters_names_some_of_them(tiny: Path) -> None:
-    stderr = training("sample", "tiny", "--prompt", "БВГДЕЖЗИЙКЛМН", *RULE, cwd=tiny).stderr
+def test_at_most_ten_unknown_characters_are_listed(tiny: Path) -> None:
+    stderr = training("sample", "tiny", "--prompt", "БВГДЕЖЗИЙКЛМН", *FLAGS, cwd=tiny).stderr
     assert "13 characters" in stderr
     assert stderr.count("(1)") == 10
     assert "and 3 more" in stderr
 
 
-def test_a_prompt_file_is_read_as_a_corpus_is(tiny: Path, tmp_path: Path) -> None:
-    expected = training("sample", "tiny", "--prompt", "the cat\nsat ", *RULE, cwd=tiny).stdout
+def test_a_prompt_file_is_read_like_a_corpus(tiny: Path, tmp_path: Path) -> None:
+    expected = training("sample", "tiny", "--prompt", "the cat\nsat ", *FLAGS, cwd=tiny).stdout
     (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfthe cat\r\nsat ")
-    result = training("sample", "tiny", "--prompt-file", str(tmp_path / "windows.txt"), *RULE, cwd=tiny)
+    result = training("sample", "tiny", "--prompt-file", str(tmp_path / "windows.txt"), *FLAGS, cwd=tiny)
     assert result.stdout == expected
     assert "Warning" not in result.stderr
     piped = subprocess.run(
-        [*COMMAND, "sample", "tiny", "--prompt-file", "-", *RULE], cwd=tiny, env=ENVIRONMENT, input=b"the cat\nsat ",
+        [*COMMAND, "sample", "tiny", "--prompt-file", "-", *FLAGS], cwd=tiny, env=ENVIRONMENT, input=b"the cat\nsat ",
         capture_output=True, timeout=100, check=True,
     )  # fmt: skip
     assert piped.stdout.decode() == expected
@@ -59,7 +59,7 @@ def test_a_prompt_file_is_read_as_a_corpus_is(tiny: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "words"), [(None, "cannot be read: No such file"), (b"the caf\xe9", "is not UTF-8: byte 7")]
 )
-def test_a_prompt_file_that_cannot_be_read_is_one_sentence(
+def test_an_unreadable_prompt_file_is_an_error_of_one_sentence(
     tiny: Path, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     if content is not None:
@@ -72,7 +72,7 @@ def test_a_prompt_file_that_cannot_be_read_is_one_sentence(
 
 @pytest.fixture(scope="module")
 def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of `tiny` with a second version of it."""
+    """A copy of `tiny` with a second version."""
     folder = tmp_path_factory.mktemp("two") / "tiny"
     shutil.copytree(tiny, folder)
     start = ["--init-from", "tiny", "--epochs", "1", "--batch-size", "4", "--window", "20"]
@@ -80,11 +80,11 @@ def folder(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_version_can_be_named(folder: Path, tiny: Path) -> None:
-    first = training("sample", "tiny/1", *RULE, cwd=folder).stdout
-    assert first == training("sample", "tiny", *RULE, cwd=tiny).stdout
+def test_a_version_can_be_chosen(folder: Path, tiny: Path) -> None:
+    first = training("sample", "tiny/1", *FLAGS, cwd=folder).stdout
+    assert first == training("sample", "tiny", *FLAGS, cwd=tiny).stdout
     assert (
-        training("sample", "tiny/2", *RULE, cwd=folder).stdout == training("sample", "tiny", *RULE, cwd=folder).stdout
+        training("sample", "tiny/2", *FLAGS, cwd=folder).stdout == training("sample", "tiny", *FLAGS, cwd=folder).stdout
     )
     assert training("evaluate", "tiny/1", "--corpus", "corpus.txt", cwd=folder).stdout.startswith("tiny 1, validation")
     missing = training("sample", "tiny/9", cwd=folder, check=False)
@@ -92,14 +92,14 @@ def test_a_version_can_be_named(folder: Path, tiny: Path) -> None:
     assert "no version 9 of tiny" in missing.stderr
 
 
-def test_a_run_is_sampled_as_its_published_version_is(tiny: Path) -> None:
+def test_a_run_writes_the_same_text_as_its_published_version(tiny: Path) -> None:
     before = sorted(path for path in (tiny / "runs/tiny").rglob("*"))
-    published = training("sample", "tiny", "--prompt", "the ", *RULE, cwd=tiny).stdout
-    assert training("sample", "--run", "runs/tiny", "--prompt", "the ", *RULE, cwd=tiny).stdout == published
+    published = training("sample", "tiny", "--prompt", "the ", *FLAGS, cwd=tiny).stdout
+    assert training("sample", "--run", "runs/tiny", "--prompt", "the ", *FLAGS, cwd=tiny).stdout == published
     assert sorted(path for path in (tiny / "runs/tiny").rglob("*")) == before
 
 
-def test_a_run_without_an_evaluation_cannot_be_sampled_yet(tiny: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_is_an_error_of_one_sentence(tiny: Path, tmp_path: Path) -> None:
     for content, words in [({}, "it has no run.json"), ({"run.json"}, "it has no checkpoint.npz")]:
         for name in content:
             shutil.copy(tiny / "runs/tiny" / name, tmp_path / name)
@@ -110,7 +110,7 @@ def test_a_run_without_an_evaluation_cannot_be_sampled_yet(tiny: Path, tmp_path:
 
 @pytest.fixture(scope="module")
 def without_test(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models whose version was trained without a test part, as the presets' are."""
+    """A store with a version that was trained without a test part, as with the presets."""
     folder = tmp_path_factory.mktemp("untested")
     shutil.copytree(tiny / "models", folder / "models")
     path = folder / "models/tiny/1/assets.extra/manifest.json"
@@ -122,7 +122,7 @@ def without_test(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_part_that_there_is_not_is_one_sentence(without_test: Path) -> None:
+def test_a_missing_test_part_is_an_error_of_one_sentence(without_test: Path) -> None:
     for parts in (["--part", "test"], ["--part", "validation", "--part", "test"]):
         result = training("evaluate", "tiny", "--corpus", "corpus.txt", *parts, cwd=without_test, check=False)
         assert (result.returncode, result.stdout) == (1, "")
@@ -133,7 +133,7 @@ def test_a_part_that_there_is_not_is_one_sentence(without_test: Path) -> None:
     assert line.startswith("tiny 1, validation: ")
 
 
-def test_a_part_of_another_text_is_refused(tiny: Path, tmp_path: Path) -> None:
+def test_a_part_needs_the_text_of_the_training(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("the cat ran on and on. " * 20)
     arguments = ["evaluate", "tiny", "--corpus", str(tmp_path / "other.txt")]
     result = training(*arguments, "--part", "validation", cwd=tiny, check=False)

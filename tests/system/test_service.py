@@ -1,4 +1,4 @@
-"""Errors, catalogue, probes, keys, limits, the store's accidents and the end of the process, on a real gunicorn."""
+"""A service that runs on gunicorn: errors, /models, probes, keys, rate limits, CORS, and starts that fail."""
 
 import json
 import os
@@ -6,20 +6,21 @@ import shutil
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.processes import ROOT
 from tests.servers import Server
-
-JSON = {"Content-Type": "application/json"}
+from tests.system.clients import metric
 
 
 def error_of(response: tuple[int, Any, bytes], status: int) -> dict[str, Any]:
+    """Check the status and the shape of an error response, and return its `error`."""
     assert response[0] == status, response
     body = json.loads(response[2])
     assert list(body) == ["error"]
@@ -55,7 +56,7 @@ def error_of(response: tuple[int, Any, bytes], status: int) -> dict[str, Any]:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_field_that_is_wrong_is_named_with_its_limit_and_value(server: Server, fields, param, words) -> None:
+def test_a_wrong_field_is_named_with_its_limit_and_value(server: Server, fields, param, words) -> None:
     error = error_of(server.request("POST", "/generate", fields), 422)
     assert error["param"] == param
     assert error["type"] == "invalid_request_error"
@@ -66,11 +67,11 @@ def test_a_field_that_is_wrong_is_named_with_its_limit_and_value(server: Server,
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b'{"prompt": "\xe9"}', b"[" * 100_000, b'{"prompt": "\\ud800"}']
 )
-def test_what_is_not_json_is_400(server: Server, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_400(server: Server, body: bytes) -> None:
     assert "not JSON" in error_of(server.request("POST", "/generate", body), 400)["message"]
 
 
-def test_nan_is_no_temperature(server: Server) -> None:
+def test_nan_is_not_a_temperature(server: Server) -> None:
     assert error_of(server.request("POST", "/generate", b'{"temperature": NaN}'), 422)["param"] == "temperature"
 
 
@@ -89,13 +90,13 @@ def test_a_body_over_the_limit_is_413_and_names_it(server: Server) -> None:
 
 
 def chunked(server: Server, chunks: bytes) -> tuple[int, Any, bytes]:
-    """The answer to a body of these chunks, as they are."""
+    """The response to a request whose body is these chunks."""
     connection = server.connect()
     connection.putrequest("POST", "/generate")
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
-    with suppress(OSError):  # a server may refuse before it has read all
+    with suppress(OSError):  # the server may refuse before it has read them all
         connection.send(chunks)
     response = connection.getresponse()
     answer = response.status, response.headers, response.read()
@@ -107,7 +108,7 @@ def chunked(server: Server, chunks: bytes) -> tuple[int, Any, bytes]:
     "chunks",
     [b"-1\r\n{}\r\n0\r\n\r\n", b"0x2\r\n{}\r\n0\r\n\r\n", b"0_2\r\n{}\r\n0\r\n\r\n", b"2\r\n{}no line end"],
 )
-def test_malformed_chunks_are_the_clients_fault(server: Server, chunks: bytes) -> None:
+def test_malformed_chunks_are_an_invalid_request(server: Server, chunks: bytes) -> None:
     assert error_of(chunked(server, chunks), 400)["type"] == "invalid_request_error"
     assert "Traceback" not in server.log()
 
@@ -124,21 +125,21 @@ def test_a_chunked_body_has_the_same_limit(server: Server) -> None:
             assert f"{limit:,}" in error_of(answer, status)["message"]
 
 
-def test_unknown_places_and_methods_are_json_errors_too(server: Server) -> None:
-    error_of(server.request("GET", "/nowhere"), 404)
+def test_unknown_paths_and_methods_are_json_errors(server: Server) -> None:
+    error_of(server.request("GET", "/unknown"), 404)
     response = server.request("GET", "/generate")
     error_of(response, 405)
     assert "POST" in response[1]["Allow"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"), [({"model": "nobody"}, "model"), ({"model": "../tiny"}, "model"), ({"version": 9}, "version")]
+    ("fields", "param"), [({"model": "other"}, "model"), ({"model": "../tiny"}, "model"), ({"version": 9}, "version")]
 )
-def test_no_such_model_or_version_is_404(server: Server, fields, param) -> None:
+def test_an_unknown_model_or_version_is_404(server: Server, fields, param) -> None:
     assert error_of(server.request("POST", "/generate", fields), 404)["param"] == param
 
 
-def test_catalogue_shows_models_versions_manifest_and_history(server: Server) -> None:
+def test_the_models_route_shows_versions_manifest_and_history(server: Server) -> None:
     def get(path: str) -> Any:
         status, _, body = server.request("GET", path)
         assert status == 200
@@ -151,7 +152,7 @@ def test_catalogue_shows_models_versions_manifest_and_history(server: Server) ->
     assert version["manifest"]["cell"] == "lstm"
     assert "vocabulary" not in version["manifest"]
     assert [line["epoch"] for line in version["history"]] == [1, 2, 3, 4]
-    for path in ("/models/nobody", "/models/tiny/2", "/models/nobody/1", "/models/%2e%2e/1"):
+    for path in ("/models/other", "/models/tiny/2", "/models/other/1", "/models/%2e%2e/1"):
         error_of(server.request("GET", path), 404)
 
 
@@ -161,86 +162,82 @@ def test_probes(server: Server) -> None:
     assert ready == {"status": "ready", "model": "tiny", "version": 1, "refused": []}
 
 
-def test_past_slots_and_queue_is_429_before_any_stream_is_touched(serve, tiny: Path) -> None:
-    server = serve(tiny / "models", engines=1, slots=2, queue=1)
-
-    def ask(seed: int) -> tuple[int, Any, bytes]:
-        return server.request("POST", "/generate", {"length": 20_000, "seed": seed, "stream": False})
-
-    with ThreadPoolExecutor(12) as pool:
-        responses = list(pool.map(ask, range(12)))
-    refused = [response for response in responses if response[0] != 200]
-    assert refused
-    for response in refused:
-        error = error_of(response, 429)
-        assert error["code"] == "queue_full"
-        assert int(response[1]["Retry-After"]) >= 1
-    finished = [json.loads(body) for status, _, body in responses if status == 200]
-    assert len(finished) >= 3
-    assert all(len(result["text"]) == 20_000 for result in finished)
+RATE = 5
 
 
-def test_with_keys_only_their_holders_may_ask(serve, tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("first-key\r\n# a second one\r\nsecond-key\r\n", encoding="utf-16")
-    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys")
-    assert server.request("GET", "/readyz")[0] == 200
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-key"}):
-        error = error_of(server.request("GET", "/models", headers=headers), 401)
+@pytest.fixture(scope="module")
+def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with keys, an hourly rate limit of `RATE` and one allowed origin. Each test uses keys of its own."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text("first-key\r\n# a comment\r\nsecond-key\r\nthird-key\r\na\r\nb\r\n", encoding="utf-16")
+    started = Server(
+        tiny / "models", engines=1, api_keys_file=keys, rate_limit=f"{RATE}/hour", cors_origins="https://a.org"
+    )
+    yield started
+    started.stop()
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def test_with_keys_a_request_needs_one(guarded: Server) -> None:
+    assert guarded.request("GET", "/readyz")[0] == 200
+    for headers in ({}, bearer("wrong"), {"Authorization": "Basic first-key"}):
+        response = guarded.request("GET", "/models", headers=headers)
+        error = error_of(response, 401)
         assert error["type"] == "authentication_error"
         assert "first-key" not in error["message"]
-    assert server.request("GET", "/models")[1]["WWW-Authenticate"] == 'Bearer realm="charloom"'
-    assert server.request("GET", "/models", headers={"Authorization": "Bearer first-key"})[0] == 200
+        assert response[1]["WWW-Authenticate"].startswith('Bearer realm="charloom"')
+    assert guarded.request("GET", "/models", headers=bearer("first-key"))[0] == 200
 
 
-def test_a_rate_limit_holds_for_each_client(serve, tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("a\nb\n")
-    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys", rate_limit="3/hour")
-    statuses = [server.request("GET", "/models", headers={"Authorization": "Bearer a"})[0] for _ in range(3)]
-    assert statuses == [200] * 3
-    response = server.request("GET", "/models", headers={"Authorization": "Bearer a"})
+def test_each_key_has_its_rate_limit_and_probes_have_none(guarded: Server) -> None:
+    rejected = metric(guarded, "charloom_rejected_total", reason="rate_limit")
+    statuses = [guarded.request("GET", "/models", headers=bearer("a"))[0] for _ in range(RATE)]
+    assert statuses == [200] * RATE
+    response = guarded.request("GET", "/models", headers=bearer("a"))
     assert error_of(response, 429)["code"] == "rate_limit_exceeded"
     assert 0 < int(response[1]["Retry-After"]) <= 3600
-    assert server.request("GET", "/models", headers={"Authorization": "Bearer b"})[0] == 200
-    assert server.request("GET", "/livez")[0] == 200
+    assert guarded.request("GET", "/models", headers=bearer("b"))[0] == 200
+    for _ in range(RATE + 1):
+        assert guarded.request("GET", "/livez")[0] == 200
+        assert metric(guarded, "charloom_rejected_total", reason="rate_limit") == rejected + 1
 
 
-def test_behind_proxies_the_client_is_whom_the_trusted_ones_name(serve, tiny: Path) -> None:
+def test_metrics_are_prometheus_text_and_need_no_key(guarded: Server) -> None:
+    status, headers, body = guarded.request("GET", "/metrics")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert {"charloom_streams_running", "charloom_draining"} <= {
+        family.name for family in text_string_to_metric_families(body.decode())
+    }
+
+
+def test_pages_of_an_allowed_origin_may_generate(guarded: Server) -> None:
+    preflight = {"Origin": "https://a.org", "Access-Control-Request-Method": "POST"}
+    status, headers, body = guarded.request("OPTIONS", "/generate", headers=preflight)
+    assert (status, body, headers["Access-Control-Allow-Origin"]) == (204, b"", "https://a.org")
+    origin = {"Origin": "https://a.org"} | bearer("second-key")
+    status, headers, body = guarded.request("POST", "/generate", {"length": 3}, origin)
+    assert (status, headers["Access-Control-Allow-Origin"]) == (200, "https://a.org")
+    assert b'"finish_reason": "length"' in body
+
+
+def test_behind_trusted_proxies_the_client_is_the_forwarded_address(serve, tiny: Path) -> None:
     server = serve(tiny / "models", engines=1, trusted_proxies=1, rate_limit="1/hour")
 
     def ask(forwarded: str) -> int:
         return server.request("GET", "/models", headers={"X-Forwarded-For": forwarded})[0]
 
     assert [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")] == [200, 429, 200]
-    assert ask("192.0.2.3, 192.0.2.1") == 429  # a client may write more in front; the proxy's entry is the last
+    assert ask("192.0.2.3, 192.0.2.1") == 429  # the proxy's entry is the last; the client wrote the others
     distrustful = serve(tiny / "models", engines=1, rate_limit="1/hour")
     headers = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(2)]
     assert [distrustful.request("GET", "/models", headers=sent)[0] for sent in headers] == [200, 429]
 
 
-def test_pages_of_configured_origins_may_ask(serve, tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("a")
-    server = serve(tiny / "models", engines=1, api_keys_file=tmp_path / "keys", cors_origins="https://a.org")
-    preflight = {"Origin": "https://a.org", "Access-Control-Request-Method": "POST"}
-    status, headers, body = server.request("OPTIONS", "/generate", headers=preflight)
-    assert (status, body, headers["Access-Control-Allow-Origin"]) == (204, b"", "https://a.org")
-    asked = {"Origin": "https://a.org", "Authorization": "Bearer a"}
-    status, headers, body = server.request("POST", "/generate", {"length": 3}, asked)
-    assert (status, headers["Access-Control-Allow-Origin"]) == (200, "https://a.org")
-    assert b'"finish_reason": "length"' in body
-
-
-def test_a_broken_newest_version_is_refused_and_the_one_before_serves(serve, tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny / "models", tmp_path / "models")
-    shutil.copytree(tiny / "models/tiny/1", tmp_path / "models/tiny/2")  # its manifest says that it is version 1
-    server = serve(tmp_path / "models", engines=1)
-    assert server.generate(length=1)["version"] == 1
-    reason = "Version 2 of model 'tiny' is refused: its manifest says that it is tiny 1."
-    assert json.loads(server.request("GET", "/readyz")[2])["refused"] == [reason]
-    assert json.loads(server.request("GET", "/models/tiny")[2])["versions"][1]["refused"]
-    assert reason in server.log()
-
-
-def test_an_empty_store_starts_and_says_so_until_a_model_comes(serve, tiny: Path, tmp_path: Path) -> None:
+def test_an_empty_store_is_503_until_a_model_is_published(serve, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     server = serve(tmp_path / "models", engines=1)
     assert "no model" in error_of(server.request("GET", "/readyz"), 503)["message"]
@@ -252,6 +249,7 @@ def test_an_empty_store_starts_and_says_so_until_a_model_comes(serve, tiny: Path
 
 
 def start(**environment: str) -> subprocess.CompletedProcess[str]:
+    """Run gunicorn with these variables until it exits."""
     return subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
         cwd=ROOT,
@@ -262,14 +260,14 @@ def start(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_start_that_cannot_be_says_why_in_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_store_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
     result = start(CHARLOOM_MODELS=str(tmp_path / "absent"))
     assert result.returncode != 0
     assert result.stderr.strip().splitlines()[-1].startswith("Charloom cannot start: CHARLOOM_MODELS names")
     assert "Traceback" not in result.stderr
 
 
-def test_a_port_in_use_is_said_in_one_sentence(tiny: Path) -> None:
+def test_a_port_in_use_stops_the_start_with_one_sentence(tiny: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))
         taken.listen()
@@ -277,10 +275,3 @@ def test_a_port_in_use_is_said_in_one_sentence(tiny: Path) -> None:
         result = start(CHARLOOM_MODELS=str(tiny / "models"), PORT=port)
     assert result.returncode != 0
     assert f"port {port} cannot be used" in result.stderr.strip().splitlines()[-1]
-
-
-def test_sigterm_ends_the_process_cleanly(serve, tiny: Path) -> None:
-    server = serve(tiny / "models")
-    server.generate(length=10)
-    assert server.stop() == 0
-    assert "Traceback" not in server.log()

@@ -354,7 +354,7 @@ def test_files_of_a_corpus_are_chosen_by_flags(
     (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n")
     train = ["train", "--name", "a", "--corpus", str(tmp_path), "--runs", str(tmp_path / ".runs")]
     for flags, words in [
-        (["--include", "*.md"], "no text file in it, as --include chooses them"),
+        (["--include", "*.md"], "no text file in it (--include applied)"),
         (["--exclude", "*.txt"], "logo.png is a PNG image"),
         (["--skip-unreadable"], "The training part has 180 characters"),
     ]:

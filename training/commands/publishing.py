@@ -9,7 +9,7 @@ from training.data.corpus import Corpus
 from training.learning.folder import Plan
 from training.learning.run import TrainingRun
 from training.release.publish import Release, publish
-from training.release.published import PublishedModel, newest_whole
+from training.release.published import PublishedModel, newest_valid
 from training.report.ngrams import baselines
 from training.retraining import gate
 from training.retraining.config import Job
@@ -37,7 +37,7 @@ def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force:
 def _judge(release: Release, models: Path) -> Callable[[PublishedModel], None]:
     def judge(new: PublishedModel) -> None:
         _require_better_than_unigram(release)
-        number = newest_whole(models, release.name)
+        number = newest_valid(models, release.name)
         if number is not None:
             _require_not_worse(PublishedModel(models / release.name / str(number)), new, release.corpus)
 

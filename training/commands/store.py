@@ -90,9 +90,9 @@ def rollback(name: str, to: int | None, models: Path) -> None:
         raise InputError(f"Version {newest} of {name} is the newest: there is nothing to roll back.")
     folder = store.version_folder(models, name, str(target))
     with quietly():
-        from training.release.published import is_whole
+        from training.release.published import is_valid
 
-    if not is_whole(folder):
+    if not is_valid(folder):
         raise InputError(f"Version {target} of {name} is broken, and the service would refuse it: choose another --to.")
     withdrawn = store.withdraw(models, name, target)
     click.echo(f"Withdrawn: {', '.join(map(str, withdrawn))}. Version {target} of {name} serves again.")
@@ -106,9 +106,9 @@ def prune(name: str, keep: int, models: Path) -> None:
     """Delete old versions, never the one that serves; and what was withdrawn."""
     store.version_folder(models, name)
     with quietly():
-        from training.release.published import newest_whole
+        from training.release.published import newest_valid
 
-    gone = store.prune(models, name, keep=keep, spare=newest_whole(models, name))
+    gone = store.prune(models, name, keep=keep, spare=newest_valid(models, name))
     click.echo(f"Deleted: {', '.join(map(str, gone))}." if gone else "There was nothing to delete.")
 
 

@@ -20,7 +20,8 @@ from training.commands.options import (
     use_devices,
 )
 from training.commands.selection import selection_of, selection_options
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.files import require_writable
 from training.flags import GroupedCommand, config_of, config_options
@@ -43,7 +44,7 @@ from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
     from training.learning.run import TrainingRun
-    from training.network.network import NetworkWeights
+    from training.network.weights import NetworkWeights
 
 START = re.compile(NAME + r"(/[1-9][0-9]*)?")
 

@@ -1,1 +1,1 @@
-"""Arrays -> weights."""
+"""Arrays -> weights: the training run, its steps, its evaluations and its checkpoints."""

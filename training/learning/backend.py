@@ -1,23 +1,23 @@
-"""What trains: TensorFlow on the cores of a CPU or on a GPU, or JAX (KERAS_BACKEND=jax). Evaluation and export follow.
+"""Chooses the trainer: TensorFlow on the cores of a CPU or on a GPU, or JAX (KERAS_BACKEND=jax).
 
-The network, its weights and everything around a step are the same; only the compiled step differs.
+The network, its weights and everything around a step are the same on each; evaluation and export follow the trainer.
 """
-
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from training.config import TrainConfig
 from training.errors import InputError
-from training.learning.step import Trainer, use_one_core_per_replica
+from training.learning.step import TensorFlowTrainer, use_one_core_per_replica
+from training.learning.trainer import Trainer
 from training.learning.warm_start import warm_started
-from training.network.network import Network, NetworkWeights, set_weights, weights_of
+from training.network.network import Network
+from training.network.weights import NetworkWeights, set_weights, weights_of
 from training.packages import BACKENDS
 
 
 def use_devices() -> None:
-    """Set the process up for training. Before anything is computed.
+    """Set the process up for training. Call before anything is computed.
 
     Raises:
         InputError: Keras runs on a backend that cannot train here.
@@ -31,15 +31,19 @@ def use_devices() -> None:
         use_one_core_per_replica()
 
 
-def make_trainer(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Any:
-    """A network over V `symbols`, random or with the weights of another, and what trains it here: a `Trainer`."""
-    if keras.backend.backend() == "jax":
-        from training.learning.step_jax import JaxLearner
+def make_trainer(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Trainer:
+    """The trainer for this machine, of a network over V `symbols` with random weights or those of `start_from`.
 
-        return JaxLearner(_started(Network(config, symbols, stock=True), start_from), config)
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))  # there cuDNN is faster than any loop of ours
+    Raises:
+        InputError: `start_from` is of another shape than the configuration asks for.
+    """
+    if keras.backend.backend() == "jax":
+        from training.learning.step_jax import JaxTrainer
+
+        return JaxTrainer(_started(Network(config, symbols, stock=True), start_from), config)
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))  # where cuDNN is faster than our own loops
     network = _started(Network(config, symbols, stock=on_gpu), start_from)
-    return Trainer(network, config, replicas=1 if on_gpu else None)
+    return TensorFlowTrainer(network, config, replicas=1 if on_gpu else None)
 
 
 def _started(network: Network, start_from: NetworkWeights | None) -> Network:

@@ -1,4 +1,4 @@
-"""How many steps there is time for. They are fixed before a run begins, so that its rate ends at nothing in time."""
+"""The number of steps that fit into a time. It is fixed before a run begins, for its rate to reach 0 at the end."""
 
 import math
 import time
@@ -11,15 +11,15 @@ from training.learning.run import TrainingRun
 STEPS_COMPILED = 3
 MIN_STEPS = 25
 MEASURED_SHARE, MAX_SECONDS_MEASURED = 0.02, 10.0
-EVALUATIONS = 2  # at least
+MIN_EVALUATIONS = 2
 EVALUATED_SHARE = 0.1
-# To write the SavedModel, load it twice and place it; and the parts of a text that it is checked on, as evaluations.
+# Publishing writes the SavedModel, loads it twice, and reads the validation and the test text.
 EXPORT_SECONDS, CHECKS = 8.0, 2
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds that the parts of a run take on this machine."""
+    """The seconds that the parts of a run take on this machine."""
 
     compile_s: float
     step_s: float
@@ -27,25 +27,29 @@ class Speed:
 
 
 def measured(run: TrainingRun, seconds: float) -> Speed:
-    """Take steps of `run`, which cannot be used after it, for a small share of `seconds`, and evaluate it twice.
+    """Take steps of `run` for a small share of `seconds`, and score it twice. `run` cannot be used afterwards.
 
     Raises:
         Stopped: the run's stages were asked to stop.
     """
     run.stages.enter("speed measurement")
     compile_s = _timed(lambda: _steps(run, STEPS_COMPILED))
-    limit_s, took_s, taken = min(MAX_SECONDS_MEASURED, MEASURED_SHARE * seconds), 0.0, 0
-    while not taken or took_s < limit_s:
-        took_s += _timed(lambda: _steps(run, 1))
-        taken += 1
-    first_s, again_s = _timed(lambda: run.score()), _timed(lambda: run.score())
-    return Speed(compile_s + max(0.0, first_s - again_s), took_s / taken, again_s)
+    limit_s, steps_s, steps = min(MAX_SECONDS_MEASURED, MEASURED_SHARE * seconds), 0.0, 0
+    while not steps or steps_s < limit_s:
+        steps_s += _timed(lambda: _steps(run, 1))
+        steps += 1
+    first_s, second_s = _timed(lambda: run.score()), _timed(lambda: run.score())  # the first compiles
+    return Speed(compile_s + max(0.0, first_s - second_s), steps_s / steps, second_s)
 
 
 def within(config: TrainConfig, run: TrainingRun, deadline_s: float, *, reserve: float = 0.0) -> TrainConfig:
-    """The configuration of a run like `run` that ends at `deadline_s`, of time.monotonic, with its publishing.
+    """The configuration with as many steps as fit before a deadline, publishing included, and at least `MIN_STEPS`.
 
-    `reserve` is a share of the time to leave for other work. At least `MIN_STEPS` are taken.
+    Args:
+        config: the configuration of `run`.
+        run: a run at step 0, to measure with; it cannot be used afterwards.
+        deadline_s: of time.monotonic().
+        reserve: the share of the time that other work needs.
 
     Raises:
         Stopped: the run's stages were asked to stop.
@@ -54,13 +58,13 @@ def within(config: TrainConfig, run: TrainingRun, deadline_s: float, *, reserve:
     left_s = (1 - reserve) * (deadline_s - time.monotonic())
     left_s -= speed.compile_s + EXPORT_SECONDS + CHECKS * speed.evaluation_s
     by_epoch = left_s / speed.step_s / run.steps_per_epoch / config.eval_every
-    evaluations = max(EVALUATIONS, math.floor(min(by_epoch, EVALUATED_SHARE * left_s / speed.evaluation_s)))
+    evaluations = max(MIN_EVALUATIONS, math.floor(min(by_epoch, EVALUATED_SHARE * left_s / speed.evaluation_s)))
     steps = max(MIN_STEPS, int((left_s - evaluations * speed.evaluation_s) / speed.step_s))
     return of_steps(config, steps, run.steps_per_epoch, evaluations)
 
 
 def of_steps(config: TrainConfig, steps: int, steps_per_epoch: int, evaluations: int) -> TrainConfig:
-    """The same run over `steps` steps."""
+    """The configuration of a run of so many steps and evaluations."""
     return replace(
         config,
         steps=steps,
@@ -76,6 +80,6 @@ def _steps(run: TrainingRun, count: int) -> None:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    began_s = time.monotonic()
+    started_s = time.monotonic()
     work()
-    return time.monotonic() - began_s
+    return time.monotonic() - started_s

@@ -1,9 +1,9 @@
-"""How much too sure of itself a network is once its dropout is off.
+"""Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one factor on the logits, fitted after training.
 
-A network that learned with dropout is more certain without it than the text warrants, and most of all on text that it
-did not learn from. One number, by which its logits are multiplied, mends most of that. It is fitted on the beginning of
-the training part, which no gradient sees: so validation stays unseen, and the number is that of unseen text (Guo et
-al. 2017, arXiv 1706.04599; Melis et al. 2017, arXiv 1707.05589, tune the same number).
+A network trained with dropout is overconfident once dropout is off, most of all on text that it was not trained on. One
+factor on its logits corrects most of that (Melis et al. 2017, arXiv 1707.05589, tune the same number). It is fitted on
+the beginning of the training part, which no gradient uses: the factor is that of unseen text, and the validation text
+is not used twice.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from training.learning.stages import Stages
 from training.learning.step import next_symbol_losses
 
 STREAMS = 50
-CHARACTERS = 1000  # of each stream
+CHARACTERS = 1000  # of each stream, at most
 WINDOW = 100
-MAX_LOGITS = 16_000_000  # in all: fewer streams where there are many symbols
+MAX_LOGITS = 16_000_000  # of all streams: a large vocabulary gets fewer streams
 SCALES = [round(0.70 + 0.01 * i, 2) for i in range(51)]
 
 Step = Callable[[NDArray[np.int32], Any], tuple[tf.Tensor, Any]]
-"""(previous [N, T], state) -> (logits [N, T, V], state)."""
+"""(previous [N, T], state [S, N, H]) -> (logits [N, T, V], state)."""
 
 
 def logit_scale(
@@ -35,9 +35,14 @@ def logit_scale(
     symbols: int,
     stages: Stages | None = None,
 ) -> float:
-    """The factor, to two decimals, under which a network over V `symbols` predicts `ids` [characters] best.
+    """The factor on the logits, one of `SCALES`, that gives the lowest loss on a text.
 
-    At most the first 50,000 are read, as parallel streams; `initial_state(N)` is the state of N streams before them.
+    Args:
+        step: computes the logits.
+        initial_state: N -> the state of N streams before their first character.
+        ids: the text [characters]; at most the first 50,000 are read, as parallel streams.
+        symbols: V, the size of the vocabulary.
+        stages: shows progress and asks for a stop.
 
     Raises:
         Stopped: `stages` was asked to stop.

@@ -1,4 +1,7 @@
-"""Everything a run needs to go on as if it had never stopped, in one file that is whole or absent."""
+"""Checkpoints: the arrays and values that a bit-exact resume needs, in one file that is complete or absent.
+
+Knows no framework, and nothing about the arrays.
+"""
 
 import json
 import zipfile
@@ -17,22 +20,25 @@ from training.files import writing
 
 @dataclass
 class Checkpoint:
-    """The arrays of a run by what they are for, and the rest of it as plain values for JSON."""
+    """The arrays of a run in named groups, and its other values as plain JSON."""
 
     arrays: Mapping[str, Iterable[NDArray[Any]]]
     values: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write what np.savez would, aside, flush, rename: a kill at any moment leaves the last good checkpoint."""
+        """Write an .npz file aside, flush and rename it: a kill at any moment leaves the last good checkpoint.
+
+        np.savez would need all arrays in memory at once; here an iterable of arrays is written one by one.
+        """
         with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
             _write(archive, "json", np.array(json.dumps(self.values)))
             for group, arrays in self.arrays.items():
-                for number, array in enumerate(arrays):  # one at a time in memory, where they come from a generator
+                for number, array in enumerate(arrays):
                     _write(archive, f"{group}/{number}", array)
 
     @classmethod
     def values_of(cls, path: Path) -> dict[str, Any]:
-        """The values alone, without reading the arrays.
+        """The values, without reading the arrays.
 
         Raises:
             InputError: the file is damaged.
@@ -43,10 +49,10 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
-        """Read what `save` wrote.
+        """Read a checkpoint that `save` wrote.
 
         Raises:
-            InputError: it is damaged.
+            InputError: the file is damaged.
         """
         with _opened(path) as file:
             arrays: dict[str, list[NDArray[Any]]] = {}

@@ -1,4 +1,4 @@
-"""Disk space that a run needs, known from the shape of its network before the network is made."""
+"""The disk space that a run needs, computed from its configuration before any network is made."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from training.files import require_space
 from training.network.layer import CELLS
 
 BYTES_PER_NUMBER = 4
-OPTIMIZER_NUMBERS = 2  # for each parameter: AdamW's two moments; other optimizers keep fewer
-GRAPH_BYTES = 1_000_000  # of a version: the graph and the manifest
+OPTIMIZER_COPIES = 2  # AdamW's two moments; other optimizers keep fewer
+GRAPH_BYTES = 1_000_000  # the graph and the manifest of a version
 
 
 def parameters_of(config: TrainConfig, symbols: int) -> int:
-    """Trained numbers of a network over V `symbols`."""
+    """The number of trained numbers of a network over V `symbols`."""
     gates, units = CELLS[config.cell].gates, config.units
     width = config.embedding or symbols
     layers = 0
@@ -25,16 +25,16 @@ def parameters_of(config: TrainConfig, symbols: int) -> int:
 def require_disk_space(
     config: TrainConfig, symbols: int, store: Path, run: Path | None = None, *, saved: bool = False
 ) -> None:
-    """Check that the disks have enough free space for a version in `store` and for the checkpoints in `run`, if given.
+    """Check that there is enough free space for a version in `store`, and for checkpoints in `run` if it is given.
 
-    A checkpoint is written beside the one before it; `saved`: there is one already.
+    A checkpoint is written beside the one before it; `saved` says that there is one already.
 
     Raises:
-        InputError: they have not.
+        InputError: a disk has less free space; names the folders, the need and the free space.
     """
     size = BYTES_PER_NUMBER * parameters_of(config, symbols)
     needs = {store: size + GRAPH_BYTES}
     if run is not None:
-        kept = 2 + OPTIMIZER_NUMBERS + (config.ema > 0)  # the weights, the best weights, the optimizer, the average
-        needs[run] = kept * size * (1 if saved else 2)
+        copies = 2 + OPTIMIZER_COPIES + (config.ema > 0)  # the weights, the best weights, the optimizer, the average
+        needs[run] = copies * size * (1 if saved else 2)
     require_space(needs, f"A network of {parameters_of(config, symbols):,} parameters")

@@ -1,9 +1,9 @@
 """Nats and bits per character of a text, read as several rows at once.
 
-A recurrent network reads one character of a row after the other, and many rows cost hardly more than one. The text is
-cut into overlapping rows of one length, each row from a cold start. The first `WARM_UP` characters of a row bring its
-state to where reading the whole text as one row would have it, and are counted in the row before. docs/experiments.md
-has the measurements: the loss is that of one row to less than 1e-4 nats.
+A recurrent network reads the characters of a row one after the other, and many rows take little longer than one. The
+text is cut into overlapping rows of equal length, each starting from the initial state. The first `WARM_UP` characters
+of a row only bring its state close to that of reading the text as one row; they are counted in the row before. The loss
+differs from that of one row by less than 1e-4 nats (docs/experiments.md).
 """
 
 import math
@@ -19,34 +19,34 @@ from training.learning.stages import Stages
 
 ROWS = 32  # at most
 WARM_UP = 500  # characters
-ROW_CHARS = 2 * WARM_UP  # at least: a warm-up is at most about a third of the work
+ROW_CHARS = 2 * WARM_UP  # at least, so that the warm-up is at most about a third of the work
 WINDOW = 100  # characters of each row in one call
 
 Reader = Callable[[NDArray[np.int32], NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
-"""(previous [N, T], targets [N, T], state) -> (nats of each target [N, T], state after them)."""
+"""(previous [N, T], targets [N, T], state [S, N, H]) -> (nats of each target [N, T], state after them)."""
 InitialState = Callable[[int], Any]
-"""N -> the state of N rows that nothing came before."""
+"""N -> the state [S, N, H] of N rows before their first character."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """How well a model predicts a text."""
+    """The loss of a model on a text."""
 
     nats_per_char: float
     characters: int
 
     @property
     def bits_per_char(self) -> float:
-        """The same in bits."""
+        """The loss in bits per character."""
         return self.nats_per_char / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """Among how many equally likely characters the choice would be as hard."""
+        """The number of equally likely characters that would give the same loss."""
         return math.exp(self.nats_per_char)
 
     def to_json(self) -> dict[str, float]:
-        """As the manifest records it."""
+        """The fields of the manifest."""
         return {
             "nats_per_char": self.nats_per_char,
             "bits_per_char": self.bits_per_char,
@@ -63,7 +63,15 @@ def evaluate(
     stage: str = "evaluation",
     rows: int | None = None,
 ) -> Loss:
-    """The loss over a text's ids [characters]; every one is counted once. `rows` is for tests and measurements.
+    """The mean loss over a text's ids [characters]; each is counted once.
+
+    Args:
+        read: computes the nats of each target.
+        initial_state: makes the state of the rows before their first character.
+        ids: the text, of any integer type.
+        stages: shows progress and asks for a stop.
+        stage: the name of this stage.
+        rows: the number of rows, for tests and measurements; by default it follows from the length of the text.
 
     Raises:
         Stopped: `stages` was asked to stop.

@@ -1,6 +1,7 @@
-"""The folder of a run: what was asked for, so that `--resume` needs nothing but the name. Knows no framework.
+"""The folder of a run: its plan, its position, its lock, and the older runs of its name.
 
 `runs/<name>` holds the current run. Older finished runs of that name are kept in `runs/<name>/old/1`, `2`, ...
+Imports no framework, so that the command line can read it at every start.
 """
 
 import contextlib
@@ -36,26 +37,26 @@ LOCK, MOVING, NEXT = ".lock", ".old", ".next"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was asked to do, and the version that was last published from it, at whatever step."""
+    """The settings of a run, and the version that was last published from it: all that `--resume` needs."""
 
     config: TrainConfig
-    corpus: tuple[str, ...]  # as asked for; the run reads the encoded copy of it in its folder
+    corpus: tuple[str, ...]  # as given by the user; the run reads the encoded copy in its folder
     corpus_key: str  # of that copy
-    init_from: str | None = None  # NAME/VERSION of the model whose weights it starts from
-    published: str | None = None  # folder of that version
-    published_step: int | None = None  # steps that the run had taken then; older versions of Charloom did not record it
+    init_from: str | None = None  # NAME/VERSION of the model whose weights the run starts from
+    published: str | None = None  # folder of the version
+    published_step: int | None = None  # steps taken when it was published; older versions of Charloom did not record it
 
     def is_published_at(self, step: int) -> bool:
         """Whether a version was published from the run as it is after `step` steps."""
         return self.published is not None and self.published_step in (None, step)
 
     def version_of(self, name: str) -> int | None:
-        """The version of model `name` that was last published from this run, if that model's was the last one."""
+        """The version that was last published from this run, if it was published as model `name`."""
         *_, model, version = ("", "", *Path(self.published or "").parts)
         return int(version) if model == name else None
 
     def parent_of(self, name: str) -> int | None:
-        """The version of model `name` that it starts from, if it starts from one."""
+        """The version that the run starts from, if it is one of model `name`."""
         model, _, version = (self.init_from or "").partition("/")
         return int(version) if model == name else None
 
@@ -64,7 +65,7 @@ class Plan:
         """The plan of the run in `folder`.
 
         Raises:
-            InputError: there is no run, or it cannot be understood.
+            InputError: there is no run, or its plan is damaged.
         """
         if not (folder / PLAN).exists():
             raise InputError(f"There is no run to resume in {folder}: leave out --resume to start one.")
@@ -78,15 +79,15 @@ class Plan:
             ) from error
 
     def save(self, folder: Path) -> None:
-        """Write the plan beside the run's other files."""
+        """Write the plan into the run's folder."""
         fields = dataclasses.asdict(self) | {"config": self.config.to_json()}
         write_atomically(folder / PLAN, (json.dumps(fields, indent=1) + "\n").encode())
 
     def open_corpus(self, folder: Path) -> Corpus:
-        """The text of the run, as it was when the run began.
+        """The encoded text that the run began with.
 
         Raises:
-            InputError: it is missing or damaged, or another run's.
+            InputError: it is missing, damaged, or of another run.
         """
         corpus = Corpus.open(folder / CORPUS)
         if corpus.key != self.corpus_key:
@@ -98,7 +99,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run is, from its checkpoint."""
+    """The position of a run, from its checkpoint."""
 
     step: int
     is_finished: bool  # every step is taken, or patience ended the run
@@ -126,21 +127,21 @@ class Position:
 
 
 def is_unfinished(folder: Path) -> bool:
-    """There is a run in `folder` that has steps left to take."""
+    """Whether there is a run in `folder` that has steps left to take."""
     return (folder / PLAN).exists() and not Position.of(folder, Plan.load(folder)).is_finished
 
 
 def discard(folder: Path) -> None:
-    """Forget the run in `folder`: its progress first, so that a kill in between leaves no mixture of two runs."""
+    """Delete the run in `folder`, its checkpoint first: a kill in between leaves no mixture of two runs."""
     for name in (CHECKPOINT, HISTORY, PLAN, REPORT):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
 
 
 def keep_as_old(folder: Path) -> Path:
-    """Move the run in `folder` whole to the next number under `old/` and return its new folder.
+    """Move the run in `folder` to the next number under `old/`, and return its new folder.
 
-    After a kill, the next call completes the move: the plan goes first, so no half of a run looks like one.
+    After a kill, the next call completes the move. The plan moves first: a folder without a plan is not a run.
     """
     moving, old = folder / MOVING, folder / OLD
     moving.mkdir(exist_ok=True)
@@ -153,22 +154,22 @@ def keep_as_old(folder: Path) -> Path:
 
 
 def is_being_moved(folder: Path) -> bool:
-    """A process was killed while it moved a finished run of `folder` to `old/`."""
+    """Whether a process was killed while it moved a finished run of `folder` to `old/`."""
     return (folder / MOVING).exists()
 
 
 @contextmanager
 def next_corpus(folder: Path) -> Iterator[Path]:
-    """A folder to encode the next run's text into while the run in `folder` stays as it is; removed in the end.
+    """A folder to encode the next run's text into, removed at the end; the run in `folder` stays as it is.
 
-    It begins with links to that run's text: if the text is the same, it is not encoded again.
+    It starts with hard links to that run's text, so that the same text is not encoded again.
     """
     aside = folder / NEXT
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir()
         if (folder / CORPUS).is_dir():
-            with contextlib.suppress(OSError):  # no links on this file system: the text is encoded again
+            with contextlib.suppress(OSError):  # a file system without hard links: the text is encoded again
                 shutil.copytree(folder / CORPUS, aside / CORPUS, copy_function=os.link)
         yield aside / CORPUS
     finally:
@@ -176,14 +177,14 @@ def next_corpus(folder: Path) -> Iterator[Path]:
 
 
 def adopt_corpus(corpus: Path, folder: Path) -> None:
-    """Make an encoded text that of the run in `folder`."""
+    """Move an encoded text into the run's folder."""
     shutil.rmtree(folder / CORPUS, ignore_errors=True)
     corpus.rename(folder / CORPUS)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; one that is empty in the end is removed.
+    """Lock the folder for this process; a folder that is empty at the end is removed.
 
     Raises:
         InputError: another process trains in it.
@@ -193,7 +194,7 @@ def locked(folder: Path) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another process may have removed the file between our opening and locking it.
+            # Another process may have removed the file after we opened and before we locked it.
             if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 raise BlockingIOError
         except BlockingIOError:

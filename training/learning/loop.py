@@ -1,4 +1,4 @@
-"""Takes a run from where it is to its end: when it is evaluated, saved and stopped, and what is shown of it."""
+"""The training loop: takes a run to its end, and decides when it is evaluated, saved and stopped."""
 
 import time
 from collections.abc import Callable
@@ -13,9 +13,14 @@ SECONDS_BETWEEN_CHECKPOINTS = 60
 
 
 def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> bool:
-    """Take the run to its end. Returns False when `should_stop` or the run's stages asked for a stop; it is saved then.
+    """Take the run to its end.
 
-    An evaluation that was interrupted is made by the train call that resumes the run.
+    Returns:
+        Whether it is finished; False where `should_stop` or the run's stages asked for a stop. It is saved then, and an
+        interrupted evaluation is repeated by the call that resumes it.
+
+    Raises:
+        Diverged: the loss or the gradient is not finite; the last checkpoint is kept.
     """
     saved_at_s = time.monotonic()
     with (
@@ -26,7 +31,7 @@ def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> 
             while True:
                 if run.is_evaluation_due():
                     record = run.evaluate()
-                    run.save()  # before anything is printed
+                    run.save()  # first: printing may block
                     saved_at_s = time.monotonic()
                     log.evaluation(record)
                     progress.evaluation(record, best=record is run.best)

@@ -1,6 +1,6 @@
-"""What a person sees while a network learns: a bar, and a few lines and a sample at each evaluation. Decides nothing.
+"""Shows a run in the terminal: a progress bar, and the losses and a sample at each evaluation. Decides nothing.
 
-Where stderr is no terminal, a line every half minute takes the place of the bar.
+Where stderr is not a terminal, it prints a line every half minute in place of the bar.
 """
 
 import math
@@ -15,17 +15,17 @@ from training.learning.stages import Stages
 SHOWN_TEMPERATURE = "0.8"
 SECONDS_BETWEEN_LINES = 30
 SECONDS_BETWEEN_DRAWINGS = 0.1
-# Without the loss or the speed in words, so that all of it fits into 60 columns.
+# The format has to fit into 60 columns.
 RUN_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 STAGE_BAR = "{desc} {elapsed}"
-# The first steps compile; the estimate is of the steps after them.
+# The first steps compile; the estimate measures the steps after them.
 STEPS_COMPILED, SECONDS_MEASURED = 3, 3.0
-TRAINING_SHARE = 0.9  # evaluations, samples and publishing take the rest
+TRAINING_SHARE = 0.9  # of a run's time; evaluations, samples and publishing take the rest
 ROUND_MINUTES = (5, 10, 15, 30, 60, 120, 240, 480)
 
 
 class StageProgress:
-    """Shows the stages of some work in the bar, or as lines."""
+    """Shows the stages of a job in a bar, or as lines."""
 
     def __init__(self, stages: Stages, *, total: int = 0, done: int = 0) -> None:
         self._stages = stages
@@ -64,7 +64,7 @@ class StageProgress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar."""
         self._stages.show = Stages.show
         self._bar.close()
 
@@ -75,10 +75,10 @@ class RunProgress(StageProgress):
     def __init__(self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int) -> None:
         super().__init__(stages, total=total_steps, done=step)
         self._total_steps, self._step, self._steps_per_epoch = total_steps, step, steps_per_epoch
-        self._taken, self._compiled_s, self._is_estimated = 0, 0.0, False
+        self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, False
 
     def step(self, nats_per_char: float) -> None:
-        """One optimisation step is done."""
+        """Show that an optimisation step is done."""
         self._step += 1
         self._bar.update(1)
         epochs = f"{self._total_steps / self._steps_per_epoch:.1f}".removesuffix(".0")
@@ -87,7 +87,7 @@ class RunProgress(StageProgress):
         self._estimate()
 
     def evaluation(self, record: dict[str, Any], *, best: bool) -> None:
-        """An evaluation is done; `record` is its line of history.jsonl."""
+        """Show the evaluation whose line of history.jsonl is `record`."""
         nats = record["validation_nats_per_char"]
         novelty = record.get("novelty")
         new = f"{novelty['new']:.0%} of {novelty['lines']:.0f} sampled lines are new\n" if novelty else ""
@@ -103,22 +103,22 @@ class RunProgress(StageProgress):
         return ", ".join(part for part in (text, share, loss) if part)
 
     def _estimate(self) -> None:
-        """Say once how long the run will take, by its first steps."""
-        self._taken += 1
+        """Print once how long the run will take, from the speed of its first steps."""
+        self._steps_taken += 1
         now_s = time.monotonic()
-        if self._taken == STEPS_COMPILED:
+        if self._steps_taken == STEPS_COMPILED:
             self._compiled_s = now_s
         measured_s = now_s - self._compiled_s
-        if self._is_estimated or self._taken <= STEPS_COMPILED or measured_s < SECONDS_MEASURED:
+        if self._is_estimated or self._steps_taken <= STEPS_COMPILED or measured_s < SECONDS_MEASURED:
             return
         self._is_estimated = True
-        step_s = measured_s / (self._taken - STEPS_COMPILED) / TRAINING_SHARE
+        step_s = measured_s / (self._steps_taken - STEPS_COMPILED) / TRAINING_SHARE
         minutes = step_s * (self._total_steps - self._step) / 60
         self._bar.write(estimate(minutes, self._total_steps / self._steps_per_epoch))
 
 
 def estimate(minutes: float, epochs: float) -> str:
-    """How long a run of so many epochs will take, and what a shorter time would give."""
+    """The sentence with a run's expected time, and the number of epochs that a shorter time would give."""
     sentence = f"About {minutes:.0f} minutes" if minutes >= 1.5 else "About a minute"
     shorter = [number for number in ROUND_MINUTES if number <= minutes / 2]
     if not shorter:

@@ -1,4 +1,4 @@
-"""Texts that a network writes while it learns, and how many of them are new. Knows ids and logits; knows no run."""
+"""Samples of a network in training, and their novelty. Knows ids and logits; knows no run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +15,12 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 LINES = 200
 LINE_STREAMS = 100
 MAX_LINE_SYMBOLS = 200
-MAX_KNOWN_SYMBOLS = 50_000_000  # of training lines, all held in memory to look samples up in
+MAX_KNOWN_SYMBOLS = 50_000_000  # in the training text, whose lines are all held in memory
 
 LogitsOf = Callable[[NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
-"""(previous [N], state) -> (logits [N, V], state)."""
+"""(previous [N], state [S, N, H]) -> (logits [N, V], state)."""
 InitialState = Callable[[int], Any]
-"""N -> the state of N streams that nothing came before."""
+"""N -> the state [S, N, H] of N streams before their first symbol."""
 
 
 def sample_texts(
@@ -30,7 +30,11 @@ def sample_texts(
     generator: np.random.Generator,
     stages: Stages | None = None,
 ) -> dict[str, str]:
-    """One text for each temperature, from a cold start: to watch the text become what it was trained on."""
+    """One text of `SAMPLE_SYMBOLS` symbols for each of `TEMPERATURES`, without a prompt.
+
+    Raises:
+        Stopped: `stages` was asked to stop.
+    """
     first = np.full(len(TEMPERATURES), RESERVED, np.int32)
     state = initial_state(len(TEMPERATURES))
     ids = _sampled(logits_of, state, first, SAMPLE_SYMBOLS, np.array(TEMPERATURES), generator, stages or Stages())
@@ -38,7 +42,7 @@ def sample_texts(
 
 
 class Novelty:
-    """Which lines of samples stand in a corpus of lines already (makemore's question)."""
+    """The share of sampled lines that a corpus of lines does not contain (as in makemore)."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._line_end = int(corpus.vocabulary.encode("\n")[0])
@@ -47,7 +51,7 @@ class Novelty:
 
     @classmethod
     def of(cls, corpus: Corpus) -> "Novelty | None":
-        """None where the text has no lines, or too many to remember."""
+        """The novelty for this corpus; None where the text has no lines, or too many to hold in memory."""
         small = len(corpus.training) <= MAX_KNOWN_SYMBOLS
         return cls(corpus) if small and corpus.vocabulary.encode("\n")[0] != RESERVED else None
 
@@ -58,12 +62,19 @@ class Novelty:
         generator: np.random.Generator,
         stages: Stages | None = None,
     ) -> dict[str, float]:
-        """Sample lines at temperature 1; of those that ended: how many, which shares are known, which is new."""
+        """Sample at temperature 1, and look up the complete lines.
+
+        Returns:
+            `lines`, their number, at most `LINES`; `in_training`, `in_validation` and `new`, their shares.
+
+        Raises:
+            Stopped: `stages` was asked to stop.
+        """
         _, state = logits_of(np.full(LINE_STREAMS, RESERVED, np.int32), initial_state(LINE_STREAMS))
         first = np.full(LINE_STREAMS, self._line_end, np.int32)
         ones = np.ones(LINE_STREAMS)
         ids = _sampled(logits_of, state, first, MAX_LINE_SYMBOLS, ones, generator, stages or Stages())
-        lines = [line for row in ids for line in self._whole_lines(row)][:LINES]
+        lines = [line for row in ids for line in self._complete_lines(row)][:LINES]
         shares = {"lines": float(len(lines)), "in_training": 0.0, "in_validation": 0.0, "new": 0.0}
         for line in lines:
             known = "in_training" if line in self._training else "in_validation" if line in self._validation else "new"
@@ -71,10 +82,10 @@ class Novelty:
         return shares
 
     def _lines(self, ids: NDArray[Any]) -> set[bytes]:
-        return set(self._whole_lines(ids))
+        return set(self._complete_lines(ids))
 
-    def _whole_lines(self, ids: NDArray[Any]) -> list[bytes]:
-        """Every line that ends in `ids`, but empty ones, as the bytes of its ids."""
+    def _complete_lines(self, ids: NDArray[Any]) -> list[bytes]:
+        """Every line that ends within `ids` and is not empty, as the bytes of its ids."""
         ends = np.flatnonzero(ids == self._line_end)
         starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
         return [ids[a:b].astype(np.uint16).tobytes() for a, b in zip(starts, ends, strict=True) if a < b]
@@ -89,14 +100,14 @@ def _sampled(
     generator: np.random.Generator,
     stages: Stages,
 ) -> NDArray[np.int32]:
-    """[N, length] symbols, one stream for each of `first` [N]; id 0 is never sampled."""
+    """Symbols [N, length] sampled by N streams that start with `first` [N]; id 0 is never sampled."""
     previous, columns = first, []
     stages.enter("sampling", length)
     for _ in range(length):
         logits, state = logits_of(previous, state)
         scaled = logits.astype(np.float64) / temperatures[:, None]
         scaled[:, RESERVED] = -np.inf
-        # The Gumbel trick: the largest of logits plus such noise is a sample of their softmax.
+        # Gumbel-max trick: the argmax of logits plus Gumbel noise is a sample from their softmax.
         previous = (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1).astype(np.int32)
         columns.append(previous)
         stages.advance()

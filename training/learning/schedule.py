@@ -1,19 +1,48 @@
-"""The learning rate of a step: a pure function of the configuration and of what has been measured so far."""
+"""The optimizer, the learning rate of each step, and the end of a run: pure functions of the configuration and losses.
+
+Knows no step and no network. Keras is imported only where an optimizer is made: the report and the command line compute
+rates without it.
+"""
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import keras
+
+
+def make_optimizer(config: TrainConfig) -> "keras.Optimizer":
+    """The optimizer of a configuration; its learning rate is set before each step."""
+    import keras
+
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": lambda **options: keras.optimizers.RMSprop(rho=0.95, **options),  # as in char-rnn
+        "adagrad": keras.optimizers.Adagrad,
+        "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, nesterov=True, **options),
+    }
+    # Keras' AdamW requires a number; the others take None for no decay.
+    decay = config.weight_decay if config.weight_decay or config.optimizer == "adamw" else None
+    optimizer = kinds[config.optimizer](learning_rate=config.learning_rate, weight_decay=decay)
+    # Weight decay keeps matrix products small. A bias is in no product, and the embedding starts at N(0, 1) on purpose
+    # (network.py).
+    optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
+    return optimizer
 
 
 def learning_rate(
     config: TrainConfig, step: int, *, steps_per_epoch: int, validation_losses: Sequence[float] = ()
 ) -> float:
-    """The rate of step `step` (from 0): linear warm-up to the configured rate, then its schedule.
+    """The rate of step `step` (from 0): linear warm-up to the configured rate, times the factor of the schedule.
 
-    cosine: half a cosine down to zero (Loshchilov and Hutter 2016, arXiv 1608.03983). step: times `decay_rate` after
-    each epoch from `decay_after` epochs on (char-rnn). plateau: times `decay_rate` whenever `decay_after` evaluations
-    in a row brought no new best.
+    - cosine: half a cosine down to zero (Loshchilov and Hutter 2016, arXiv 1608.03983)
+    - step: multiplied by `decay_rate` after each epoch from `decay_after` epochs on (char-rnn)
+    - plateau: multiplied by `decay_rate` each time `decay_after` evaluations in a row brought no new best
+    - constant: 1
     """
     warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
     return config.learning_rate * warmup * _factor(config, step, steps_per_epoch, validation_losses)
@@ -30,20 +59,20 @@ def _factor(config: TrainConfig, step: int, steps_per_epoch: int, validation_los
     return 1.0
 
 
-def has_ended(config: TrainConfig, step: int, total_steps: int, losses: Sequence[float]) -> bool:
-    """All steps are taken, or `patience` evaluations in a row brought no new best."""
-    return step >= total_steps or 0 < config.patience <= evaluations_since_best(losses)
+def has_ended(config: TrainConfig, step: int, total_steps: int, validation_losses: Sequence[float]) -> bool:
+    """Whether all steps are taken, or `patience` evaluations in a row brought no new best."""
+    return step >= total_steps or 0 < config.patience <= evaluations_since_best(validation_losses)
 
 
-def evaluations_since_best(losses: Sequence[float]) -> int:
-    """How many evaluations in a row, up to the last one, brought no new best."""
-    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+def evaluations_since_best(validation_losses: Sequence[float]) -> int:
+    """The number of evaluations after the first one with the lowest loss."""
+    return len(validation_losses) - 1 - validation_losses.index(min(validation_losses)) if validation_losses else 0
 
 
-def _plateaus(losses: Sequence[float], length: int) -> int:
+def _plateaus(validation_losses: Sequence[float], length: int) -> int:
     """How many times `length` evaluations in a row brought no new best."""
     found, since, best = 0, 0, math.inf
-    for loss in losses:
+    for loss in validation_losses:
         since = 0 if loss < best else since + 1
         best = min(best, loss)
         if since == length:

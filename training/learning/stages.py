@@ -1,4 +1,4 @@
-"""The stages of a run: which one it is in, how long each took, and where it may be stopped. Prints nothing."""
+"""The stages of a run: the current one, the seconds of each, and the points where it can be stopped. Prints nothing."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from training.errors import ReportedError
 
 
 class Stopped(ReportedError):
-    """A stop was asked for; nothing of the stage that it interrupted is kept."""
+    """The run was asked to stop; the interrupted stage leaves no result."""
 
 
 def _show_nothing(stage: str, done: int, total: int) -> None:
@@ -17,37 +17,40 @@ def _show_nothing(stage: str, done: int, total: int) -> None:
 
 @dataclass
 class Stages:
-    """A clock for the parts of a run (training, evaluation, sampling, ...). Every moment belongs to one stage."""
+    """Measures the stages of a run (training, evaluation, sampling, ...), one at a time.
+
+    Stages know no signal: `should_stop` is asked at each part of a stage, and `show` is called with its progress.
+    """
 
     should_stop: Callable[[], bool] = lambda: False
     show: Callable[[str, int, int], None] = _show_nothing
-    """(stage, parts done, parts in all); 0 parts in all: not known."""
-    seconds: dict[str, float] = field(default_factory=dict)  # of each stage, since `forget`
-    elapsed_seconds: float = 0.0  # of all stages, before a resume too
+    """(stage, parts done, total parts); 0 total parts: unknown."""
+    seconds: dict[str, float] = field(default_factory=dict)  # of each stage, since `reset`
+    elapsed_seconds: float = 0.0  # of all stages, those before a resume included
     current: str = ""
     _since_s: float = 0.0
     _done: int = 0
     _total: int = 0
 
     def enter(self, stage: str, total: int = 0) -> None:
-        """End the current stage and begin another one of `total` parts.
+        """End the current stage and start another one of `total` parts.
 
         Raises:
-            Stopped: `should_stop` says so.
+            Stopped: `should_stop` returned True.
         """
         self.switch(stage, total)
         self.advance(0)
 
     def switch(self, stage: str, total: int = 0) -> None:
-        """As `enter`, for a stage that a stop must not keep from its work."""
+        """As `enter`, for a stage that must run even when a stop was asked for."""
         self.clock()
         self.current, self._done, self._total = stage, 0, total
 
     def advance(self, parts: int = 1) -> None:
-        """So many more parts of the current stage are done.
+        """Record that so many more parts of the current stage are done.
 
         Raises:
-            Stopped: `should_stop` says so.
+            Stopped: `should_stop` returned True.
         """
         self._done += parts
         self.show(self.current, self._done, self._total)
@@ -62,6 +65,6 @@ class Stages:
             self.elapsed_seconds += now_s - self._since_s
         self._since_s = now_s
 
-    def forget(self) -> None:
-        """Begin to count the seconds of each stage anew."""
+    def reset(self) -> None:
+        """Set the seconds of each stage back to 0."""
         self.seconds = {}

@@ -1,4 +1,7 @@
-"""One optimisation step and one evaluation step, compiled. Knows arrays; knows nothing of text, files or epochs."""
+"""The training step on TensorFlow, compiled, the batch split between replicas.
+
+Knows windows of ids and states; knows no text, file or epoch.
+"""
 
 import os
 from typing import Any
@@ -7,22 +10,23 @@ import tensorflow as tf
 
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.learned import Learned
+from training.learning.cores import cores
+from training.learning.trainer import MAX_DROPOUTS, Trainer
 from training.network.network import Network, state_shape
 
-# Seeds apart from one another: more dropouts in a network, more replicas in a step, than there will be.
-PLACES, REPLICAS = 2**8, 2**16
+# Keeps the seeds of two replicas apart: more replicas than a step has.
+MAX_REPLICAS = 2**16
 
 
 def next_symbol_losses(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Nats that each target cost: [N, T] from logits [N, T, V]."""
+    """Nats of each target: [N, T] from logits [N, T, V] and targets [N, T]."""
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
 def use_one_core_per_replica() -> None:
-    """Compute each replica's operations on one core, and the replicas side by side. Before anything is computed.
+    """Compute each replica's operations on one core, and the replicas side by side. Call before anything is computed.
 
-    A core for each replica beats all cores in one matrix product after the other (docs/experiments.md).
+    One core for each replica is faster than all cores for one matrix product after the other (docs/experiments.md).
     """
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
@@ -30,19 +34,18 @@ def use_one_core_per_replica() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
-class Trainer(Learned):
-    """Takes optimisation steps, and reads.
+class TensorFlowTrainer(Trainer):
+    """A `Trainer` that splits the rows of a batch between `replicas`: one for each core, or one for a GPU.
 
-    The batch is shared out between `replicas`, one for each core or a GPU. The gradient flows through the window and no
-    further (truncated back-propagation through time).
+    `rows` are the rows of each replica.
     """
 
     def __init__(self, network: Network, config: TrainConfig, *, replicas: int | None = None) -> None:
-        # A resumed run is to end with the same bits as one that was never stopped.
+        # A resumed run must end with the same bits as an uninterrupted one.
         tf.config.experimental.enable_op_determinism()
         super().__init__(network, config)
         replicas = min(replicas or cores(), config.batch_size)
-        self._rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
+        self.rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
         self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled)
         self._step = tf.function(self._training_step)
         self._read = tf.function(
@@ -54,47 +57,48 @@ class Trainer(Learned):
         )
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
-        """One optimisation step over `window`: its mean loss in nats, the gradient's norm before clipping, the state.
-
-        `step` and the configured seed are all the randomness of its dropout.
-        """
+        """One optimisation step, as `Trainer.train`."""
         self._optimizer.learning_rate.assign(rate)
-        seed = tf.constant([self._config.seed, step * PLACES * REPLICAS], tf.int64)
-        news = tf.constant(self._news(step), self.network.variable_dtype)
-        loss, norm, state = self._step(window.previous, window.targets, window.fresh, state, seed, news)
+        seed = tf.constant([self._config.seed, step * MAX_DROPOUTS * MAX_REPLICAS], tf.int64)
+        ema_update_rate = tf.constant(self._ema_update_rate(step), self.network.variable_dtype)
+        batch = (window.previous, window.targets, window.reset)
+        loss, norm, state = self._step(batch, state, seed, ema_update_rate)
         return float(loss), float(norm), state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
-        """Logits [N, T, V] and the state after `previous` [N, T], without dropout, for any N and T."""
+        """Logits and state, as `Trainer.read`."""
         logits, state = self._read(previous, state)
         return logits, state
 
-    def _replica_step(self, previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, seed: Any, total: Any) -> Any:
-        with tf.GradientTape() as tape:
-            logits, new_state = self.network(previous, state, seed)
-            loss = tf.reduce_sum(next_symbol_losses(logits, targets)) / total
-        gradients = tape.gradient(loss, self.network.trainable_variables)
-        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], new_state
-
-    def _training_step(self, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any, news: Any) -> Any:
-        state = tf.where(fresh[None, :, None], tf.zeros_like(state), state)
+    def _training_step(self, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
+        """`batch`: previous [N, T], targets [N, T], reset [N]."""
+        previous, targets, reset = batch
+        state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
         total = tf.cast(tf.size(targets), state.dtype)
         shares = zip(
-            tf.split(previous, self._rows),
-            tf.split(targets, self._rows),
-            tf.split(state, self._rows, axis=1),
+            tf.split(previous, self.rows),
+            tf.split(targets, self.rows),
+            tf.split(state, self.rows, axis=1),
             strict=True,
         )
         done = [
-            self._replica(*share, seed + tf.constant([0, i * PLACES], tf.int64), total)
+            self._replica(*share, seed + tf.constant([0, i * MAX_DROPOUTS], tf.int64), total)
             for i, share in enumerate(shares)
         ]
         losses, gradients, states = zip(*done, strict=True)
         clipped, norm = self._clipped([tf.add_n(parts) for parts in zip(*gradients, strict=True)])
         self._optimizer.apply(clipped, self.network.trainable_variables)
         for average, variable in zip(self._averages, self.network.trainable_variables, strict=False):
-            average.assign_add((variable - average) * news)
+            average.assign_add((variable - average) * ema_update_rate)
         return tf.add_n(losses), norm, tf.concat(states, axis=1)
+
+    def _replica_step(self, previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, seed: Any, total: Any) -> Any:
+        """The share of a replica's rows in the loss of all `total` targets, its gradient, and their new state."""
+        with tf.GradientTape() as tape:
+            logits, new_state = self.network(previous, state, seed)
+            loss = tf.reduce_sum(next_symbol_losses(logits, targets)) / total
+        gradients = tape.gradient(loss, self.network.trainable_variables)
+        return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], new_state
 
     def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:
         norm, limit = tf.linalg.global_norm(gradients), self._config.grad_clip
@@ -103,8 +107,3 @@ class Trainer(Learned):
         if self._config.clip_by == "value":
             return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients], norm
         return tf.clip_by_global_norm(gradients, limit, use_norm=norm)[0], norm
-
-
-def cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The steps of step.py on Keras' JAX backend: for machines whose GPU JAX knows and TensorFlow does not."""
+"""The training step on Keras' JAX backend, for machines whose GPU is supported by JAX and not by TensorFlow."""
 
 from typing import Any
 
@@ -8,14 +8,12 @@ import numpy as np
 
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.learning.learned import Learned
+from training.learning.trainer import MAX_DROPOUTS, Trainer
 from training.network.network import Network
 
-PLACES = 2**8  # more dropouts than a network has: keeps the seeds of two steps apart
 
-
-class JaxLearner(Learned):
-    """A `training.learning.step.Trainer`: same methods, same meaning, one replica."""
+class JaxTrainer(Trainer):
+    """A `Trainer` whose step is compiled by JAX; the batch is not split."""
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__(network, config)
@@ -25,18 +23,18 @@ class JaxLearner(Learned):
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
         """One optimisation step, as `Trainer.train`."""
         self._optimizer.learning_rate.assign(rate)
-        seed = np.array([self._config.seed % 2**32, step * PLACES % 2**32], np.uint32)
+        seed = np.array([self._config.seed % 2**32, step * MAX_DROPOUTS % 2**32], np.uint32)
         groups = list(self.variables.values())
         before = [[variable.value for variable in group] for group in groups]
-        read = (window.previous, window.targets, window.fresh)
-        loss, norm, state, after = self._step(before, *read, state, seed, np.float32(self._news(step)))
+        batch = (window.previous, window.targets, window.reset)
+        loss, norm, state, after = self._step(before, batch, state, seed, np.float32(self._ema_update_rate(step)))
         for variables, values in zip(groups, after, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         return float(loss), float(norm), state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
-        """Logits [N, T, V] and the state after `previous` [N, T], as `Trainer.read`."""
+        """Logits and state, as `Trainer.read`."""
         values = [variable.value for variable in self.network.trainable_variables]
         logits, state = self._read(values, previous, state)
         return np.asarray(logits), state
@@ -45,11 +43,11 @@ class JaxLearner(Learned):
         outputs, _ = self.network.stateless_call(values, [], previous, state, seed)
         return outputs
 
-    def _training_step(
-        self, groups: Any, previous: Any, targets: Any, fresh: Any, state: Any, seed: Any, news: Any
-    ) -> Any:
+    def _training_step(self, groups: Any, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
+        """`batch`: previous [N, T], targets [N, T], reset [N]."""
         values, slots, averages = groups
-        state = jnp.where(fresh[None, :, None], 0.0, state)
+        previous, targets, reset = batch
+        state = jnp.where(reset[None, :, None], 0.0, state)
 
         def loss_of(values: Any) -> Any:
             logits, new_state = self._logits(values, previous, state, seed)
@@ -59,7 +57,9 @@ class JaxLearner(Learned):
         (loss, state), gradients = jax.value_and_grad(loss_of, has_aux=True)(values)
         clipped, norm = self._clipped(gradients)
         values, slots = self._optimizer.stateless_apply(slots, clipped, values)
-        averages = [average + (value - average) * news for average, value in zip(averages, values, strict=False)]
+        averages = [
+            average + (value - average) * ema_update_rate for average, value in zip(averages, values, strict=False)
+        ]
         return loss, norm, state, (values, slots, averages)
 
     def _clipped(self, gradients: list[Any]) -> tuple[list[Any], Any]:

@@ -1,10 +1,10 @@
-"""Writes what history.jsonl says of a run as TensorBoard's event files too. Knows that file format; decides nothing.
+"""Writes the lines of history.jsonl as TensorBoard event files. Knows that file format; decides nothing.
 
-The files are written with TensorFlow's core, so `tensorboard` need not be installed where training runs.
+The files are written with TensorFlow alone: the package `tensorboard` is not needed where training runs.
 
-`tf.summary` is not used: it cannot say that a run began again. Here the first event of a writer is the start of a
-session at the first step that follows, on which TensorBoard forgets what earlier files hold from that step on. So a run
-that is resumed from a checkpoint, and repeats steps that were already written, shows each step once.
+`tf.summary` cannot write the start of a session. Here it is the first event of each file, with the step of the first
+evaluation: TensorBoard then drops the events of earlier files from that step on. A run that is resumed from a
+checkpoint and repeats evaluations shows each step once.
 """
 
 import math
@@ -22,7 +22,7 @@ Summary = tf.compat.v1.Summary
 
 
 class EventLog:
-    """One event file in `folder`, begun at the first evaluation. Close it, or use it in a `with`."""
+    """One event file in `folder`, created at the first evaluation. Close it, or use it in a `with`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,14 +33,14 @@ class EventLog:
         step = record["step"]
         if self._writer is None:
             self._begin(step)
-        # Not as tensors: what reads event files without TensorBoard's server knows scalars by this field only.
+        # Not as tensors: most readers of event files other than TensorBoard find scalars in this field only.
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in _curves(record).items()]
         values += [_text(f"sample/temperature_{key}", text) for key, text in record.get("samples", {}).items()]
         self._write(step=step, summary=Summary(value=values))
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -78,7 +78,7 @@ def _curves(record: dict[str, Any]) -> dict[str, float]:
 
 
 def _text(tag: str, text: str) -> Any:
-    """A code block, since TensorBoard takes texts for Markdown and would join their lines."""
+    """A text as a Markdown code block: TensorBoard renders Markdown, which would join the lines."""
     runs = re.findall("`+", text)
     fence = "`" * max(3, 1 + max(map(len, runs), default=0))
     tensor = tf.make_tensor_proto(f"{fence}\n{text}\n{fence}".encode(), tf.string)

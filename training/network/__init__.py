@@ -1,1 +1,1 @@
-"""The Keras model: recurrent layers over a window, each with a gradient of its own. Time-major: [T, N, ...]."""
+"""The Keras model: recurrent layers over a window, with hand-written gradients. Layers are time-major: [T, N, ...]."""

@@ -1,6 +1,6 @@
 """The LSTM over a window (Hochreiter and Schmidhuber 1997, with the forget gates of Gers et al. 2000).
 
-The four gates stand side by side in the order input, forget, output, candidate: three sigmoids are one operation.
+Gate order in the columns of a kernel: input, forget, output, candidate. So the three sigmoids are one operation.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> An
     """Run an LSTM over a window.
 
     Args:
-        inputs: [T, N, 4H], what the inputs and the bias add to the gates.
+        inputs: [T, N, 4H], the contribution of the layer's inputs and of the bias to the gates.
         h: [N, H] before the window.
         c: [N, H] before the window.
         kernel: [H, 4H], recurrent.
 
     Returns:
-        h of every step [T, N, H], and h and c after the window [N, H]; with the gradient of all three.
+        h of every step [T, N, H], and h and c after the window [N, H].
     """
     steps, units = tf.shape(inputs)[0], kernel.shape[0]
 
@@ -33,11 +33,11 @@ def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> An
         h = output * tf.tanh(c)
         return (h, c), (tf.concat([sigmoids, candidate], axis=1), c, h)
 
-    (last_h, last_c), (gates, cs, hs) = scan(forward, (h, c), steps, given=3)
+    (last_h, last_c), (gates, cs, hs) = scan(forward, (h, c), steps, outputs=3)
 
     def gradient(d_hs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
-        """Back-propagation through time: only `d_h` and `d_c` go from step to step."""
-        c_before, transposed = before(c, cs), tf.transpose(kernel)  # a product with a transposed matrix is slow
+        """Back-propagation through time: only `d_h` and `d_c` pass from step to step."""
+        c_before, transposed = before(c, cs), tf.transpose(kernel)  # once: a product with a transposed matrix is slow
 
         def backward(t: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
             input_, forget, output, candidate = tf.split(gates[t], 4, axis=1)
@@ -55,7 +55,7 @@ def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> An
             )
             return (product(d_sum, transposed), d_c * forget), (d_sum,)
 
-        (d_h, d_c), (d_sums,) = scan(backward, (d_h, d_c), steps, given=1, backwards=True)
+        (d_h, d_c), (d_sums,) = scan(backward, (d_h, d_c), steps, outputs=1, backwards=True)
         return d_sums, d_h, d_c, kernel_gradient(before(h, hs), d_sums, kernel)
 
     return (hs, last_h, last_c), gradient

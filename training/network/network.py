@@ -1,66 +1,25 @@
-"""ONE Keras model for training, evaluation and export: (ids [N,T], state [S,N,H]) -> (logits [N,T,V], state).
+"""One Keras model for training, evaluation and export: (ids [N, T], state [S, N, H]) -> (logits [N, T, V], state).
 
-The recurrent state is a value that goes in and comes out. Nothing is stored inside a layer, so whoever calls decides
-what a row continues from. Dropout is on where a seed is given, and that seed is all its randomness.
+The recurrent state is a value that goes in and comes out; no layer stores it, and the caller decides where a row
+continues. Dropout is on where a seed is given, and has no other randomness.
 """
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.network.dropout import dropout
 from training.network.layer import CELLS, Recurrent
 
 
-@dataclass(frozen=True)
-class LayerWeights:
-    """One recurrent layer; gates side by side: LSTM input, forget, output, candidate; GRU update, reset, candidate."""
-
-    kernel: NDArray[np.float32]  # [inputs, gates x H]
-    recurrent_kernel: NDArray[np.float32]  # [H, gates x H]
-    bias: NDArray[np.float32]  # [gates x H]
-    candidate_bias: NDArray[np.float32] | None = None  # [H], GRU only
-
-    @property
-    def arrays(self) -> list[NDArray[np.float32]]:
-        """Those that there are, in this order."""
-        return [array for array in dataclasses.astuple(self) if array is not None]
-
-
-@dataclass(frozen=True)
-class NetworkWeights:
-    """Every trained number of a network, as arrays."""
-
-    cell: str
-    embedding: NDArray[np.float32] | None  # [V, E]; None: symbols are one-hot
-    layers: tuple[LayerWeights, ...]  # bottom first
-    output_kernel: NDArray[np.float32]  # [H, V]
-    output_bias: NDArray[np.float32]  # [V]
-
-    @property
-    def arrays(self) -> list[NDArray[np.float32]]:
-        """All of them, in the order of the network's variables."""
-        embedding = [] if self.embedding is None else [self.embedding]
-        layers = [array for layer in self.layers for array in layer.arrays]
-        return [*embedding, *layers, self.output_kernel, self.output_bias]
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers these are."""
-        return sum(array.size for array in self.arrays)
-
-
 class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
     """An untrained network over `symbols` (V) ids, its initial weights drawn from `config.seed`.
 
-    With `stock`, Keras' own recurrent layers compute (recurrence/layer.py).
+    With `stock`, Keras' own recurrent layers compute (stock.py).
     """
 
     def __init__(self, config: TrainConfig, symbols: int, *, dtype: str = "float32", stock: bool = False) -> None:
@@ -69,7 +28,7 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         self.config, self.symbols = config, symbols
         width = config.embedding or symbols
         if config.embedding:
-            # Keras' own initial embedding is so small that the gates see nothing of the text for epochs.
+            # Keras' default embedding is so small that the gates ignore the text for some epochs.
             spread = keras.initializers.RandomNormal(stddev=1.0)
             self.embedding = self.add_weight((symbols, width), spread, name="embedding")
         self.recurrent = []
@@ -90,11 +49,14 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
 
     @property
     def is_compiled(self) -> bool:
-        """Training runs under XLA: it joins the small operations of a step, but knows neither bfloat16 nor cuDNN."""
+        """Whether XLA compiles the training step. It fuses the small ops, but supports neither bfloat16 nor cuDNN."""
         return self.config.precision == "float32" and not self.recurrent[0].is_stock
 
     def call(self, ids: Any, state: Any, seed: Any = None) -> tuple[Any, Any]:
-        """Read ids [N, T] on from state [S, N, H]; with a `seed` (two int64) under dropout, as in training."""
+        """Compute logits [N, T, V] and the state after `ids` [N, T], with dropout where a `seed` (two int64) is given.
+
+        The state [S, N, H] has h, and then c for an LSTM, of each layer, bottom first.
+        """
         drop = _dropper(seed, compiled=self.is_compiled)
         states = CELLS[self.config.cell].states
         x, new_state = self._bottom_inputs(ids, drop), []
@@ -110,9 +72,9 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         return ops.transpose(logits, (1, 0, 2)), ops.stack(new_state)
 
     def _bottom_inputs(self, ids: Any, drop: "Drop") -> Any:
-        """What the bottom layer reads: rows of a table in place of a product, where that table is the smaller one."""
+        """The inputs of the bottom layer: rows of a table where that costs less than a product."""
         config, bottom = self.config, self.recurrent[0]
-        # As floats: TensorFlow complains on stderr of every transposition of whole numbers.
+        # Transposed as floats: TensorFlow warns on stderr about every transposition of integers.
         ids = ops.cast(ops.transpose(ops.cast(ids, "float32")), "int32")
         if bottom.is_stock:
             x = ops.one_hot(ids, self.symbols) if self._embedding is None else ops.take(self._embedding, ids, axis=0)
@@ -134,7 +96,7 @@ Drop = Callable[[Any, float], Any]
 
 
 def _dropper(seed: Any, *, compiled: bool) -> Drop:
-    """A dropout that draws other numbers from `seed` each time it is called; without a seed it changes nothing."""
+    """A dropout that uses a new seed, derived from `seed`, at each call; without a seed it changes nothing."""
     calls = 0
 
     def drop(x: Any, rate: float) -> Any:
@@ -147,42 +109,6 @@ def _dropper(seed: Any, *, compiled: bool) -> Drop:
     return drop
 
 
-def scale_logits(weights: NetworkWeights, factor: float) -> NetworkWeights:
-    """The same network, less sure of itself (`factor` below 1) or more."""
-    return dataclasses.replace(
-        weights, output_kernel=weights.output_kernel * factor, output_bias=weights.output_bias * factor
-    )
-
-
 def state_shape(config: TrainConfig, streams: int) -> tuple[int, int, int]:
-    """[S, N, H]: of each layer, bottom first, h (and then c for an LSTM). Zeros are a cold start."""
+    """The shape [S, N, H] of a state: h, and then c for an LSTM, of each layer, bottom first. Zeros: initial state."""
     return (CELLS[config.cell].states * config.layers, streams, config.units)
-
-
-def weights_of(network: Network) -> NetworkWeights:
-    """The trained numbers of a network."""
-    arrays = iter(variable.numpy() for variable in _in_order(network))
-    cell = network.config.cell
-    return NetworkWeights(
-        cell=cell,
-        embedding=next(arrays) if network.config.embedding else None,
-        layers=tuple(
-            LayerWeights(next(arrays), next(arrays), next(arrays), next(arrays) if cell == "gru" else None)
-            for _ in network.recurrent
-        ),
-        output_kernel=next(arrays),
-        output_bias=next(arrays),
-    )
-
-
-def set_weights(network: Network, weights: NetworkWeights) -> None:
-    """Give a network the trained numbers of another of its shape."""
-    for variable, array in zip(_in_order(network), weights.arrays, strict=True):
-        variable.assign(array)
-
-
-def _in_order(network: Network) -> list[Any]:
-    """The network's variables in the order of `NetworkWeights.arrays`, however Keras tracks them."""
-    embedding = [network.embedding] if network.config.embedding else []
-    layers = [variable for layer in network.recurrent for variable in layer.trainable_variables]
-    return [*embedding, *layers, network.output_kernel, network.output_bias]

@@ -1,7 +1,7 @@
-"""Keras' own recurrent layers over our weights: cuDNN where there is a GPU, and every backend of Keras.
+"""Keras' own recurrent layers over our weights, for GPUs, where they run on cuDNN, and for Keras' other backends.
 
-What a layer computes here, layer.py computes on a CPU with gradients of its own; the tests hold the two against each
-other. Knows nothing of how the weights are stored or trained.
+They compute the same as the hand-written recurrences for TensorFlow on a CPU. Knows nothing of how the weights are
+stored or trained.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layer
 
 
 class StockLayer:
-    """A Keras layer that holds no weights of its own: each call brings them."""
+    """A Keras layer without weights of its own: they are arguments of each call."""
 
     def __init__(self, cell: str, units: int, width: int, *, dtype: str) -> None:
         self._cell, self._units = cell, units
@@ -21,7 +21,11 @@ class StockLayer:
         self._layer.build((None, None, width))
 
     def run(self, x: Any, state: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any, candidate_bias: Any) -> Any:
-        """Read x [T, N, width] from `state`: h of every step [T, N, H], and the new state. Gates in our order."""
+        """Run over the window x [T, N, width] from `state`; the kernels and biases have our gate order.
+
+        Returns:
+            h of every step [T, N, H], then the state after the window, tensors [N, H].
+        """
         cell = self._layer.cell
         weights = [
             (cell.kernel, self._in_keras_order(kernel)),
@@ -34,7 +38,7 @@ class StockLayer:
         return (ops.cast(ops.transpose(hs, (1, 0, 2)), dtype), *(ops.cast(part, dtype) for part in state))
 
     def _in_keras_order(self, weights: Any) -> Any:
-        """Keras' LSTM has input, forget, candidate, output; its other cells have our order."""
+        """Keras' LSTM has the gate order input, forget, candidate, output; its other cells have our order."""
         if self._cell != "lstm":
             return weights
         input_, forget, output, candidate = ops.split(weights, 4, axis=-1)
@@ -43,6 +47,6 @@ class StockLayer:
     def _bias(self, bias: Any, candidate_bias: Any) -> Any:
         if self._cell != "gru":
             return self._in_keras_order(bias)
-        # Keras has a second bias for every gate; update and reset need none.
+        # Keras has a second bias for every gate; that of update and reset is 0.
         second = ops.concatenate([ops.zeros_like(bias[: 2 * self._units]), candidate_bias])
         return ops.stack([bias, second])

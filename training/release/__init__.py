@@ -1,1 +1,1 @@
-"""Weights -> artifact -> store."""
+"""Weights -> artifact -> store: exports a network, checks the export, and publishes it as a version."""

@@ -1,7 +1,7 @@
-"""One step of each recurrent cell in plain TensorFlow operations: loads on any machine, whatever trained it.
+"""One step of each recurrent cell in plain TensorFlow ops, which run on any machine, whatever trained the network.
 
-Every gate has a kernel of its own. TensorFlow then computes the gates of a lone stream on as many cores as there are,
-and nothing is cut out of one wide product: 1.4 times as fast for few rows, 1.1 for many (docs/experiments.md).
+Each gate has its own kernel: TensorFlow can compute the gates of a single row on several cores, and no wide product has
+to be split. That is 1.4 times as fast for few rows, 1.1 times for many (docs/experiments.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,10 @@ State = tuple[tf.Tensor, ...]  # of one layer: h [N, H], and c [N, H] for an LST
 
 
 def lstm_step(inputs: Gates, state: State, kernels: Gates) -> State:
-    """From inputs [N, H] and kernels [H, H] of the gates input, forget, output, candidate (Gers et al. 2000)."""
+    """The new (h, c), from the inputs [N, H] and kernels [H, H] of input, forget, output, candidate (Gers et al. 2000).
+
+    Above the bottom layer, h [N, 2H] also has the h of the layer below, and the kernels are [2H, H].
+    """
     h, c = state
     *sums, candidate = (x + h @ kernel for x, kernel in zip(inputs, kernels, strict=True))
     input_, forget, output = map(tf.sigmoid, sums)
@@ -22,7 +25,10 @@ def lstm_step(inputs: Gates, state: State, kernels: Gates) -> State:
 
 
 def gru_step(inputs: Gates, state: State, kernels: Gates, candidate_bias: tf.Tensor) -> State:
-    """From inputs [N, H] and kernels [H, H] of update, reset, candidate (Cho et al. 2014, reset after the product)."""
+    """The new (h,), from the inputs [N, H] and kernels [H, H] of update, reset, candidate (Cho et al. 2014).
+
+    The reset gate comes after the product.
+    """
     (h,) = state
     update, reset, candidate = (h @ kernel for kernel in kernels)
     update, reset = tf.sigmoid(inputs[0] + update), tf.sigmoid(inputs[1] + reset)
@@ -31,7 +37,7 @@ def gru_step(inputs: Gates, state: State, kernels: Gates, candidate_bias: tf.Ten
 
 
 def rnn_step(inputs: Gates, state: State, kernels: Gates) -> State:
-    """From inputs [N, H] and a kernel [H, H] (Elman 1990)."""
+    """The new (h,), from inputs [N, H] and a kernel [H, H] (Elman 1990)."""
     (h,) = state
     return (tf.tanh(inputs[0] + h @ kernels[0]),)
 

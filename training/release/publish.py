@@ -1,4 +1,4 @@
-"""Weights -> a whole new version in the store, or none. Proves the export before anybody can see it."""
+"""Weights -> a new version in the store. The export is checked before it is visible; a failed one leaves nothing."""
 
 import errno
 import os
@@ -33,23 +33,23 @@ FORMAT = 1
 PROBE_SEED = 2015
 PROBE_PROMPT_CHARS = 16
 PROBE_SAMPLED_CHARS = 64
-# The export computes in another order than Keras does; a real mistake costs far more than this.
+# The export sums in another order than Keras; a real error is far larger.
 MAX_NATS_DIFFERENCE = 1e-4
 
 
 class ExportDiffers(ReportedError):
-    """The re-loaded export does not do what the trained network did; nothing was published."""
+    """The loaded export differs from the trained network; nothing was published."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """All that a version is made from."""
+    """Everything that a version is made from."""
 
     name: str
     trained: Trained
     config: TrainConfig
     corpus: Corpus
-    parent: int | None = None  # the version that training started from
+    parent: int | None = None  # the version whose weights training started from
 
 
 def publish(
@@ -59,13 +59,17 @@ def publish(
     *,
     stages: Stages | None = None,
 ) -> Path:
-    """Write the next version of the model and return its folder `models/<name>/<version>`.
+    """Write the next version of the model, and return its folder `models/<name>/<version>`.
 
-    `judge` is shown the export before anybody else can see it, and raises what it has against it.
+    Args:
+        release: the weights, and the facts for the manifest.
+        models: the folder of all models.
+        judge: called with the export before it is visible; raises to refuse it.
+        stages: shows progress and asks for a stop.
 
     Raises:
-        ReportedError, OSError: the store cannot be written to, for a full disk for example.
-        ExportDiffers: the export, loaded again, loses other nats than the network did, or does not repeat itself.
+        ReportedError, OSError: the store cannot be written to, for example because the disk is full.
+        ExportDiffers: the loaded export has another loss than the network had, or does not repeat the probe.
         Stopped: `stages` was asked to stop; nothing was published.
     """
     stages = stages or Stages()
@@ -84,7 +88,7 @@ def publish(
 
 
 def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
-    """The whole version but for its number, and proof that it does what the network did; returns its manifest."""
+    """Write the version without its number, and check it against the network; returns its manifest."""
     stages.enter("export")
     try:
         write_saved_model(release.trained.weights, aside)
@@ -106,7 +110,7 @@ def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """The system's own words, which TensorFlow's message may contain among others."""
+    """The operating system's message for the error, if TensorFlow's message contains one."""
     known = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS))
     return next((words for words in known if words in error.message), error.message.rstrip("."))
 
@@ -143,11 +147,11 @@ def _facts(release: Release) -> dict[str, Any]:
 
 
 def _metrics(model: PublishedModel, release: Release, stages: Stages) -> dict[str, Any]:
-    """Losses of the export itself on the text that the network did not learn from."""
-    corpus, most = release.corpus, release.config.eval_chars
+    """The losses of the export on the validation and test text."""
+    corpus, max_chars = release.corpus, release.config.eval_chars
 
     def loss_of(part: str, ids: NDArray[Any]) -> Loss:
-        return evaluate(model.read, model.cold_states, ids[:most], stages=stages, stage=f"{part} text")
+        return evaluate(model.read, model.initial_state, ids[:max_chars], stages=stages, stage=f"{part} text")
 
     losses = {"validation": loss_of("validation", corpus.validation)}
     expected, found = release.trained.validation.nats_per_char, losses["validation"].nats_per_char
@@ -162,14 +166,14 @@ def _metrics(model: PublishedModel, release: Release, stages: Stages) -> dict[st
 
 def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
     start = release.corpus.split.validation[0]
-    # Its whole characters: the range of a byte model may begin or end inside one.
+    # Without half characters: the range of a byte model may start or end inside one.
     prompt = release.corpus.text(start, start + PROBE_PROMPT_CHARS).replace(REPLACEMENT, "")
     generator = np.random.Generator(np.random.PCG64(PROBE_SEED))
     outputs = model.advance(
         RESERVED,
         model.vocabulary.encode(prompt),
         generator.random(PROBE_SAMPLED_CHARS, dtype=np.float32),
-        model.initial_state,
+        model.initial_state(),
     )
     return {
         "prompt": prompt,
@@ -180,7 +184,7 @@ def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code that trained, where it runs from a git checkout."""
+    """The commit of the training code, where it runs from a git checkout."""
     try:
         found = subprocess.run(
             ["git", "-C", str(Path(training.__file__).parent), "rev-parse", "HEAD"],

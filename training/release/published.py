@@ -1,4 +1,4 @@
-"""A published version as a person or a job uses it: load, read a text, write a text. From the artifact alone."""
+"""A published version, used through its artifact alone: load it, score a text, generate a text."""
 
 import codecs
 import unicodedata
@@ -14,36 +14,40 @@ from numpy.typing import NDArray
 from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
 from training.network.layer import CELLS
-from training.network.network import NetworkWeights
-from training.release.export import trained_weights
+from training.network.weights import NetworkWeights
+from training.release.exported import trained_weights
 from training.release.store import manifest_of, versions
 
-# The same weights on another processor round otherwise; damaged ones are off by far more.
+# Another processor rounds differently; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
 STEPS_PER_CALL = 16
 
 
 class PublishedModel:
-    """The SavedModel and the manifest of one version folder."""
+    """The SavedModel and the manifest of one version folder.
+
+    Raises:
+        InputError: the manifest is missing or damaged.
+        Exception: TensorFlow's own, where the SavedModel is damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.manifest = manifest_of(folder)
         self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
-        self._loaded = tf.saved_model.load(str(folder))  # its signatures live as long as it does
+        self._loaded = tf.saved_model.load(str(folder))  # its signatures need it
         self._advance = self._loaded.signatures["advance"]
         self._inspect = self._loaded.signatures["inspect"]
 
-    @property
-    def initial_state(self) -> NDArray[np.float32]:
-        """[S, 1, H] of zeros: nothing came before."""
+    def initial_state(self, rows: int = 1) -> NDArray[np.float32]:
+        """Zeros [S, N, H] for N rows."""
         states = CELLS[self.manifest["cell"]].states * self.manifest["layers"]
-        return np.zeros((states, 1, self.manifest["units"]), np.float32)
+        return np.zeros((states, rows, self.manifest["units"]), np.float32)
 
     def weights(self) -> NetworkWeights:
         """The trained numbers, for another run to start from.
 
         Raises:
-            InputError: this version was published before they were kept.
+            InputError: an older version of Charloom published this one without them.
         """
         if not hasattr(self._loaded, "gates"):
             name, version = self.manifest["name"], self.manifest["version"]
@@ -61,7 +65,11 @@ class PublishedModel:
         top_k: int = 0,
         top_p: float = 1.0,
     ) -> dict[str, Any]:
-        """Follow `given`, then sample one symbol for each of `uniforms`; the artifact's outputs for N = 1."""
+        """Follow `given` [K'], then sample one symbol for each of `uniforms` [K'']; N = 1.
+
+        Returns:
+            The outputs of the artifact's `advance` (models/README.md).
+        """
         steps = len(given) + len(uniforms)
         outputs: dict[str, Any] = self._advance(
             previous=_row(previous, tf.int32),
@@ -78,18 +86,18 @@ class PublishedModel:
         return outputs
 
     def repeats_probe(self) -> bool:
-        """Whether the text of the manifest's probe comes out once more."""
+        """Whether the model generates the text and logprobs of the manifest's probe."""
         probe = self.manifest["probe"]
         given = self.vocabulary.encode(probe["prompt"])
         generator = np.random.Generator(np.random.PCG64(probe["seed"]))
         uniforms = generator.random(len(probe["symbols"]) - len(given), dtype=np.float32)
-        outputs = self.advance(RESERVED, given, uniforms, self.initial_state)
+        outputs = self.advance(RESERVED, given, uniforms, self.initial_state())
         symbols, logprobs = outputs["symbols"].numpy()[0], outputs["logprobs"].numpy()[0]
         is_close = np.allclose(logprobs, probe["logprobs"], rtol=0, atol=PROBE_TOLERANCE_NATS)
         return symbols.tolist() == probe["symbols"] and bool(is_close)
 
     def read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
-        """A `training.learning.evaluate.Reader`."""
+        """Nats of each target [N, T] and the state after them: a `training.learning.evaluate.Reader`."""
         rows, steps = targets.shape
         outputs = self._advance(
             previous=tf.constant(previous[:, 0], tf.int32),
@@ -105,13 +113,9 @@ class PublishedModel:
         )
         return -outputs["logprobs"].numpy(), outputs["state"]
 
-    def cold_states(self, rows: int) -> NDArray[np.float32]:
-        """[S, N, H] of zeros, for N rows."""
-        return np.repeat(self.initial_state, rows, axis=1)
-
     def unknown(self, prompt: str) -> Counter[str]:
-        """The symbols of a prompt that the model does not know, in readable form, and how often each occurs."""
-        text = self._as_trained(prompt)
+        """The symbols of a prompt that are outside the vocabulary, in readable form, and their counts."""
+        text = self._normalized(prompt)
         is_byte = self.vocabulary.unit == "byte"
         shown = [f"0x{byte:02x}" for byte in text.encode("utf-8", "surrogatepass")] if is_byte else map(repr, text)
         ids = self.vocabulary.encode(text)
@@ -120,10 +124,10 @@ class PublishedModel:
     def generate(
         self, prompt: str, *, length: int, temperature: float, seed: int, top_k: int = 0, top_p: float = 1.0
     ) -> Iterator[str]:
-        """Continue `prompt` by `length` characters, a few at a time: the text that the service gives for this seed."""
+        """Continue `prompt` by `length` characters, a few at a time; the service generates the same text for a seed."""
         generator = np.random.Generator(np.random.PCG64(seed))
-        given = self.vocabulary.encode(self._as_trained(prompt))
-        previous, state = RESERVED, self.initial_state
+        given = self.vocabulary.encode(self._normalized(prompt))
+        previous, state = RESERVED, self.initial_state()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while length:
             chunk = generator.random(STEPS_PER_CALL, dtype=np.float32)
@@ -136,24 +140,24 @@ class PublishedModel:
             length -= min(length, len(text))
             previous, state, given = int(outputs["previous"][0]), outputs["state"], given[:0]
 
-    def _as_trained(self, prompt: str) -> str:
-        """The prompt with what training does to a text: line ends become LF, and the normal form is the model's."""
+    def _normalized(self, prompt: str) -> str:
+        """The prompt, normalized as training texts are: line ends LF, and the model's Unicode normal form."""
         if ord("\r") not in self.vocabulary.points:
             prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")
         return unicodedata.normalize("NFC", prompt) if self.manifest["normalization"] == "NFC" else prompt
 
 
-def newest_whole(models: Path, name: str) -> int | None:
-    """The version that the service answers with: the highest that loads and repeats its probe."""
-    found = (number for number in reversed(versions(models, name)) if is_whole(models / name / str(number)))
+def newest_valid(models: Path, name: str) -> int | None:
+    """The highest valid version of a model, which the service serves; None where there is none."""
+    found = (number for number in reversed(versions(models, name)) if is_valid(models / name / str(number)))
     return next(found, None)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether the service would take this version."""
+def is_valid(folder: Path) -> bool:
+    """Whether a version loads and repeats its probe, as the service requires."""
     try:
         return PublishedModel(folder).repeats_probe()
-    except Exception:  # noqa: BLE001  # TensorFlow raises whatever the broken file makes it raise
+    except Exception:  # noqa: BLE001  # a damaged file can raise anything in TensorFlow
         return False
 
 

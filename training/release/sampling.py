@@ -1,8 +1,8 @@
-"""The sampling rule of the artifact (models/README.md), in TensorFlow operations. Knows nothing of networks.
+"""The sampling rule of the artifact (models/README.md) in TensorFlow ops. Knows nothing of networks.
 
-Whatever the inputs, the symbol is one that may be sampled: a NaN logit counts as forbidden, an infinite one as the
-largest number, a filter keeps at least the most likely symbol, and a parameter outside its range counts as its nearest
-limit. A row of which every symbol is forbidden gives symbol 0, the reserved one.
+No input makes it choose a forbidden symbol: a NaN logit is forbidden, an infinite one is the largest number, a filter
+keeps at least the most likely symbol, and a parameter outside its range is set to the nearest limit. A row in which
+every symbol is forbidden gets symbol 0, the reserved one.
 """
 
 from typing import NamedTuple
@@ -10,31 +10,31 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# Stands for 1 / 0: times the distance to the best logit it is 0 for the best, and past all exponents for the others.
+# For 1 / 0. Times the distance to the best logit it is 0 for the best symbol, and below every exponent for the others.
 INFINITE_SHARPNESS = 3e38
-SMALLEST = 2.0**-126  # the smallest normal float32; TensorFlow takes smaller ones for 0
+SMALLEST = 2.0**-126  # the smallest normal float32; TensorFlow treats smaller numbers as 0
 LARGEST = tf.float32.max
-LARGEST_UNIFORM = 1 - 2.0**-24  # times any total of weights it is less than the total, in float32 too
+LARGEST_UNIFORM = 1 - 2.0**-24  # times any total of weights, it is below the total in float32
 
 
 class Rule(NamedTuple):
-    """How each row of a call chooses: what its steps have in common is computed once."""
+    """The sampling parameters of each row, prepared once for all steps of a call."""
 
     sharpness: tf.Tensor  # [N, 1], 1 / temperature
     uniforms: tf.Tensor  # [K, N, 1], in [0, 1)
     top_k: tf.Tensor  # [N]
     top_p: tf.Tensor  # [N]
-    has_filters: tf.Tensor  # whether any row has one
+    has_filters: tf.Tensor  # bool: whether any row has top_k or top_p
 
     @classmethod
     def of(cls, uniforms: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> "Rule":
-        """From uniforms [N, K] and each row's temperature, top_k and top_p [N].
+        """Prepare uniforms [N, K], and temperature, top_k and top_p [N].
 
-        At temperature 0 the most likely symbols share all probability and the uniform counts as 0: the lowest id wins.
+        At temperature 0, the most likely symbols share all probability and the uniform is 0: the lowest id is chosen.
         """
         greedy = ~(temperature >= SMALLEST)  # NaN is greedy too
         sharpness = tf.where(greedy, INFINITE_SHARPNESS, tf.maximum(1 / temperature, SMALLEST))
-        # A comparison with NaN is false.
+        # NaN becomes 0: a comparison with NaN is false.
         uniforms = tf.where(uniforms >= 0, tf.minimum(uniforms, LARGEST_UNIFORM), 0.0)
         return cls(
             sharpness=sharpness[:, None],
@@ -45,19 +45,19 @@ class Rule(NamedTuple):
         )
 
     def choose(self, step: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """One symbol a row: int32 [N] from logits [N, V]; a forbidden symbol's is -inf."""
+        """Choose one symbol for each row: int32 [N], from logits [N, V]; -inf forbids a symbol."""
         logits = tf.where(tf.math.is_nan(logits), -np.inf, tf.minimum(logits, LARGEST))
         below_best = logits - tf.reduce_max(logits, axis=1, keepdims=True)
-        weights = tf.exp(below_best * self.sharpness)  # probabilities but for their sum
+        weights = tf.exp(below_best * self.sharpness)  # probabilities times a constant
         kept = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
         cumulative = tf.cumsum(kept, axis=1)
         thresholds = tf.gather(self.uniforms, step) * cumulative[:, -1:]
         return tf.reduce_sum(tf.cast(cumulative <= thresholds, tf.int32), axis=1)
 
     def _filtered(self, weights: tf.Tensor) -> tf.Tensor:
-        """Of each row the `top_k` most likely, of these the shortest prefix whose probability reaches `top_p`."""
+        """Keep the `top_k` most likely symbols of each row, of these the shortest prefix that reaches `top_p`."""
         symbols = tf.shape(weights)[1]
-        descending, ids = tf.math.top_k(weights, k=symbols)  # equal ones in id order
+        descending, ids = tf.math.top_k(weights, k=symbols)  # ties in id order
         rank = tf.argsort(ids, axis=1)
         before = tf.cumsum(descending, axis=1, exclusive=True)
         needed = self.top_p[:, None] * tf.reduce_sum(weights, axis=1, keepdims=True)

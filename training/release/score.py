@@ -1,4 +1,4 @@
-"""How well a published model predicts a text, on any text or on the parts of its own."""
+"""The loss of a published model on any text, or on the parts of the text that it was trained on."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
-from training.data.find import Selection
+from training.data.prepare import prepare
+from training.data.selection import Selection
 from training.data.sources import ALL
 from training.errors import InputError
 from training.learning.evaluate import Loss, evaluate
@@ -27,10 +27,18 @@ def score(
     parts: Sequence[str] = (),
     selection: Selection = ALL,
 ) -> Iterator[tuple[str, Loss, int]]:
-    """What was read, its loss, and how many of its symbols the model does not know.
+    """Score a text, or parts of the text that the model was trained on.
 
-    A text that the model was trained on is read by `parts` of its split, if none are named by validation and test; any
-    other as a whole, as "text".
+    Args:
+        model: the published model.
+        paths: the files and folders of the text.
+        encoding: the encoding of the files.
+        parts: the parts of the model's own split to score; by default validation and test.
+        selection: the files to take from folders.
+
+    Yields:
+        The name of the part ("text" for another text than the model's own), its loss, and the number of its symbols
+        that are outside the vocabulary.
 
     Raises:
         InputError: the text cannot be read, or has no such part.
@@ -39,16 +47,14 @@ def score(
     trained_on, fields = model.manifest["corpus"], model.manifest["config"]
     known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
     config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
-    whole = replace(config, split=(0.5, 0.5, 0.0), split_by="char")
+    in_order = replace(config, split=(0.5, 0.5, 0.0), split_by="char")
     encoded = partial(prepare, vocabulary=model.vocabulary, selection=selection)
     with tempfile.TemporaryDirectory() as folder:
-        corpus = encoded(paths, whole, Path(folder) / "whole")
+        corpus = encoded(paths, in_order, Path(folder) / "text")
         ranges = {"text": (0, len(corpus))}
         if corpus.fingerprints == [file["sha256"] for file in trained_on["files"]]:
             if config.split_by != "char":
-                corpus = prepare(
-                    paths, config, Path(folder) / "parts", vocabulary=model.vocabulary, selection=selection
-                )
+                corpus = encoded(paths, config, Path(folder) / "parts")
             ranges = {part: tuple(trained_on["split"][part]) for part in parts or ("validation", "test")}
         elif parts:
             raise InputError(
@@ -73,4 +79,4 @@ def _require_parts(model: PublishedModel, parts: Sequence[str]) -> None:
 
 
 def _loss(model: PublishedModel, ids: NDArray[Any]) -> Loss:
-    return evaluate(model.read, model.cold_states, np.asarray(ids))
+    return evaluate(model.read, model.initial_state, np.asarray(ids))

@@ -1,7 +1,7 @@
-"""The store `models/`: which versions there are, how one comes, is withdrawn and goes. Loads none; knows no framework.
+"""The store `models/`: lists, places, withdraws and prunes versions. Loads none; imports no framework.
 
-A reader sees a version whole or not at all, and no number ever means a second version: one that was withdrawn keeps
-its number in a hidden folder.
+A reader sees a complete version or none. A number is never used twice: a withdrawn version keeps its number in a hidden
+folder.
 """
 
 import fcntl
@@ -25,24 +25,24 @@ VERSION = re.compile(r"[1-9][0-9]*")
 
 
 def proposed_name(name: str) -> str:
-    """A valid name that is like this one."""
+    """A valid model name similar to `name`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:64].rstrip("-._") or "my-model"
 
 
 def names(models: Path) -> list[str]:
-    """Every model that has a version, in alphabetical order."""
+    """The models that have a version, in alphabetical order."""
     folders = [child.name for child in models.iterdir() if child.is_dir()] if models.is_dir() else []
     return sorted(name for name in folders if not name.startswith(".") and versions(models, name))
 
 
 def versions(models: Path, name: str) -> list[int]:
-    """The published versions of a model, oldest first; every other name in its folder is ignored."""
+    """The published versions of a model, oldest first; other names in its folder are ignored."""
     return _numbers(models / name, "")
 
 
 def version_folder(models: Path, name: str, version: str | None = None) -> Path:
-    """The folder of a model's version, of its highest where none is named.
+    """The folder of a model's version, by default the highest.
 
     Raises:
         InputError: there is no such model or version.
@@ -56,10 +56,10 @@ def version_folder(models: Path, name: str, version: str | None = None) -> Path:
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """What a version says of itself.
+    """The manifest of a version.
 
     Raises:
-        InputError: the manifest is not there, or damaged.
+        InputError: it is missing or damaged.
     """
     try:
         fields = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -71,10 +71,10 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write it into a version that readers do not see yet.
+    """Write the manifest of a version that readers do not see yet.
 
     Raises:
-        ReportedError: it holds a number that is not finite: JSON has none, and readers would refuse the whole version.
+        ReportedError: it holds a number that is not finite. JSON has none, and readers would refuse the version.
     """
     try:
         text = json.dumps(manifest, ensure_ascii=False, indent=1, allow_nan=False)
@@ -85,7 +85,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def changing(store: Path) -> Iterator[None]:
-    """Hold a model's folder `models/<name>` for this process; waits for whoever changes it now."""
+    """Lock a model's folder `models/<name>` for this process; waits for another process that has it locked."""
     store.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(store, os.O_RDONLY)
     try:
@@ -96,7 +96,11 @@ def changing(store: Path) -> Iterator[None]:
 
 
 def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
-    """Make what lies in `aside` the next version, with its number in the manifest; for who holds the folder."""
+    """Make the folder `aside` the next version, and write its number into the manifest. Needs the lock (`changing`).
+
+    Returns:
+        The folder of the version.
+    """
     manifest["version"] = max([*_numbers(store, ""), *_numbers(store, WITHDRAWN)], default=0) + 1
     write_manifest(aside, manifest)
     flush_tree(aside)
@@ -107,7 +111,7 @@ def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
 
 
 def withdraw(models: Path, name: str, to: int) -> list[int]:
-    """Take every version above `to` away from the readers, the highest first; returns them.
+    """Hide every version above `to` from readers, the highest first; returns their numbers.
 
     They stay in hidden folders until `prune`.
     """
@@ -121,9 +125,9 @@ def withdraw(models: Path, name: str, to: int) -> list[int]:
 
 
 def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]:
-    """Delete all but the `keep` highest versions and the one to `spare`; returns those that went.
+    """Delete all versions except the `keep` highest and `spare`; returns the numbers of the deleted ones.
 
-    What was withdrawn goes too, and what a killed process left behind.
+    Withdrawn versions are deleted too, and so are the remains of killed processes.
     """
     store = models / name
     with changing(store):

@@ -1,4 +1,4 @@
-"""A run's best weights so far, used as a published version is, before any is published."""
+"""The best weights of a run so far, as a model that can be used before it is published."""
 
 import tempfile
 from pathlib import Path
@@ -12,9 +12,9 @@ from training.release.store import MANIFEST, write_manifest
 
 
 def model_of_run(folder: Path) -> PublishedModel:
-    """The model that publishing the run now would make; its checkpoint is read, nothing in `folder` is changed.
+    """The model that publishing the run now would make. Reads its checkpoint, and changes nothing in `folder`.
 
-    It may still be training: a checkpoint is replaced as a whole.
+    The run may still be training: a checkpoint is replaced atomically.
 
     Raises:
         InputError: there is no run in `folder`, or it was not evaluated yet.
@@ -31,7 +31,7 @@ def model_of_run(folder: Path) -> PublishedModel:
         raise InputError(f"The run in {folder} was not evaluated yet: it can be sampled after its first evaluation.")
     manifest = {
         "name": folder.resolve().name,
-        "version": 0,  # none was published
+        "version": 0,  # not published
         "unit": plan.config.unit,
         "normalization": plan.config.normalization if plan.config.unit == "char" else "none",
         "vocabulary": corpus.vocabulary.to_json(),
@@ -43,4 +43,4 @@ def model_of_run(folder: Path) -> PublishedModel:
         write_saved_model(run.result().weights, Path(aside))
         (aside / MANIFEST).parent.mkdir()
         write_manifest(Path(aside), manifest)
-        return PublishedModel(Path(aside))  # loaded as a whole: the files are not needed afterwards
+        return PublishedModel(Path(aside))  # loads everything: the files are not needed afterwards

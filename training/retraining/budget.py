@@ -11,7 +11,7 @@ from training.data.corpus import Corpus
 from training.errors import InputError
 from training.learning.budget import MIN_STEPS, of_steps, within
 from training.learning.run import TrainingRun
-from training.network.network import NetworkWeights
+from training.network.weights import NetworkWeights
 from training.retraining.config import Job
 from training.retraining.gate import JUDGED_CHARS
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.sources import NoText
 from training.errors import InputError, ReportedError
 from training.learning.disk_space import require_disk_space
@@ -30,7 +31,7 @@ from training.learning.run import Diverged, TrainingRun
 from training.learning.stages import Stopped
 from training.release import store
 from training.release.publish import Release, publish
-from training.release.published import PublishedModel, newest_whole
+from training.release.published import PublishedModel, newest_valid
 from training.retraining import gate, record
 from training.retraining.budget import config_of, within_budget
 from training.retraining.config import Job
@@ -88,7 +89,7 @@ class _Work:
     should_stop: Callable[[], bool]
 
     def do(self) -> None:
-        parent = newest_whole(self.models, self.job.name)
+        parent = newest_valid(self.models, self.job.name)
         self.night.parent = parent
         old = PublishedModel(self.models / self.job.name / str(parent)) if parent else None
         plan, corpus, run = self._left_by_another(parent, old) or self._begun(old)
@@ -157,7 +158,7 @@ class _Work:
         except NoText as missing:
             if old is not None:
                 raise
-            raise Unchanged(f"There is no text in {missing.place} yet.") from missing
+            raise Unchanged(f"There is no text in {missing.display_path} yet.") from missing
         self._note(corpus, old)
         if old and corpus.fingerprints == fingerprints(old.manifest):
             raise Unchanged(f"The text is what version {self.night.parent} learned from.")

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 
 from service.engine.prefix_cache import ENTRY_BYTES, PrefixCache
-from tests.service.conftest import FakeModel
+from tests.service.fakes import FakeModel
 
 STATE = np.zeros((2, 3), np.float32)
 
@@ -15,51 +15,51 @@ def ids(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
 
 
-def known(cache: PrefixCache, model: FakeModel, text: str) -> int:
+def cached_symbols(cache: PrefixCache, model: FakeModel, text: str) -> int:
     prefix = cache.longest(model, ids(text))
     return prefix.symbols if prefix else 0
 
 
-def test_the_longest_beginning_is_found_with_its_state_and_last_symbol(model: FakeModel) -> None:
+def test_the_longest_cached_prefix_is_found_with_its_state_and_last_symbol(model: FakeModel) -> None:
     cache = PrefixCache(100_000)
     for text in ("ab", "abcd", "abcx", "b"):
         cache.keep(model, ids(text), STATE + len(text))
     found = cache.longest(model, ids("abcde"))
     assert (found.symbols, found.previous) == (4, ord("d"))
     np.testing.assert_array_equal(found.state, STATE + 4)
-    assert [known(cache, model, text) for text in ("abcd", "abc", "a", "", "bcd", "xab")] == [4, 2, 0, 0, 1, 0]
+    assert [cached_symbols(cache, model, text) for text in ("abcd", "abc", "a", "", "bcd", "xab")] == [4, 2, 0, 0, 1, 0]
 
 
-def test_what_is_kept_is_a_copy(model: FakeModel) -> None:
+def test_a_state_is_copied(model: FakeModel) -> None:
     cache, state = PrefixCache(100_000), STATE.copy()
     cache.keep(model, ids("a"), state)
     state += 1
     np.testing.assert_array_equal(cache.longest(model, ids("a")).state, STATE)
 
 
-def test_every_model_has_its_own_even_under_the_same_number(model: FakeModel) -> None:
+def test_each_model_has_its_own_prefixes(model: FakeModel) -> None:
     cache, other = PrefixCache(100_000), FakeModel()
     cache.keep(model, ids("abc"), STATE)
-    assert known(cache, other, "abc") == 0
+    assert cached_symbols(cache, other, "abc") == 0
 
 
-def test_the_least_recently_used_go_when_memory_is_full(model: FakeModel) -> None:
+def test_the_least_recently_used_prefix_is_evicted_when_memory_is_full(model: FakeModel) -> None:
     cache = PrefixCache(3 * (STATE.nbytes + ENTRY_BYTES))
     for text in ("a", "b", "c"):
         cache.keep(model, ids(text), STATE)
-    assert known(cache, model, "a") == 1  # used: now "b" is the oldest
+    assert cached_symbols(cache, model, "a") == 1  # now "b" is the least recently used
     cache.keep(model, ids("dd"), STATE)
-    assert [known(cache, model, text) for text in ("a", "b", "c", "dd")] == [1, 0, 1, 2]
+    assert [cached_symbols(cache, model, text) for text in ("a", "b", "c", "dd")] == [1, 0, 1, 2]
 
 
-def test_without_memory_nothing_is_kept(model: FakeModel) -> None:
+def test_without_memory_nothing_is_cached(model: FakeModel) -> None:
     cache = PrefixCache(0)
     cache.keep(model, ids("abc"), STATE)
     assert not cache.is_on
     assert cache.longest(model, ids("abc")) is None
 
 
-def test_it_does_not_keep_models_alive() -> None:
+def test_it_does_not_keep_a_model_alive() -> None:
     cache, model = PrefixCache(100_000), FakeModel()
     cache.keep(model, ids("abc"), STATE)
     reference = weakref.ref(model)
@@ -67,7 +67,7 @@ def test_it_does_not_keep_models_alive() -> None:
     assert reference() is None
 
 
-def test_engines_may_use_it_at_once(model: FakeModel) -> None:
+def test_several_threads_may_use_it(model: FakeModel) -> None:
     cache, wrong = PrefixCache(5 * (STATE.nbytes + ENTRY_BYTES)), list[str]()
 
     def work(seed: int) -> None:
@@ -86,11 +86,11 @@ def test_engines_may_use_it_at_once(model: FakeModel) -> None:
         thread.join()
     assert not wrong
     texts = ["".join(letters) for size in range(1, 8) for letters in itertools.product("ab", repeat=size)]
-    whole = [text for text in texts if known(cache, model, text) == len(text)]
-    assert len(whole) == 5  # as many as there is memory for, however they came and went
+    entries = [text for text in texts if cached_symbols(cache, model, text) == len(text)]
+    assert len(entries) == 5  # as many as fit into the memory
 
 
-def test_a_lookup_costs_no_more_when_the_cache_knows_every_length(model: FakeModel) -> None:
+def test_the_time_of_a_lookup_does_not_grow_with_the_cache(model: FakeModel) -> None:
     empty, full = PrefixCache(100_000_000), PrefixCache(100_000_000)
     generator = np.random.default_rng(0)
     prompt, other = generator.integers(1, 60, (2, 8000)).astype(np.int32)
@@ -105,22 +105,27 @@ def test_a_lookup_costs_no_more_when_the_cache_knows_every_length(model: FakeMod
             times.append(time.perf_counter() - start_s)
         return min(times)
 
-    assert seconds(full) < 4 * seconds(empty)  # where each length took a digest it was 50 times as long
+    assert seconds(full) < 4 * seconds(empty)  # with a digest for each length it was 50 times as long
     assert full.longest(model, np.append(other, [1, 2]).astype(np.int32)).symbols == 8000
 
 
-def test_prompts_that_grow_and_shrink_are_found_whatever_the_order(model: FakeModel) -> None:
+def test_prompts_are_found_in_any_order_of_lengths(model: FakeModel) -> None:
     cache, generator = PrefixCache(100_000_000), np.random.default_rng(1)
     texts = ["".join(generator.choice(list("ab"), size)) for size in generator.integers(1, 400, 60)]
     for text in texts:
         cache.keep(model, ids(text), STATE + len(text))
     for text in texts:
         assert cache.longest(model, ids(text + "zz")).symbols == len(text)
-        assert known(cache, model, "z" + text) == 0
+        assert cached_symbols(cache, model, "z" + text) == 0
 
 
-def test_an_equal_fingerprint_of_another_prompt_is_not_taken_for_it(model: FakeModel) -> None:
-    cache = PrefixCache(100_000)
-    cache._fingerprints = lambda model, prompt: np.arange(len(prompt), dtype=np.uint64)  # all of a length are equal
+def test_a_prompt_with_the_fingerprint_of_another_is_not_mistaken_for_it(model: FakeModel) -> None:
+    class Zero(np.random.Generator):
+        """Draws weights with which all fingerprints are equal."""
+
+        def integers(self, low, high=None, size=None, dtype=np.int64, endpoint=False):  # type: ignore[override]
+            return np.zeros(size or (), dtype)
+
+    cache = PrefixCache(100_000, secret=Zero(np.random.PCG64(0)))
     cache.keep(model, ids("abc"), STATE)
-    assert [known(cache, model, text) for text in ("abc", "abcd", "abd", "xyz")] == [3, 3, 0, 0]
+    assert [cached_symbols(cache, model, text) for text in ("abc", "abcd", "abd", "xyz")] == [3, 3, 0, 0]

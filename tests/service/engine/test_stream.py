@@ -1,17 +1,18 @@
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import REGISTRY
 
-from service import metrics
 from service.engine.batch import Batch
+from service.engine.generation import GenerationRequest, Result
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
+from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Request, Stream
+from service.engine.stream import Stream
 from service.model.codec import TextCodec
-from tests.service.conftest import (
+from tests.service.fakes import (
     FakeByteModel,
     FakeModel,
     characters_drawn,
@@ -28,9 +29,9 @@ def scheduler():
     started.close()
 
 
-def request(**changes) -> Request:
-    fields = {"prompt": "", "length": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 9}
-    return Request(**(fields | changes))
+def request(**changes: Any) -> GenerationRequest:
+    defaults = {"prompt": "", "length": 50, "sampling": SamplingParams(seed=9)}
+    return GenerationRequest(**(defaults | changes))
 
 
 class Character(NamedTuple):
@@ -39,8 +40,8 @@ class Character(NamedTuple):
     logprob: float
 
 
-def read(stream: Stream):
-    characters = []
+def read(stream: Stream) -> tuple[list[Character], Result]:
+    characters: list[Character] = []
     for chunk in stream.chunks(10):
         assert chunk, "nothing came for ten seconds"
         numbered = enumerate(zip(chunk.text, chunk.logprobs.tolist(), strict=True), chunk.index)
@@ -54,38 +55,42 @@ def test_characters_come_in_order_with_their_logprobs(scheduler: Scheduler, mode
     assert "".join(c.text for c in characters) == result.text == expected_text("fad", 50, 9)
     assert [c.index for c in characters] == list(range(50))
     assert [c.logprob for c in characters] == result.logprobs == [-float(3 + i) for i in range(50)]
-    assert (result.finish_reason, result.prompt_chars, result.unknown_chars) == ("length", 3, 0)
+    assert (result.status, result.prompt_chars, result.unknown_chars) == ("length", 3, 0)
     assert 0 <= result.queue_ms <= result.first_char_ms <= result.total_ms
     assert math.isclose(result.chars_per_second, 50 / (result.total_ms / 1000))
 
 
-def test_prompt_is_normalised_and_unknown_characters_counted(scheduler: Scheduler, model: FakeModel) -> None:
-    _, result = read(Stream(model, request(prompt="Z\u0065\u0301a"), scheduler))  # e and an accent are one character
+def test_the_prompt_is_normalised_and_its_unknown_characters_are_counted(
+    scheduler: Scheduler, model: FakeModel
+) -> None:
+    _, result = read(Stream(model, request(prompt="Z\u0065\u0301a"), scheduler))  # e and its accent are one
     assert (result.prompt_chars, result.unknown_chars) == (3, 2)
 
 
 @pytest.mark.parametrize("start", range(0, 40))
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_text_ends_before_the_first_stop_string_wherever_chunks_break(
+def test_text_ends_before_the_first_stop_string_in_any_chunks(
     scheduler: Scheduler, model: FakeModel, start: int, size: int
 ) -> None:
     text = expected_text("", 50, 9)
     stop = text[start : start + size]
     characters, result = read(Stream(model, request(stop=(stop, "never")), scheduler))
-    assert result.finish_reason == "stop"
+    assert result.status == "stop"
     assert result.text == text[: text.index(stop)]
     assert "".join(c.text for c in characters) == result.text
 
 
-def test_what_looked_like_a_stop_string_is_sent_when_it_is_none(scheduler: Scheduler, model: FakeModel) -> None:
+def test_the_beginning_of_a_stop_string_is_sent_if_the_rest_does_not_follow(
+    scheduler: Scheduler, model: FakeModel
+) -> None:
     text = expected_text("", 50, 9)
     almost = [text[i : i + 4] + "!" for i in (0, 13, 46)]
     characters, result = read(Stream(model, request(stop=tuple(almost)), scheduler))
-    assert result.finish_reason == "length"
+    assert result.status == "length"
     assert "".join(c.text for c in characters) == result.text == text
 
 
-def test_the_stop_string_that_is_complete_first_wins(scheduler: Scheduler, model: FakeModel) -> None:
+def test_the_stop_string_that_is_complete_first_counts(scheduler: Scheduler, model: FakeModel) -> None:
     text = expected_text("", 50, 9)
     longer, shorter = text[5:25], text[12:20]  # the longer one begins first, the shorter one is complete first
     assert text.index(shorter) == 12
@@ -94,7 +99,7 @@ def test_the_stop_string_that_is_complete_first_wins(scheduler: Scheduler, model
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_of_stop_strings_that_end_at_one_character_the_longest_wins_whatever_their_order(
+def test_of_stop_strings_that_end_at_the_same_character_the_longest_counts(
     scheduler: Scheduler, model: FakeModel, reverse: bool
 ) -> None:
     text = expected_text("", 50, 9)
@@ -105,16 +110,16 @@ def test_of_stop_strings_that_end_at_one_character_the_longest_wins_whatever_the
 
 
 @pytest.mark.parametrize(("stop", "found"), [("e\u0301", "é"), ("\r\n", "\n"), ("\r", "\n")])
-def test_a_stop_string_is_read_as_the_corpus_was(scheduler: Scheduler, stop: str, found: str) -> None:
+def test_a_stop_string_is_normalised_like_the_corpus(scheduler: Scheduler, stop: str, found: str) -> None:
     model = FakeModel()
     model.manifest = manifest("char", (None, *"abcdefgh", "é", "\n"))
     model.text = TextCodec(model.manifest)
     text = expected_text("", 50, 9).translate({ord("i"): "é", ord("j"): "\n"})
     _, result = read(Stream(model, request(stop=(stop,)), scheduler))
-    assert (result.finish_reason, result.text) == ("stop", text[: text.index(found)])
+    assert (result.status, result.text) == ("stop", text[: text.index(found)])
 
 
-def test_a_prompt_with_cr_lf_is_read_as_the_corpus_was(scheduler: Scheduler) -> None:
+def test_a_prompt_with_cr_lf_is_normalised_like_the_corpus(scheduler: Scheduler) -> None:
     model = FakeModel()
     model.manifest = manifest("char", (None, *"abcdefghi", "\n"))
     model.text = TextCodec(model.manifest)
@@ -124,45 +129,49 @@ def test_a_prompt_with_cr_lf_is_read_as_the_corpus_was(scheduler: Scheduler) -> 
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 16, 1000])
-def test_a_byte_model_writes_whole_characters_whatever_the_chunk(byte_model: FakeByteModel, chunk: int) -> None:
+def test_a_byte_model_generates_complete_characters_in_any_chunks(byte_model: FakeByteModel, chunk: int) -> None:
     scheduler = Scheduler(engines=1, slots=4, queue=1000, chunk=chunk, cache=PrefixCache(0))
-    # All at once: each has neighbours that end at other bytes.
+    # All run at once, so that each has neighbours that end at other bytes.
     wanted = [(prompt, length, seed) for prompt in ("", "é😀a") for length in (1, 2, 3, 40) for seed in range(12)]
-    streams = [Stream(byte_model, request(prompt=p, length=n, seed=seed), scheduler) for p, n, seed in wanted]
+    streams = [
+        Stream(byte_model, request(prompt=p, length=n, sampling=SamplingParams(seed=seed)), scheduler)
+        for p, n, seed in wanted
+    ]
     for stream, (prompt, length, seed) in zip(streams, wanted, strict=True):
         characters, result = read(stream)
         assert [(c.text, c.logprob) for c in characters] == expected_characters(prompt, length, seed)
         assert [c.index for c in characters] == list(range(length))
-        assert (result.finish_reason, result.logprobs) == ("length", [c.logprob for c in characters])
+        assert (result.status, result.logprobs) == ("length", [c.logprob for c in characters])
     scheduler.close()
 
 
-def test_the_bytes_of_those_tests_make_long_short_and_broken_characters() -> None:
+def test_the_fake_bytes_make_long_short_and_invalid_characters() -> None:
     text = "".join(character for seed in range(12) for character, _ in expected_characters("", 40, seed))
     assert {len(character.encode()) for character in text} == {1, 2, 3, 4}
     assert text.count("\ufffd") > 40
 
 
 class OneRow:
-    """Takes a stream's row as a scheduler does, and steps it only when it is told to."""
+    """A scheduler of one row, which the test steps."""
 
     def submit(self, model: FakeModel, row: Row) -> None:
+        self.row = row
         self.batch = Batch(model, slots=1, chunk=4, cache=PrefixCache(0))
         self.batch.join(row)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_byte_row_leaves_in_the_call_that_completes_its_text(byte_model: FakeByteModel, seed: int) -> None:
-    """Nobody reads the stream: the engine must see for itself that the characters are there."""
+    """The engine itself notices that the characters are complete: here no thread reads the stream."""
     engine = OneRow()
-    Stream(byte_model, request(length=20, seed=seed), engine)
+    Stream(byte_model, request(length=20, sampling=SamplingParams(seed=seed)), engine)
     while len(engine.batch):
         engine.batch.step()
     needed = sum(size for _, size in characters_drawn(20, seed))
-    undecided = 2  # bytes that may have to come before it is seen that the last sequence is broken
+    undecided = 2  # bytes that may follow before the last sequence is known to be invalid
     steps = sum(int(call.length.sum()) for call in byte_model.calls)
     assert needed <= steps < needed + undecided + 4
-    assert steps < 80  # it could have taken so many, had every character been long
+    assert steps < 80  # the bytes of 20 characters of four bytes
 
 
 def test_characters_of_bytes_are_counted_as_characters(byte_model: FakeByteModel, scheduler: Scheduler) -> None:
@@ -179,7 +188,7 @@ def test_stop_strings_are_characters_in_byte_models_too(
     text = "".join(character for character, _ in expected_characters("", 50, 9))
     stop = text[start : start + 3]
     _, result = read(Stream(byte_model, request(stop=(stop,)), scheduler))
-    assert (result.finish_reason, result.text) == ("stop", text[: text.index(stop)])
+    assert (result.status, result.text) == ("stop", text[: text.index(stop)])
 
 
 def test_an_engines_error_reaches_the_reader(scheduler: Scheduler, model: FakeModel) -> None:
@@ -188,7 +197,7 @@ def test_an_engines_error_reaches_the_reader(scheduler: Scheduler, model: FakeMo
         read(Stream(model, request(), scheduler))
 
 
-def test_a_known_prompt_gives_the_same_text_and_says_how_much_of_it_was_known(
+def test_a_cached_prompt_gives_the_same_text_and_its_cached_characters_are_counted(
     scheduler: Scheduler, byte_model: FakeByteModel
 ) -> None:
     found = [read(Stream(byte_model, request(prompt=prompt), scheduler))[1] for prompt in ("é😀", "é😀", "é😀€a")]
@@ -198,42 +207,66 @@ def test_a_known_prompt_gives_the_same_text_and_says_how_much_of_it_was_known(
     assert found[2].text == expected
 
 
-class Silent:
-    """A scheduler whose rows nobody takes."""
+class NoEngine:
+    """A scheduler whose engines take no row."""
 
     def submit(self, model: FakeModel, row: Row) -> None:
         self.row = row
 
 
-def test_past_its_deadline_a_stream_ends_with_what_there_is(model: FakeModel) -> None:
+def test_past_its_deadline_a_stream_ends_with_the_text_so_far(model: FakeModel) -> None:
     engine = OneRow()
     stream = Stream(model, request(timeout_s=0.05, stop=("never",)), engine)
     engine.batch.step()
     texts = [chunk.text for chunk in stream.chunks(0.01)]
     result = stream.result()
-    assert result.finish_reason == "timeout"
+    assert result.status == "timeout"
     assert "".join(texts) == result.text == expected_text("", 50, 9)[: len(result.text)]
     assert 0 < len(result.text) < 50
 
 
-def test_a_stream_that_only_waited_times_out_too(model: FakeModel) -> None:
-    engine = Silent()
+def test_a_stream_that_no_engine_has_taken_times_out_too(model: FakeModel) -> None:
+    engine = NoEngine()
     stream = Stream(model, request(timeout_s=0.02), engine)
     assert not any(stream.chunks(10))
-    assert (stream.result().finish_reason, stream.result().text) == ("timeout", "")
+    assert (stream.result().status, stream.result().text) == ("timeout", "")
     assert stream.result().first_char_ms is None
     stream.close()
-    assert engine.row.cancelled
+    assert engine.row.is_cancelled
 
 
-def value_of(metric: Counter, **labels: str) -> float:
-    return metric.labels(model="fake", version="1", **labels)._value.get()
+def value_of(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"model": "fake", "version": "1"} | labels) or 0
 
 
-def test_how_streams_end_is_counted_once(scheduler: Scheduler, model: FakeModel) -> None:
-    before = value_of(metrics.CANCELLED), value_of(metrics.FINISHED, reason="length")
+def test_the_end_of_a_stream_is_counted_once(scheduler: Scheduler, model: FakeModel) -> None:
+    def counts() -> list[float]:
+        return [value_of("charloom_cancelled_total"), value_of("charloom_finished_total", reason="length")]
+
+    before = counts()
     read(Stream(model, request(), scheduler))
     cancelled = Stream(model, request(), scheduler)
     for _ in range(2):
         cancelled.close()
-    assert (value_of(metrics.CANCELLED), value_of(metrics.FINISHED, reason="length")) == (before[0] + 1, before[1] + 1)
+    assert counts() == [count + 1 for count in before]
+    assert cancelled.result().status == "cancelled"
+
+
+def test_a_failed_stream_is_not_counted_as_cancelled(scheduler: Scheduler, model: FakeModel) -> None:
+    before = value_of("charloom_finished_total", reason="error")
+    model.fails = True
+    stream = Stream(model, request(), scheduler)
+    with pytest.raises(RuntimeError):
+        list(stream.chunks(10))
+    stream.close()
+    assert stream.result().status == "error"
+    assert value_of("charloom_finished_total", reason="error") == before + 1
+
+
+def test_the_row_of_a_complete_text_is_not_cancelled(byte_model: FakeByteModel) -> None:
+    """A row that ends because its characters are complete differs from one whose client has left."""
+    engine = OneRow()
+    Stream(byte_model, request(length=3), engine)
+    while len(engine.batch):
+        engine.batch.step()
+    assert (engine.row.is_finished, engine.row.is_cancelled) == (True, False)

@@ -1,16 +1,12 @@
-"""Keys, rates, addresses and origins, in the process: a small application with nothing but the checks."""
-
+import logging
 from pathlib import Path
 
-import limits
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from service.config import Config
-from service.http import access, cors, errors, rate
-
-PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+from service.http import access, errors
 
 
 def client_of(tmp_path: Path, *, keys: str = "", **settings: object) -> FlaskClient:
@@ -21,9 +17,9 @@ def client_of(tmp_path: Path, *, keys: str = "", **settings: object) -> FlaskCli
     config = Config(models=tmp_path, **settings)
     errors.register(app)
     access.name_requests(app)
-    cors.register(app, config.origins())
     access.register(app, config)
-    app.add_url_rule("/ask", view_func=lambda: "answer", methods=["GET", "POST"])
+    for path in ("/ask", "/livez", "/readyz"):
+        app.add_url_rule(path, path, view_func=lambda: "answer", methods=["GET", "POST"])
     return app.test_client()
 
 
@@ -34,16 +30,23 @@ def statuses(client: FlaskClient, headers: list[str], address: str = "192.0.2.1"
     ]
 
 
-SPELLINGS = ["Bearer alpha", "Bearer   alpha", "bearer alpha", "BEARER alpha  ", "Bearer\talpha", " Bearer \t alpha\t"]
+HEADERS_OF_ONE_KEY = [
+    "Bearer alpha",
+    "Bearer   alpha",
+    "bearer alpha",
+    "BEARER alpha  ",
+    "Bearer\talpha",
+    " Bearer \t alpha\t",
+]
 
 
-def test_however_a_key_is_spelt_it_is_one_client(tmp_path: Path) -> None:
+def test_a_key_is_one_client_in_every_form_of_the_header(tmp_path: Path) -> None:
     client = client_of(tmp_path, keys="alpha\nbeta\n", rate_limit="5/hour")
-    assert statuses(client, SPELLINGS) == [200] * 5 + [429]
+    assert statuses(client, HEADERS_OF_ONE_KEY) == [200] * 5 + [429]
     assert statuses(client, ["Bearer beta"]) == [200]
 
 
-def test_refused_keys_count_for_their_address_and_lock_no_holder_out(tmp_path: Path) -> None:
+def test_wrong_keys_count_by_address_and_lock_no_valid_key_out(tmp_path: Path) -> None:
     client = client_of(tmp_path, keys="alpha\n192.0.2.1\n", rate_limit="3/hour")
     guesses = [f"Bearer guess-{number}" for number in range(5)]
     assert statuses(client, guesses) == [401] * 3 + [429] * 2
@@ -63,7 +66,7 @@ def test_refused_keys_count_for_their_address_and_lock_no_holder_out(tmp_path: P
         ("Bearer \xe9", 'Bearer realm="charloom", error="invalid_token"'),
     ],
 )
-def test_401_tells_how_to_authenticate(tmp_path: Path, header: str | None, challenge: str) -> None:
+def test_401_has_the_challenge_of_rfc_6750(tmp_path: Path, header: str | None, challenge: str) -> None:
     headers = {} if header is None else {"Authorization": header}
     answer = client_of(tmp_path, keys="alpha").get("/ask", headers=headers)
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenge)
@@ -86,76 +89,48 @@ def test_401_tells_how_to_authenticate(tmp_path: Path, header: str | None, chall
         ("x" * 10_000, "x" * 60 + "…"),
     ],
 )
-def test_an_address_counts_as_its_network(address: str, network: str) -> None:
+def test_an_address_is_counted_by_its_network(address: str, network: str) -> None:
     assert access.network_of(address) == network
 
 
-def test_all_addresses_of_a_subscriber_share_one_rate(tmp_path: Path) -> None:
+def test_all_addresses_of_a_subscriber_share_one_rate_limit(tmp_path: Path) -> None:
     client = client_of(tmp_path, rate_limit="1/hour")
     assert statuses(client, [""], address="2001:db8::1") == [200]
     assert statuses(client, [""], address="2001:db8::2") == [429]
     assert statuses(client, [""], address="2001:db8:0:1::1") == [200]
 
 
-def test_a_preflight_of_a_known_origin_needs_no_key_and_costs_no_rate(tmp_path: Path) -> None:
-    client = client_of(tmp_path, keys="alpha", rate_limit="1/hour", cors_origins="https://a.org, https://b.org:8443")
-    for _ in range(3):
-        answer = client.options("/ask", headers=PREFLIGHT | {"Origin": "https://b.org:8443"})
-        assert (answer.status_code, answer.data) == (204, b"")
-        assert answer.headers["Access-Control-Allow-Origin"] == "https://b.org:8443"
-        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
-        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
-        assert answer.headers["Vary"] == "Origin"
-        assert int(answer.headers["Access-Control-Max-Age"]) > 0
-        assert answer.headers["X-Request-Id"]
-    headers = {"Origin": "https://a.org", "Authorization": "Bearer alpha"}
-    for status in (200, 429):
-        answer = client.post("/ask", headers=headers)
-        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, "https://a.org")
-        exposed = answer.headers["Access-Control-Expose-Headers"]
-        for name in ("X-Request-Id", "X-Model", "X-Model-Version", "X-Seed", "Retry-After"):
-            assert name in exposed
-
-
-def test_other_origins_are_told_nothing(tmp_path: Path) -> None:
-    client = client_of(tmp_path, keys="alpha", cors_origins="https://a.org")
-    for origin in ("https://evil.org", "https://a.org.evil.org", "http://a.org", "null"):
-        answer = client.options("/ask", headers=PREFLIGHT | {"Origin": origin})
-        assert answer.status_code == 401
-        assert "Access-Control-Allow-Origin" not in answer.headers
-        assert answer.headers["Vary"] == "Origin"
-
-
-def test_every_origin_may_be_allowed(tmp_path: Path) -> None:
-    answer = client_of(tmp_path, cors_origins="*").get("/ask", headers={"Origin": "https://any.org"})
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert "Vary" not in answer.headers
-
-
-def test_without_the_setting_there_is_no_cors(tmp_path: Path) -> None:
-    answer = client_of(tmp_path).options("/ask", headers=PREFLIGHT | {"Origin": "https://a.org"})
-    assert answer.status_code == 200
-    assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118
-
-
-def test_the_rate_needs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread for each window would fail where the system has none left, and with it the request."""
+def test_the_rate_limit_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread for each window would fail, and the request with it, if the system had no thread left."""
     client = client_of(tmp_path, rate_limit="2/hour")
     monkeypatch.setattr("threading.Thread.start", lambda thread: pytest.fail(f"{thread} was started"))
     assert statuses(client, [""] * 3) == [200, 200, 429]
 
 
-def test_a_window_moves_and_clients_that_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now_s)
-    limiter = rate.RateLimiter(limits.parse("2/minute"))
-    one, two = ("key", "one"), ("address", "one")
-    assert [limiter.wait_s(one) for _ in range(3)] == [0, 0, 60]
-    assert limiter.wait_s(two) == 0
-    now_s += 45
-    assert [limiter.wait_s(two), limiter.wait_s(two), limiter.wait_s(one)] == [0, 15, 15]
-    now_s += 15
-    assert [limiter.wait_s(two), limiter.wait_s(two), limiter.wait_s(one)] == [0, 45, 0]
-    now_s += 120
-    assert limiter.wait_s(("key", "new")) == 0
-    assert list(limiter._times) == [("key", "new")]
+@pytest.mark.parametrize(
+    ("given", "is_kept"), [("mine-1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False)]
+)
+def test_every_response_has_a_request_id(tmp_path: Path, given: str, is_kept: bool) -> None:
+    client = client_of(tmp_path)
+    answers = [client.get(path, headers={"X-Request-Id": given}) for path in ("/ask", "/missing")]
+    ids = [answer.headers["X-Request-Id"] for answer in answers]
+    assert ids == [given, given] if is_kept else len({given, *ids}) == 3
+
+
+def test_probes_need_no_key_and_cost_no_rate(tmp_path: Path) -> None:
+    client = client_of(tmp_path, keys="alpha", rate_limit="1/hour")
+    assert [client.get("/livez").status_code for _ in range(3)] == [200] * 3
+
+
+def test_each_request_is_a_line_of_the_log_except_expected_probes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(tmp_path)
+    with caplog.at_level(logging.INFO):
+        for path in ("/ask", "/livez", "/readyz", "/" + "x" * 1000):
+            client.get(path, headers={"X-Request-Id": "mine"}).close()
+    lines = [vars(record) for record in caplog.records]
+    assert [(line["path"], line["status"]) for line in lines] == [("/ask", 200), ("/" + "x" * 199 + "…", 404)]
+    for line in lines:
+        assert (line["request_id"], line["method"]) == ("mine", "GET")
+        assert line["duration_ms"] >= 0

@@ -1,5 +1,3 @@
-"""How characters become lines of bytes, for any characters and any common reader of lines."""
-
 import json
 
 import numpy as np
@@ -9,24 +7,26 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service.app import PlainJson
-from service.engine.stream import Characters
-from service.http.formats import NDJSON, PLAIN, SSE, form_for, to_json
+from service.engine.generation import Characters
+from service.http.formats import NDJSON, PLAIN, SSE, StreamFormat, format_for, to_json
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 ODD = LINE_ENDS + '\x00\x7f\x9b\udfff\ud800é\U0001f600"\\'
 
 
-@pytest.mark.parametrize("form", [SSE, NDJSON], ids=lambda form: form.media_type)
-def test_an_event_is_one_line_to_every_reader(form) -> None:
+@pytest.mark.parametrize("stream_format", [SSE, NDJSON], ids=lambda stream_format: stream_format.media_type)
+def test_an_event_is_one_line_to_every_reader(stream_format: StreamFormat) -> None:
     characters = Characters(3, ODD, np.zeros(len(ODD), np.float32))
-    sent = form.characters(characters) + form.last({"text": ODD}) + form.error({"error": ODD})
+    sent = (
+        stream_format.characters(characters) + stream_format.last({"text": ODD}) + stream_format.error({"error": ODD})
+    )
     lines = [line.removeprefix("data: ") for line in sent.encode().decode().splitlines() if line]
     *events, last, error = [json.loads(line) for line in lines]
     assert "".join(event["text"] for event in events) == last["text"] == error["error"] == ODD
     assert len(events) == len(ODD)
 
 
-def test_json_bodies_escape_the_same() -> None:
+def test_json_bodies_have_the_same_escapes() -> None:
     app = Flask("test")
     assert to_json("\x85\u2028\ud800é") == '"\\u0085\\u2028\\ud800é"'
     body = PlainJson(app).dumps({"b": ODD, "a": 1})
@@ -36,7 +36,7 @@ def test_json_bodies_escape_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "form"),
+    ("accept", "stream_format"),
     [
         ("", SSE),
         ("*/*", SSE),
@@ -58,5 +58,18 @@ def test_json_bodies_escape_the_same() -> None:
         (";;,,=", SSE),
     ],
 )
-def test_accept_picks_the_form(accept: str, form) -> None:
-    assert form_for(parse_accept_header(accept, MIMEAccept)) is form
+def test_accept_chooses_the_format(accept: str, stream_format: StreamFormat) -> None:
+    assert format_for(parse_accept_header(accept, MIMEAccept)) is stream_format
+
+
+def test_plain_text_is_the_characters_and_ends_with_an_error_if_there_is_one() -> None:
+    characters = Characters(0, "aé\n", np.zeros(3, np.float32))
+    assert PLAIN.characters(characters) + PLAIN.last({"text": "aé\n"}) == "aé\n"
+    assert json.loads(PLAIN.error({"error": "é"})) == {"error": "é"}
+
+
+def test_an_event_has_the_index_and_the_shortest_decimal_of_the_logprob() -> None:
+    characters = Characters(7, "ab", np.array([-0.1, -2.8345897], np.float32))
+    expected = [{"index": 7, "text": "a", "logprob": -0.1}, {"index": 8, "text": "b", "logprob": -2.8345897}]
+    assert [json.loads(line) for line in NDJSON.characters(characters).splitlines()] == expected
+    assert "-2.8345897}" in NDJSON.characters(characters)

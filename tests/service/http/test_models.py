@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from service.app import PlainJson
 from service.http import errors, models, operations
 from service.store.store import Store
-from tests.service.model.test_manifest import GOOD, write
-from tests.service.store.test_store import Loader
+from tests.service.model.manifests import GOOD, write
+from tests.service.store.fakes import Loader
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_history_that_is_no_file_of_the_version_is_not_shown(
     make(history)
     shown = strict(client.get("/models/tale/2").data)
     assert shown["history"] == []
-    expected = f"Version 2 of model 'tale' has no history to show: its assets.extra/history.jsonl {words}"
+    expected = f"Version tale/2 has no history to show: its assets.extra/history.jsonl {words}"
     assert shown["history_error"].startswith(expected)
 
 
@@ -116,13 +116,13 @@ def test_a_manifest_that_cannot_be_shown_is_404_with_the_reason(client: FlaskCli
         write(tmp_path / "tale/2", fields)
         response = client.get("/models/tale/2")
         assert response.status_code == 404
-        assert "Version 2 of model 'tale' is refused: its manifest" in strict(response.data)["error"]["message"]
+        assert "Version tale/2 is refused: its manifest" in strict(response.data)["error"]["message"]
 
 
 def test_a_model_of_refused_versions_only_says_so_everywhere(client: FlaskClient, store: Store, tmp_path: Path) -> None:
     (tmp_path / "tale/2/broken").touch()
     store.poll()
-    reason = "Version 2 of model 'tale' is refused: its probe fails."
+    reason = "Version tale/2 is refused: its probe fails."
     response = client.get("/readyz")
     assert response.status_code == 503
     assert strict(response.data)["error"]["message"] == (

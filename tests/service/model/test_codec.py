@@ -1,3 +1,5 @@
+"""Normalising, encoding and decoding by a vocabulary, of characters and of bytes."""
+
 import itertools
 import random
 
@@ -6,7 +8,7 @@ import pytest
 
 from service.model.codec import Decoder, TextCodec
 from service.model.manifest import Manifest, Probe
-from tests.service.conftest import manifest, whole_characters
+from tests.service.fakes import manifest, whole_characters
 
 CHARS = TextCodec(manifest("char", (None, "a", "é", "\n")))
 EVERY_BYTE = TextCodec(manifest("byte", (None, *range(256))))
@@ -15,9 +17,9 @@ SOME_BYTES = TextCodec(manifest("byte", (None, *"\naé😀".encode())))
 BROKEN = [
     b"\xf0\x9f\x98a",  # cut short: one replacement and the letter
     b"\xe2\x82\xe2\x82\xac",  # cut short by the beginning of another
-    b"\xf0\x9f\xff",  # cut short by what is never a character
-    b"\x80\xbf",  # the middle without a beginning
-    b"\xc0\x80\xe0\x80\x80\xf0\x80\x80\x80",  # longer than need be
+    b"\xf0\x9f\xff",  # cut short by a byte that never occurs in UTF-8
+    b"\x80\xbf",  # continuation bytes without a first byte
+    b"\xc0\x80\xe0\x80\x80\xf0\x80\x80\x80",  # overlong
     b"\xed\xa0\x80\xed\xb0\x80",  # surrogates
     b"\xf4\x90\x80\x80\xf5",  # past the last code point
     b"\xef\xbb\xbf",  # a byte order mark is a character like any other
@@ -26,7 +28,7 @@ BROKEN = [
 
 
 def read_in_pieces(decoder: Decoder, data: bytes, cuts: list[int]) -> tuple[str, list[float]]:
-    """The decoder of every byte's text and logprobs, where byte b of a stream has id b + 1 and logprob -b."""
+    """Text and logprobs of `data`, cut at `cuts`: byte b has id b + 1 and logprob -b."""
     text, logprobs = "", []
     for start, end in itertools.pairwise([0, *cuts, len(data)]):
         symbols = np.frombuffer(data[start:end], np.uint8).astype(np.int32)
@@ -38,7 +40,7 @@ def read_in_pieces(decoder: Decoder, data: bytes, cuts: list[int]) -> tuple[str,
 
 
 def check(data: bytes, cuts: list[int]) -> None:
-    """Whole characters only, and nothing yet of a sequence that the next bytes decide on."""
+    """The decoder gives complete characters only, and holds a sequence that the next bytes decide."""
     expected = whole_characters(data)
     assert "".join(character for character, _ in expected) == data.decode(errors="replace")
     text, logprobs = read_in_pieces(EVERY_BYTE.decoder(), data, cuts)
@@ -51,13 +53,13 @@ def check(data: bytes, cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("data", BROKEN, ids=repr)
-def test_broken_bytes_come_out_as_one_decoding_of_all_would_wherever_they_are_cut(data: bytes) -> None:
+def test_invalid_bytes_are_decoded_alike_in_any_pieces(data: bytes) -> None:
     for count in range(len(data)):
         for cuts in itertools.combinations(range(1, len(data)), count):
             check(data, list(cuts))
 
 
-def test_any_bytes_in_any_pieces_come_out_as_one_decoding_of_all_would() -> None:
+def test_random_bytes_are_decoded_alike_in_any_pieces() -> None:
     generator = random.Random(3)
     likely = [0x0A, 0x61, 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x98, 0x80, 0xED, 0xA0, 0xE0, 0xF4, 0x90]
     for round_ in range(3000):
@@ -67,7 +69,7 @@ def test_any_bytes_in_any_pieces_come_out_as_one_decoding_of_all_would() -> None
         check(data, cuts)
 
 
-def test_any_text_is_what_it_was() -> None:
+def test_a_byte_model_changes_no_text() -> None:
     text = "aé😀\n\u0000\u2028\ufeff\ufffd e\u0301"
     for codec in (EVERY_BYTE, SOME_BYTES):
         assert codec.normalize(text) == text
@@ -83,7 +85,7 @@ def test_characters_are_normalised_encoded_and_decoded_by_the_manifest() -> None
     assert TextCodec(plain).normalize("e\u0301") == "e\u0301"
 
 
-def test_of_characters_each_symbol_is_one() -> None:
+def test_each_symbol_of_a_char_model_is_one_character() -> None:
     nats = np.array([-1, -2], np.float32)
     text, logprobs = CHARS.decoder().read(np.array([2, 1], np.int32), nats)
     assert text == "éa"
@@ -97,11 +99,11 @@ def test_of_characters_each_symbol_is_one() -> None:
         (CHARS, "aéa\n", 0),
         (CHARS, "xaxé😀", 3),
         (SOME_BYTES, "aé😀\n", 0),
-        (SOME_BYTES, "aè😀b😁è", 4),  # of è and 😁 only the last byte is unknown,
-        (SOME_BYTES, "aжaж", 2),  # of ж both are
+        (SOME_BYTES, "aè😀b😁è", 4),  # only the last byte of è and 😁 is unknown
+        (SOME_BYTES, "aжaж", 2),  # both bytes of ж are
         (SOME_BYTES, "", 0),
         (EVERY_BYTE, "\u0000\U0010ffff", 0),
-        (EVERY_BYTE, "\ud800", 0),  # as the three bytes that it would be
+        (EVERY_BYTE, "\ud800", 0),  # encoded as three bytes
     ],
 )
 def test_a_character_with_any_unknown_symbol_is_one_unknown_character(
@@ -111,7 +113,7 @@ def test_a_character_with_any_unknown_symbol_is_one_unknown_character(
     assert (0 in codec.encode(text).tolist()) == bool(unknown)
 
 
-def test_what_is_never_sampled_would_still_be_a_character() -> None:
+def test_the_reserved_id_is_decoded_to_a_replacement_character() -> None:
     for codec in (CHARS, EVERY_BYTE):
         text, logprobs = codec.decoder().read(np.array([0, 2], np.int32), np.zeros(2, np.float32))
         assert text == codec.decode([0, 2]) == "\ufffd" + codec.decode([2])
@@ -119,7 +121,12 @@ def test_what_is_never_sampled_would_still_be_a_character() -> None:
 
 
 @pytest.mark.parametrize(("unit", "symbols"), [("char", tuple("ab\n\r")), ("byte", tuple(b"ab\n\r"))])
-def test_line_ends_are_those_of_the_corpus(unit: str, symbols: tuple[str | int, ...]) -> None:
-    as_it_was, unified = (TextCodec(manifest(unit, (None, *known))) for known in (symbols, symbols[:-1]))
+def test_line_ends_become_those_of_the_corpus(unit: str, symbols: tuple[str | int, ...]) -> None:
+    kept, unified = (TextCodec(manifest(unit, (None, *known))) for known in (symbols, symbols[:-1]))
     assert unified.normalize("a\r\nb\rb\n\r\r\n") == "a\nb\nb\n\n\n"
-    assert as_it_was.normalize("a\r\nb\rb\n\r\r\n") == "a\r\nb\rb\n\r\r\n"
+    assert kept.normalize("a\r\nb\rb\n\r\r\n") == "a\r\nb\rb\n\r\r\n"
+
+
+def test_the_characters_in_the_first_symbols_are_counted() -> None:
+    assert [CHARS.chars_in("aé\n", symbols) for symbols in range(4)] == [0, 1, 2, 3]
+    assert [EVERY_BYTE.chars_in("aé😀", symbols) for symbols in range(8)] == [0, 1, 1, 2, 2, 2, 2, 3]

@@ -1,3 +1,5 @@
+"""Manifests that are valid, not supported or damaged."""
+
 import json
 import math
 import os
@@ -8,20 +10,8 @@ import pytest
 
 from service.model.files import FileError
 from service.model.manifest import Manifest, ManifestError
-
-GOOD = {
-    "format": 1,
-    "name": "tale",
-    "version": 2,
-    "unit": "char",
-    "normalization": "NFC",
-    "vocabulary": [None, "a", "é", "\n"],
-    "cell": "lstm",
-    "dtype": "float32",
-    "layers": 2,
-    "units": 8,
-    "probe": {"prompt": "a", "seed": 1, "symbols": [1, 2], "logprobs": [-1.0, -2.0]},
-}
+from service.model.version import ModelVersion
+from tests.service.model.manifests import GOOD, read, write
 
 
 def probe(**changes: object) -> dict[str, object]:
@@ -31,23 +21,15 @@ def probe(**changes: object) -> dict[str, object]:
 BYTES = {"unit": "byte", "normalization": "none", "vocabulary": [None, 10, 32, 255, 0]}
 
 
-def write(folder: Path, fields: object) -> Path:
-    path = folder / "assets.extra/manifest.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(fields if isinstance(fields, str) else json.dumps(fields))
-    return path
-
-
-def read(folder: Path, fields: object) -> Manifest:
-    write(folder, fields)
-    return Manifest.read(folder)
-
-
 def test_a_manifest_is_read(tmp_path: Path) -> None:
-    manifest = read(tmp_path, GOOD | {"of the future": "is kept"})
+    manifest = read(tmp_path, GOOD | {"a new field": "kept"})
     assert (manifest.name, manifest.version, manifest.symbols, manifest.state_tensors) == ("tale", 2, 4, 4)
     assert manifest.probe.symbols == (1, 2)
-    assert manifest.fields["of the future"] == "is kept"
+    assert manifest.fields["a new field"] == "kept"
+
+
+def test_a_manifest_names_its_model_version(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD).model_version == ModelVersion("tale", 2)
 
 
 def test_a_byte_models_manifest_is_read(tmp_path: Path) -> None:
@@ -65,7 +47,7 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 2}, ["format 2", "knows 1"]),
+        ({"format": 2}, ["format 2", "supports 1"]),
         ({"unit": "word"}, ["unit 'word'", "'char' or 'byte'"]),
         ({"cell": "transformer"}, ["cell 'transformer'", "'lstm' or 'gru' or 'rnn'"]),
         ({"dtype": "float16"}, ["dtype 'float16'", "'float32'"]),
@@ -86,8 +68,8 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
         (BYTES | {"vocabulary": [None, 10, 32, 10]}, ["byte twice"]),
         ({"vocabulary": []}, ["null and then"]),
         ({"probe": {}}, ["'prompt'"]),
-        ({"format": True}, ["format True", "knows 1"]),
-        ({"format": 1.0}, ["format 1.0", "knows 1"]),
+        ({"format": True}, ["format True", "supports 1"]),
+        ({"format": 1.0}, ["format 1.0", "supports 1"]),
         ({"cell": "x" * 10_000}, ["cell 'xxx"]),
         ({"name": "../tale"}, ["'name'", "'../tale'"]),
         ({"name": ""}, ["'name'"]),
@@ -100,9 +82,9 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
         ({"vocabulary": [None]}, ["holds no char"]),
         ({"vocabulary": [None, ["a"]]}, ["single characters"]),
         ({"vocabulary": [None, "\ud800"]}, ["half of a surrogate pair"]),
-        ({"of the future": {"\udfff": 1}}, ["half of a surrogate pair"]),
-        ({"of the future": math.nan}, ["nan", "not a finite number"]),
-        ({"of the future": [-math.inf]}, ["-inf", "not a finite number"]),
+        ({"a new field": {"\udfff": 1}}, ["half of a surrogate pair"]),
+        ({"a new field": math.nan}, ["nan", "not a finite number"]),
+        ({"a new field": [-math.inf]}, ["-inf", "not a finite number"]),
         (probe(symbols=[1, 4]), ["'symbols' must be whole numbers from 0 to 3"]),
         (probe(symbols=[1, -1]), ["'symbols'"]),
         (probe(symbols=[1, 2.0]), ["'symbols'"]),
@@ -123,7 +105,7 @@ def test_an_lstm_has_two_state_tensors_a_layer_and_the_others_one(
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_what_is_not_understood_is_refused_by_name(tmp_path: Path, changes: dict, words: list[str]) -> None:
+def test_a_value_that_is_not_supported_is_refused_by_name(tmp_path: Path, changes: dict, words: list[str]) -> None:
     with pytest.raises(ManifestError) as refusal:
         read(tmp_path, GOOD | changes)
     for word in words:
@@ -137,60 +119,22 @@ NOT_JSON = ["\x00" * 100, "[" * 100_000, '{"a": 1e999}', '{"a": ' + "9" * 5000 +
 @pytest.mark.parametrize(
     "content", [*NOT_JSON, "", "{", "[1]", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")]
 )
-def test_what_is_no_manifest_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(ManifestError):
         read(tmp_path, content)
     with pytest.raises(ManifestError, match=r"has no assets.extra/manifest.json"):
         Manifest.read(tmp_path / "absent")
 
 
-def a_folder(path: Path) -> None:
-    path.mkdir()
-
-
-def a_sparse_file(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(2**30)
-
-
-def a_link_out_of_the_version(path: Path) -> None:
-    path.symlink_to(write(path.parents[2], GOOD))
-
-
-def a_device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def a_link_to_itself(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (os.mkfifo, "is not a regular file"),
-        (a_folder, "is not a regular file"),
-        (a_sparse_file, "has 1073741824 bytes, and at most 33554432 are read"),
-        (a_link_out_of_the_version, "is a link out of the version's folder"),
-        (a_device, "is a link out of the version's folder"),
-        (a_link_to_itself, "cannot be read"),
-    ],
-)
-def test_a_manifest_that_is_no_file_of_the_version_is_refused_at_once(tmp_path: Path, make, words: str) -> None:
-    (tmp_path / "1/assets.extra").mkdir(parents=True)
-    make(tmp_path / "1/assets.extra/manifest.json")
-    with pytest.raises(FileError, match=f"its assets.extra/manifest.json {words}"):
-        Manifest.read(tmp_path / "1")
-
-
-def test_links_within_a_version_and_to_a_version_are_followed(tmp_path: Path) -> None:
-    # As Kubernetes mounts a volume: a link to a link to the file.
-    (tmp_path / "elsewhere/..of-today/assets.extra").mkdir(parents=True)
-    write(tmp_path / "elsewhere/..of-today", GOOD)
-    (tmp_path / "elsewhere/..data").symlink_to("..of-today")
-    (tmp_path / "elsewhere/assets.extra").symlink_to("..data/assets.extra")
-    (tmp_path / "2").symlink_to("elsewhere")
-    assert Manifest.read(tmp_path / "2").version == 2
+def test_a_manifest_must_be_a_regular_file_of_bounded_size(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    os.truncate(path, 2**30)
+    with pytest.raises(FileError, match=r"manifest.json has 1073741824 bytes, and at most 33554432 are read"):
+        Manifest.read(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FileError, match=r"its assets.extra/manifest.json is not a regular file"):
+        Manifest.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -199,30 +143,30 @@ def test_links_within_a_version_and_to_a_version_are_followed(tmp_path: Path) ->
         ("1970-01-02T00:00:00+00:00", 86400),
         ("1970-01-02T00:00:00Z", 86400),
         ("1970-01-02T01:00:00.5+01:00", 86400.5),
-        ("1970-01-02T00:00:00", None),  # in no time zone
+        ("1970-01-02T00:00:00", None),  # without a time zone
         ("yesterday", None),
         (86400, None),
         (None, None),
         ("0001-01-01T00:00:00+23:59", -62135683140),
     ],
 )
-def test_when_a_version_was_created_is_an_instant_or_unknown(tmp_path: Path, created, seconds: float | None) -> None:
+def test_the_creation_time_is_an_instant_or_unknown(tmp_path: Path, created, seconds: float | None) -> None:
     assert read(tmp_path, GOOD | {"created": created}).created_s == seconds
     assert read(tmp_path, GOOD).created_s is None
 
 
-STRANGE = [None, True, -1, 0, 10**30, 1e308, math.nan, -math.inf, "", "a", "\ud800", "\x85", [], [None], {}, [[[]]]]
+UNUSUAL = [None, True, -1, 0, 10**30, 1e308, math.nan, -math.inf, "", "a", "\ud800", "\x85", [], [None], {}, [[[]]]]
 
 
-def test_any_value_in_any_field_gives_a_manifest_or_a_sentence(tmp_path: Path) -> None:
+def test_any_value_in_any_field_gives_a_manifest_or_an_error(tmp_path: Path) -> None:
     generator = random.Random(1)
     for _ in range(3000):
         fields = json.loads(json.dumps(GOOD))
-        place = generator.choice([fields, fields["probe"]])
-        name = generator.choice(list(place))
-        if isinstance(place[name], list) and generator.random() < 0.7:
-            place, name = place[name], generator.randrange(len(place[name]))
-        place[name] = generator.choice(STRANGE)
+        container = generator.choice([fields, fields["probe"]])
+        key = generator.choice(list(container))
+        if isinstance(container[key], list) and generator.random() < 0.7:
+            container, key = container[key], generator.randrange(len(container[key]))
+        container[key] = generator.choice(UNUSUAL)
         try:
             manifest = read(tmp_path, fields)
         except FileError:

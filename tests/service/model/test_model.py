@@ -1,4 +1,4 @@
-"""Byte models and other cells, loaded for real. tests/contract/ has what training publishes."""
+"""Models that TensorFlow loads, written without training. tests/contract/ loads what training publishes."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ def test_a_byte_model_of_any_cell_repeats_its_probe(tmp_path: Path, cell: str, l
     assert model.text.encode(PROBE_PROMPT).tolist()[:2] != [0, 0]
 
 
-def test_a_cell_with_other_states_than_the_graph_is_refused(tmp_path: Path) -> None:
+def test_a_cell_whose_states_do_not_fit_the_graph_is_refused(tmp_path: Path) -> None:
     write_version(tmp_path, cell="gru", layers=2)
     manifest = tmp_path / "scripted/1/assets.extra/manifest.json"
     manifest.write_text(manifest.read_text().replace('"gru"', '"lstm"'))
@@ -35,11 +35,11 @@ def test_a_byte_model_that_does_not_repeat_its_probe_is_refused(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("weight", [math.nan, math.inf, -math.inf])
-def test_weights_that_are_not_finite_are_refused_also_where_the_probe_does_not_reach(
+def test_weights_that_are_not_finite_are_refused_even_if_the_probe_does_not_use_them(
     tmp_path: Path, weight: float
 ) -> None:
     known = Scripted(1).logprobs.numpy()
-    known[id_of(ord("~"))] = weight  # of a byte that is in no probe
+    known[id_of(ord("~"))] = weight  # a byte that the probe does not have
     with pytest.raises(ModelError, match=r"its weights 'logprobs:0' are not all finite numbers"):
         Model(write_version(tmp_path, logprobs=known))
 
@@ -58,7 +58,7 @@ def test_a_state_that_is_not_finite_after_the_probe_is_refused(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "fingerprint.pb", "variables/variables.index", "assets/names.txt"])
-def test_a_version_whose_files_are_not_regular_ones_of_its_own_is_refused_at_once(tmp_path: Path, name: str) -> None:
+def test_a_version_with_files_that_must_not_be_read_is_refused(tmp_path: Path, name: str) -> None:
     version = write_version(tmp_path)
     file, outside = version / name, tmp_path / "outside"
     outside.touch()
@@ -73,7 +73,7 @@ def test_a_version_whose_files_are_not_regular_ones_of_its_own_is_refused_at_onc
             Model(version)
 
 
-def test_a_graph_beyond_any_that_training_writes_is_refused_unread(tmp_path: Path) -> None:
+def test_a_graph_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
     version = write_version(tmp_path)
     os.truncate(version / "saved_model.pb", 2**30)
     with pytest.raises(ModelError, match=r"its saved_model.pb has 1073741824 bytes, and at most 268435456 are read"):
@@ -87,3 +87,35 @@ def test_a_version_may_be_a_link_and_hold_links_to_its_own_files(tmp_path: Path)
     (tmp_path / "scripted").mkdir()
     (tmp_path / "scripted/1").symlink_to(version)
     assert Model(tmp_path / "scripted/1").manifest.version == 1
+
+
+def test_a_version_in_the_folder_of_another_one_is_refused(tmp_path: Path) -> None:
+    version = write_version(tmp_path)
+    version.rename(version.with_name("2"))
+    with pytest.raises(ModelError, match="its manifest says that it is scripted/1"):
+        Model(version.with_name("2"))
+
+
+def test_a_row_gets_the_same_bits_in_every_padded_batch(tmp_path: Path) -> None:
+    model = Model(write_version(tmp_path))
+    one, many = (model.advance(steps_of(model, count * model.row_multiple)) for count in (1, 3))
+    for name, expected in vars(one).items():
+        axis = 1 if name == "state" else 0
+        np.testing.assert_array_equal(vars(many)[name].take([-1], axis), expected.take([0], axis))
+
+
+def steps_of(model: Model, rows: int) -> Steps:
+    """Inputs of rows that sample with the same uniforms."""
+    zeros, ones = np.zeros(rows, np.int32), np.ones(rows, np.float32)
+    return Steps(
+        previous=zeros,
+        given=np.zeros((rows, 5), np.int32),
+        given_length=zeros,
+        length=np.full(rows, 5, np.int32),
+        uniforms=np.tile(np.linspace(0, 0.9, 5, dtype=np.float32), (rows, 1)),
+        temperature=ones,
+        top_k=zeros,
+        top_p=ones,
+        bias=np.zeros((rows, model.manifest.symbols), np.float32),
+        state=model.initial_state(rows),
+    )

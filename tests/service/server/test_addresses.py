@@ -1,3 +1,5 @@
+"""Addresses to listen on, on this machine."""
+
 import socket
 
 import pytest
@@ -12,7 +14,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_localhost_is_this_machine_in_both_families_where_it_has_both() -> None:
+def test_localhost_has_the_addresses_of_both_families_that_the_machine_has() -> None:
     port = free_port()
     found = addresses.to_bind("localhost", port)
     assert f"127.0.0.1:{port}" in found
@@ -20,12 +22,12 @@ def test_localhost_is_this_machine_in_both_families_where_it_has_both() -> None:
     assert (f"[::1]:{port}" in found) is socket.has_dualstack_ipv6()
 
 
-def test_every_address_of_the_machine() -> None:
+def test_a_star_is_every_address_of_the_machine() -> None:
     port = free_port()
     assert addresses.to_bind("*", port) == [f"[::]:{port}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{port}"]
 
 
-def test_a_port_in_use_is_one_sentence() -> None:
+def test_a_port_in_use_is_refused_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
@@ -36,6 +38,6 @@ def test_a_port_in_use_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "999.1.1.1"])
-def test_a_host_that_is_not_of_this_machine_is_one_sentence(host: str) -> None:
+def test_a_host_of_another_machine_is_refused_in_one_sentence(host: str) -> None:
     with pytest.raises(ConfigError, match=rf"CHARLOOM_HOST names '{host}'"):
         addresses.to_bind(host, free_port())

@@ -1,127 +1,57 @@
-"""One request as its bytes arrive: completeness, limits, deadlines."""
+"""A connection's socket, and the request that gunicorn's workers get from it."""
 
-import dataclasses
+import socket
+from collections.abc import Iterator
 
 import pytest
+from gunicorn.config import Config
 
-from service.server import connection as module
-from service.server.connection import BODY_BYTES_PER_S, BODY_S, HEAD_S, IncomingRequest, Limits, Refusal
+from service.server.connection import SEND_BUFFER_BYTES, Connection
+from service.server.refusal import Refusal
 
-LIMITS = Limits(request_line=4094, request_fields=100, request_field_size=8190, body_bytes=100)
-HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-class Clock:
-    now_s = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
+REQUEST = b"POST /generate?x=1 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+def sock() -> Iterator[socket.socket]:
+    with socket.socket() as created:
+        yield created
 
 
-def request(body_bytes: int = 100) -> IncomingRequest:
-    return IncomingRequest(dataclasses.replace(LIMITS, body_bytes=body_bytes))
+def connection(sock: socket.socket, client: str = "192.0.2.1") -> Connection:
+    return Connection(sock, (client, 1234), ("127.0.0.1", 8000), is_admin=False)
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-        HEAD + b"Content-Length: 3\r\n\r\nabc",
-        CHUNKED + b"1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n",
-    ],
-)
-@pytest.mark.parametrize("after", [b"", b"GET / HTTP/1.1\r\n"])
-def test_a_request_is_complete_with_its_last_byte_and_what_follows_is_apart(message: bytes, after: bytes) -> None:
-    incoming = request()
-    for byte in message:
-        assert not incoming.is_complete
-        incoming.feed(bytes([byte]))
-    assert incoming.is_complete
-    incoming.feed(after)
-    assert incoming.take() == (message, after)
+def test_the_main_thread_never_blocks_on_the_socket(sock: socket.socket) -> None:
+    connection(sock)
+    assert not sock.getblocking()
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >= SEND_BUFFER_BYTES
 
 
 @pytest.mark.parametrize(
-    ("message", "is_probe"),
+    ("given", "client"),
     [
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", True),
-        (b"GET /metrics?name=x HTTP/1.0\r\n\r\n", True),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na", False),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nPOST /generate", True),
-        (b"POST /livez HTTP/1.1\r\nHost: x\r\n\r\n", False),
-        (b"GET /livezz HTTP/1.1\r\nHost: x\r\n\r\n", False),
-        (b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n", False),
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:1", "::ffff:1"),
     ],
 )
-def test_a_probe_has_no_body(message: bytes, is_probe: bool) -> None:
-    incoming = request()
-    incoming.feed(message)
-    assert incoming.is_complete
-    assert incoming.is_probe is is_probe
+def test_an_ipv4_client_of_a_socket_for_both_families_has_its_ipv4_address(
+    sock: socket.socket, given: str, client: str
+) -> None:
+    assert connection(sock, given).client == (client, 1234)
 
 
-@pytest.mark.parametrize(
-    ("message", "status"),
-    [
-        (b"GET / HTP/1.1\r\n", 400),
-        (b"GET / HTTP/1.1\nHost: x\n\n", 400),
-        (HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (HEAD + b"Content-Length: -1\r\n\r\n", 400),
-        *((CHUNKED + size + b"\r\n", 400) for size in (b"-1", b"0x2", b"0_2", b" 2", b"", b"2;\x00")),
-        (CHUNKED + b"1\r\nab\r\n", 400),
-        (CHUNKED + b"0\r\nContent-Length: 3\r\n", 400),
-        (b"GET /" + b"a" * 9000, 431),
-        (HEAD + b"X: " + b"a" * 9000, 431),
-        (HEAD + b"X: y\r\n" * 101, 431),
-        (HEAD + b"Content-Length: 101\r\n\r\n", 413),
-        (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
-        (CHUNKED + b"65\r\n" + b"a" * 101, 413),
-        (CHUNKED + b"1;" + b"x" * 7000 + b"\r\na\r\n" + 9 * (b"1;" + b"x" * 7000 + b"\r\na\r\n"), 413),
-    ],
-)
-def test_malformed_and_too_long_requests_are_refused(message: bytes, status: int) -> None:
+def test_a_complete_request_is_parsed_for_gunicorns_workers(sock: socket.socket) -> None:
+    parsed = connection(sock).parsed(Config(), REQUEST)
+    assert (parsed.method, parsed.path, parsed.query) == ("POST", "/generate", "x=1")
+    assert parsed.body.read() == b"{}"
+    assert parsed.peer_addr == ("192.0.2.1", 1234)
+
+
+@pytest.mark.parametrize("request_", [b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", b"get /\x00 HTTP/9.9\r\n\r\n"])
+def test_a_request_that_gunicorn_rejects_is_refused(sock: socket.socket, request_: bytes) -> None:
     with pytest.raises(Refusal) as refusal:
-        request().feed(message)
-    assert refusal.value.status == status
-
-
-def test_a_refusal_quotes_nothing_of_the_request() -> None:
-    with pytest.raises(Refusal) as refusal:
-        request().feed(HEAD + b"Authorization : Bearer secret\r\n")
-    assert b"secret" not in refusal.value.response()
-    assert b"malformed_request" in refusal.value.response()
-
-
-def test_deadlines_are_for_the_whole_head_and_for_the_whole_body(clock: Clock) -> None:
-    incoming = request(body_bytes=10**6)
-    silent_until_s = incoming.deadline_s
-    assert clock.now_s < silent_until_s < clock.now_s + HEAD_S
-    clock.now_s += 3
-    incoming.feed(b"P")
-    assert incoming.deadline_s == clock.now_s + HEAD_S
-    head_until_s = incoming.deadline_s
-    clock.now_s += 3
-    incoming.feed(HEAD[1:])
-    assert incoming.deadline_s == head_until_s, "a byte now and then buys no time"
-    incoming.feed(b"Content-Length: 900000\r\n\r\n")
-    head_s = clock.now_s
-    clock.now_s += 3
-    incoming.feed(b"a" * BODY_BYTES_PER_S * 5)
-    assert head_s + BODY_S + 5 <= incoming.deadline_s < head_s + BODY_S + 6
-
-
-@pytest.mark.parametrize(("version", "expected"), [(b"1.1", True), (b"1.0", False)])
-def test_a_client_that_asks_is_told_to_continue(version: bytes, expected: bool) -> None:
-    incoming = request()
-    head = b"POST / HTTP/" + version + b"\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
-    incoming.feed(head)
-    assert incoming.wants_continue is expected
-    assert not incoming.is_complete
+        connection(sock).parsed(Config(), request_)
+    assert (refusal.value.status, refusal.value.code) == (400, "malformed_request")

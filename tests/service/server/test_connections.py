@@ -1,4 +1,4 @@
-"""The main thread's part of the server, on real sockets of this machine and in the test's own thread."""
+"""The main thread's part of the server, on real sockets and in the test's own thread."""
 
 import selectors
 import socket
@@ -8,27 +8,28 @@ from types import SimpleNamespace
 import pytest
 
 from service.server import connections as module
-from service.server.connection import HEAD_S, Connection, IncomingRequest
+from service.server.connection import Connection
 from service.server.connections import Connections
-from tests.service.server.test_connection import LIMITS, Clock
+from service.server.request import HEAD_S, IncomingRequest
+from tests.service.server.fakes import LIMITS, Clock
 
 WAIT_S = 5.0
-WHOLE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+COMPLETE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Server:
-    """A listener, its poller, and the connections whose request is complete."""
+    """A listener, its selector, and the connections whose request is complete."""
 
     def __init__(self) -> None:
-        self.poller = selectors.DefaultSelector()
+        self.selector = selectors.DefaultSelector()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.complete: list[Connection] = []
         self.clients: list[socket.socket] = []
         self.connections = Connections(
-            self.poller, lambda: IncomingRequest(LIMITS), self.complete.append, max_public=100
+            self.selector, lambda: IncomingRequest(LIMITS), self.complete.append, max_public=100
         )
-        self.poller.register(
+        self.selector.register(
             self.listener, selectors.EVENT_READ, lambda _: self.connections.accept(self.listener, is_admin=False)
         )
 
@@ -55,14 +56,14 @@ class Server:
         for client in self.clients:
             client.close()
         self.listener.close()
-        self.poller.close()
+        self.selector.close()
 
     def received(self) -> int:
         return self.connections.buffered_bytes
 
     def run_until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            events = self.poller.select(WAIT_S)
+            events = self.selector.select(WAIT_S)
             assert events, "nothing happened"
             for key, _ in events:
                 key.data(key.fileobj)
@@ -75,26 +76,26 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-def test_a_connection_is_given_away_with_its_whole_request(server: Server) -> None:
-    client = server.connect(WHOLE[:5])
+def test_a_connection_is_passed_on_with_its_complete_request(server: Server) -> None:
+    client = server.connect(COMPLETE[:5])
     assert not server.complete
-    client.sendall(WHOLE[5:])
+    client.sendall(COMPLETE[5:])
     server.run_until(lambda: bool(server.complete))
-    assert server.complete[0].request.take() == (WHOLE, b"")
+    assert server.complete[0].request.take() == (COMPLETE, b"")
 
 
 def test_past_the_limit_the_oldest_waiting_connection_is_closed(server: Server) -> None:
     server.connections.max_open[False] = 2
-    server.connect(WHOLE)  # its thread has it: it is not the main thread's to close
+    server.connect(COMPLETE)  # a thread has it, so the main thread may not close it
     oldest = server.connect()
     newest = server.dial()
-    server.run_until(lambda: oldest_is_closed(oldest))
+    server.run_until(lambda: is_closed(oldest))
     assert len(server.connections) == 2
-    newest.sendall(WHOLE)
+    newest.sendall(COMPLETE)
     server.run_until(lambda: len(server.complete) == 2)
 
 
-def oldest_is_closed(client: socket.socket) -> bool:
+def is_closed(client: socket.socket) -> bool:
     client.setblocking(False)
     try:
         return client.recv(1) == b""
@@ -102,18 +103,18 @@ def oldest_is_closed(client: socket.socket) -> bool:
         return False
 
 
-def test_requests_that_together_take_too_much_memory_lose_the_oldest(
+def test_when_all_requests_take_too_much_memory_the_oldest_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BUFFERED_BYTES", 100)
     oldest = server.connect(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
     newest = server.dial()
     newest.sendall(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
-    server.run_until(lambda: oldest_is_closed(oldest))
+    server.run_until(lambda: is_closed(oldest))
     assert 0 < server.received() <= 100
 
 
-def test_a_request_that_is_late_is_answered_and_a_silent_connection_is_closed(
+def test_a_late_request_gets_408_and_a_silent_connection_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent, slow = server.connect(), server.connect(b"GET /livez HT")
@@ -131,10 +132,10 @@ def test_a_request_that_is_late_is_answered_and_a_silent_connection_is_closed(
     assert len(server.connections) == 0
 
 
-def test_a_client_that_does_not_read_its_answer_is_closed_at_the_deadline(
+def test_a_client_that_does_not_read_its_response_is_closed_at_the_deadline(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.connect(WHOLE)
+    server.connect(COMPLETE)
     server.connections.send(server.complete[0], b"x" * 50_000_000)
     assert len(server.connections) == 1
     assert server.connections.buffered_bytes == 50_000_000
@@ -145,8 +146,8 @@ def test_a_client_that_does_not_read_its_answer_is_closed_at_the_deadline(
     assert server.connections.buffered_bytes == 0
 
 
-def test_a_whole_answer_reaches_a_client_that_still_sends(server: Server) -> None:
-    """The server closes only after the client has read: a close with data unread would reset the connection."""
+def test_a_complete_response_reaches_a_client_that_still_sends(server: Server) -> None:
+    """The server closes only after the client has read: a close with unread data would reset the connection."""
     client = server.connect(b"GET / HTTP/1.1\r\n")
     client.sendall(b"Authorization : Bearer secret\r\n\r\n")
     server.run_until(lambda: server.received() == 0)
@@ -159,13 +160,13 @@ def test_a_whole_answer_reaches_a_client_that_still_sends(server: Server) -> Non
     server.run_until(lambda: len(server.connections) == 0)
 
 
-def test_a_faulty_step_closes_its_own_connection_only(server: Server) -> None:
+def test_an_exception_in_a_step_closes_its_connection_only(server: Server) -> None:
     server.connect()
     server.connect()
     connection = next(iter(server.connections.waiting))
 
     def fail() -> None:
-        raise RuntimeError("a fault")
+        raise RuntimeError("unexpected")
 
     server.connections.take(connection, fail)
     assert len(server.connections) == 1

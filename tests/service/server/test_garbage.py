@@ -1,3 +1,5 @@
+"""Objects that are frozen, and the call that frees them."""
+
 import gc
 import weakref
 
@@ -11,16 +13,16 @@ class Node:
         self.itself = self
 
 
-def test_what_is_alive_is_left_out_of_collections_and_freed_by_the_next_call() -> None:
+def test_frozen_objects_are_skipped_by_collections_and_freed_by_the_next_call() -> None:
     node = Node()
     found = weakref.ref(node)
     try:
-        garbage.settle()
+        garbage.collect_and_freeze()
         assert gc.get_freeze_count() > 0
         del node
         gc.collect()
         assert found() is not None
-        garbage.settle()
+        garbage.collect_and_freeze()
         assert found() is None
     finally:
         gc.unfreeze()

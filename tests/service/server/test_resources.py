@@ -1,3 +1,5 @@
+"""Limits of the system that are high enough, can be raised, or stop the start."""
+
 import resource
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def write(cgroup: Path, **files: str) -> Path:
     return cgroup
 
 
-def test_open_files_are_raised_as_far_as_they_help(config: Config, open_files: dict, tmp_path: Path) -> None:
+def test_the_limit_of_open_files_is_raised_as_far_as_useful(config: Config, open_files: dict, tmp_path: Path) -> None:
     open_files[resource.RLIMIT_NOFILE] = (1024, 100_000)
     connections = resources.check(config, 400, cgroup=tmp_path)
     assert connections == 400 + resources.WANTED_CONNECTIONS
@@ -39,7 +41,9 @@ def test_open_files_are_raised_as_far_as_they_help(config: Config, open_files: d
 
 
 @pytest.mark.parametrize("hard", [64, 200, 256, 783])
-def test_too_few_open_files_are_one_sentence(config: Config, open_files: dict, tmp_path: Path, hard: int) -> None:
+def test_too_few_open_files_are_refused_in_one_sentence(
+    config: Config, open_files: dict, tmp_path: Path, hard: int
+) -> None:
     open_files[resource.RLIMIT_NOFILE] = (hard, hard)
     with pytest.raises(ConfigError, match=rf"needs 784 open files, and the limit is {hard}: .*CHARLOOM_QUEUE"):
         resources.check(config, 400, cgroup=tmp_path)
@@ -47,7 +51,7 @@ def test_too_few_open_files_are_one_sentence(config: Config, open_files: dict, t
     assert resources.check(config, 400, cgroup=tmp_path) == 400 + resources.SPARE_CONNECTIONS
 
 
-def test_too_few_threads_are_one_sentence(config: Config, open_files: dict, tmp_path: Path) -> None:
+def test_too_few_threads_are_refused_in_one_sentence(config: Config, open_files: dict, tmp_path: Path) -> None:
     write(tmp_path, pids_max="463\n")
     with pytest.raises(ConfigError, match=r"needs 464 threads.*--pids-limit.*The limit is 463\."):
         resources.check(config, 400, cgroup=tmp_path)
@@ -59,7 +63,7 @@ def test_too_few_threads_are_one_sentence(config: Config, open_files: dict, tmp_
     resources.check(config, 400, cgroup=tmp_path)
 
 
-def test_too_little_memory_is_one_sentence(config: Config, tmp_path: Path) -> None:
+def test_too_little_memory_is_refused_in_one_sentence(config: Config, tmp_path: Path) -> None:
     write(tmp_path, memory_max=str(600 * 2**20))
     with pytest.raises(ConfigError, match=r"656 MB of memory .*CHARLOOM_CACHE_MB=256.*the limit is 600 MB"):
         resources.check(config, 400, cgroup=tmp_path)

@@ -1,4 +1,4 @@
-"""The worker's report to its master; the rest of it is tested on a real gunicorn (tests/system)."""
+"""The worker's report to its master. tests/system tests the worker on a real gunicorn."""
 
 from types import SimpleNamespace
 
@@ -11,9 +11,7 @@ from service.server.worker import Worker
     ("booted", "faults", "reports"),
     [(False, ["Thread engine-0 has ended."], 1), (True, [], 1), (True, ["Thread engine-0 has ended."], 0)],
 )
-def test_a_worker_with_a_fault_is_silent_so_that_the_master_restarts_it(
-    booted: bool, faults: list[str], reports: int
-) -> None:
+def test_a_booted_worker_with_a_fault_does_not_report(booted: bool, faults: list[str], reports: int) -> None:
     worker, reported = Worker.__new__(Worker), []
     worker.booted = booted
     worker.wsgi = SimpleNamespace(extensions={"faults": lambda: faults})

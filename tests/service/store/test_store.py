@@ -1,4 +1,4 @@
-"""The store without TensorFlow: a loader that takes a folder's name for a model, and polls made by hand."""
+"""Requests to a store without TensorFlow: its models are names, and the test calls its polls."""
 
 import gc
 import shutil
@@ -7,92 +7,18 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 
-from service import health, metrics
-from service.model import files
-from service.model.model import ModelError
-from service.store import poller
 from service.store.store import NoModel, NotFound, Store
-from tests.service.model.test_manifest import GOOD, write
-
-
-class FakeModel(str):
-    """What is loaded is the folder's name; a string that can be referred to weakly."""
-
-
-class Loader:
-    """Loads a folder as its own name and the text in it, waits at a gate, refuses one that holds a file `broken`."""
-
-    def __init__(self) -> None:
-        self.loaded: list[str] = []
-        self.gates: dict[str, threading.Event] = {}
-        self.began: dict[str, threading.Event] = {}
-
-    def hold(self, name: str) -> None:
-        """Let the loads of this version begin, and not end before `gates[name]` is set."""
-        self.gates[name], self.began[name] = threading.Event(), threading.Event()
-
-    def __call__(self, folder: Path):
-        name = f"{folder.parent.name}/{folder.name}"
-        self.loaded.append(name)
-        if name in self.gates:
-            self.began[name].set()
-            assert self.gates[name].wait(10)
-        if (folder / "broken").exists():
-            raise ModelError((folder / "broken").read_text() or "its probe fails")
-        if (folder / "strange").exists():
-            raise ZeroDivisionError("division\nby zero")
-        return FakeModel(name + (folder / "text").read_text() if (folder / "text").exists() else name)
-
-
-@pytest.fixture
-def loader() -> Loader:
-    return Loader()
-
-
-@pytest.fixture
-def store(tmp_path: Path, loader: Loader) -> Store:
-    return Store(tmp_path, None, loader, idle_seconds=1000)
-
-
-def publish(folder: Path, *versions: str, broken: tuple[str, ...] = ()) -> None:
-    for version in versions:
-        (folder / version).mkdir(parents=True)
-    for version in broken:
-        (folder / version / "broken").touch()
-
-
-def create(folder: Path, version: str, created: str) -> None:
-    """A version whose manifest says when it was created."""
-    publish(folder, version)
-    write(folder / version, GOOD | {"created": created})
-
-
-def replace(folder: Path, version: str, file: str, content: str = "") -> None:
-    """Put another folder in a version's place, with this file in it."""
-    shutil.rmtree(folder / version)
-    (folder / version).mkdir()
-    (folder / version / file).write_text(content)
+from tests.service.model.manifests import GOOD, write
+from tests.service.store.fakes import Loader, create, publish, replace
+from tests.waiting import wait_until
 
 
 def in_memory(store: Store, name: str = "a") -> list[int]:
     return [row.version for row in store.versions(name) if row.loaded]
-
-
-def samples(metric, *names: str) -> dict[tuple[str, str], float]:
-    """The values of the models of these names."""
-    return {
-        (sample.labels["model"], sample.labels["version"]): sample.value
-        for family in metric.collect()
-        for sample in family.samples
-        if sample.labels["model"] in names and not sample.name.endswith("_created")
-    }
-
-
-# What is there, and what answers.
 
 
 def test_the_newest_version_of_the_default_model_answers(tmp_path: Path, loader: Loader) -> None:
@@ -102,10 +28,10 @@ def test_the_newest_version_of_the_default_model_answers(tmp_path: Path, loader:
     assert Store(tmp_path, None, loader).get("a", 9) == "a/9"
 
 
-def test_a_model_is_loaded_once_and_only_when_asked_for(tmp_path: Path, loader: Loader, store: Store) -> None:
+def test_a_model_is_loaded_once_and_only_when_requested(tmp_path: Path, loader: Loader, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", "b/1", "c/1")
     assert loader.loaded == []
-    assert store.served("b") == 1  # it would answer
+    assert store.served("b") == 1  # it would serve
     assert loader.loaded == []
     for _ in range(3):
         store.get("b")
@@ -113,7 +39,7 @@ def test_a_model_is_loaded_once_and_only_when_asked_for(tmp_path: Path, loader: 
     assert loader.loaded == ["b/1", "a/2"]  # the poll loads the default model
 
 
-def test_what_is_in_memory_comes_without_a_look_at_the_disk(tmp_path: Path, store: Store) -> None:
+def test_a_version_in_memory_is_returned_without_reading_the_disk(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2")
     store.get()
     store.get("a", 1)
@@ -129,40 +55,35 @@ def test_a_broken_version_is_refused_with_its_reason_and_the_one_before_serves(
     store.poll()
     assert store.get() == "a/2"
     assert loader.loaded == ["a/3", "a/2"]
-    reason = "Version 3 of model 'a' is refused: its probe fails."
+    reason = "Version a/3 is refused: its probe fails."
     assert store.refusals() == [reason]
     assert caplog.text.count(reason) == 1
-    assert [(v.version, v.loaded, v.refused) for v in store.versions("a")] == [
+    assert [(row.version, row.loaded, row.refused) for row in store.versions("a")] == [
         (1, False, None),
         (2, True, None),
         (3, False, "its probe fails"),
     ]
-    with pytest.raises(NotFound, match="its probe fails"):
-        store.get("a", 3)
-    with pytest.raises(NotFound, match="its probe fails"):
-        store.manifest("a", 3)
+    for ask in (store.get, store.manifest):
+        with pytest.raises(NotFound, match="its probe fails"):
+            ask("a", 3)
 
 
-def test_whatever_a_load_raises_refuses_that_version_only(
-    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_exception_in_a_load_refuses_that_version_only(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2")
-    (tmp_path / "a/2/strange").touch()
+    (tmp_path / "a/2/unexpected").touch()
     assert store.get() == "a/1"
-    assert store.refusals() == ["Version 2 of model 'a' is refused: ZeroDivisionError: division by zero."]
-    assert "Traceback" in caplog.text
+    assert store.refusals() == ["Version a/2 is refused: ZeroDivisionError: division by zero."]
 
 
-def test_names_that_are_no_versions_are_ignored(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/.partial-x", "a/02", "a/0", "a/-3", "a/latest", "a/٣", "Not A Name/1", ".hidden/1")
-    (tmp_path / "a" / "7").touch()  # a file
+def test_only_folders_of_versions_are_listed(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1", "a/.partial-x", "a/02", "Not A Name/1")
     assert store.names() == ["a"]
-    assert [v.version for v in store.versions("a")] == [1]
+    assert [row.version for row in store.versions("a")] == [1]
 
 
-@pytest.mark.parametrize("name", ["nobody", "..", "../a", "a/1", "", "A", "x" * 65])
-def test_what_is_not_there_is_not_found(tmp_path: Path, loader: Loader, name: str) -> None:
-    publish(tmp_path, "models/a/1", "models/A/1", "a/1", "1")  # the last two lie outside
+@pytest.mark.parametrize("name", ["absent", "..", "../a", "a/1", "", "A", "x" * 65])
+def test_an_absent_model_is_not_found(tmp_path: Path, loader: Loader, name: str) -> None:
+    publish(tmp_path, "models/a/1", "models/A/1", "a/1", "1")  # the last two are outside the store
     store = Store(tmp_path / "models", "a", loader)
     for ask in (store.versions, store.get):
         with pytest.raises(NotFound) as refusal:
@@ -173,11 +94,36 @@ def test_what_is_not_there_is_not_found(tmp_path: Path, loader: Loader, name: st
             ask(name, 1)
 
 
-def test_a_version_that_is_not_there_names_the_field(tmp_path: Path, store: Store) -> None:
+def test_an_absent_version_is_not_found_and_names_the_field(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1")
-    with pytest.raises(NotFound, match="no version 5") as refusal:
+    with pytest.raises(NotFound, match="Model 'a' has no version 5") as refusal:
         store.get("a", 5)
     assert refusal.value.param == "version"
+
+
+def test_a_manifest_is_read_from_memory_or_from_disk(tmp_path: Path, store: Store, loader: Loader) -> None:
+    publish(tmp_path, "tale/2")
+    write(tmp_path / "tale/2", GOOD)
+    assert store.manifest("tale", 2) == GOOD
+    assert loader.loaded == []
+    model = SimpleNamespace(manifest=SimpleNamespace(fields={"name": "in memory"}))
+    holding = Store(tmp_path, None, lambda folder: model)
+    holding.get("tale")
+    assert holding.manifest("tale", 2) == {"name": "in memory"}
+
+
+def test_a_manifest_that_is_not_valid_is_not_found_with_the_reason(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1")
+    with pytest.raises(NotFound, match=r"Version a/1 is refused: it has no assets.extra/manifest.json\.") as refusal:
+        store.manifest("a", 1)
+    assert refusal.value.param == "version"
+
+
+def test_a_history_is_that_of_its_version(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1", "a/2/assets.extra")
+    (tmp_path / "a/2/assets.extra/history.jsonl").write_text('{"step": 1}\n')
+    assert store.history("a", 1) == ([], None)
+    assert store.history("a", 2) == ([{"step": 1}], None)
 
 
 def test_an_empty_store_has_no_model_until_one_is_published(tmp_path: Path, store: Store) -> None:
@@ -197,7 +143,7 @@ def test_an_empty_store_has_no_model_until_one_is_published(tmp_path: Path, stor
     assert store.ready() == "a/2"
 
 
-def test_a_model_that_comes_is_served_at_the_next_poll(tmp_path: Path, loader: Loader) -> None:
+def test_a_new_model_is_served_at_the_next_poll(tmp_path: Path, loader: Loader) -> None:
     for default in (None, "a"):
         store = Store(tmp_path / f"of-{default}", default, loader)
         publish(tmp_path, f"of-{default}/a/1")
@@ -212,7 +158,7 @@ def test_the_default_model_is_the_one_that_was_created_first_also_after_a_restar
     assert store.get() == "shakespeare/2"
     create(tmp_path, "mine/1", "2026-11-21T20:00:00-09:00")  # five in the morning of the next day, UTC
     create(tmp_path, "mine/3", "2026-11-20T00:00:00Z")  # the oldest version counts
-    publish(tmp_path, "a/1")  # does not say when
+    publish(tmp_path, "a/1")  # without a creation time
     store.poll()
     assert (store.get(), store.default_name()) == ("shakespeare/2", "shakespeare")
     restarted = Store(tmp_path, None, loader)
@@ -228,13 +174,8 @@ def test_the_default_model_stays_the_default_while_it_has_a_valid_version(
     create(tmp_path, "b/7", "2026-03-01T00:00:00Z")
     store.get()
     create(tmp_path, "a/1", "2026-02-01T00:00:00Z")  # an older one is copied into the store
-    store.poll()
-    assert (store.get(), store.default_name()) == ("b/7", "b")
-    (tmp_path / "b/7/broken").touch()
-    store.poll()
-    assert store.get() == "b/7"  # it is in memory
     shutil.rmtree(tmp_path / "b")
-    assert store.get() == "b/7"
+    assert (store.get(), store.default_name()) == ("b/7", "b")
     store.poll()
     assert (store.get(), store.default_name()) == ("a/1", "a")
     create(tmp_path, "b/7", "2026-01-01T00:00:00Z")
@@ -243,41 +184,19 @@ def test_the_default_model_stays_the_default_while_it_has_a_valid_version(
     assert Store(tmp_path, "b", loader).get() == "b/7"
 
 
-def test_where_no_model_says_when_it_was_created_the_first_name_is_the_default(
+def test_without_creation_times_the_first_valid_model_by_name_is_the_default(
     tmp_path: Path, loader: Loader, store: Store
 ) -> None:
     publish(tmp_path, "a/1", "b/1", "c/1", broken=("a/1",))
-    store.poll()
     assert (store.get(), store.default_name()) == ("b/1", "b")
     (tmp_path / "a/1/broken").unlink()
-    store.poll()
     assert store.default_name() == "b"
     assert Store(tmp_path, None, loader).get() == "a/1"
 
 
-def test_a_poll_reads_no_manifest_while_the_default_model_serves(
-    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create(tmp_path, "b/1", "2026-02-01T00:00:00Z")
-    create(tmp_path, "a/1", "2026-03-01T00:00:00Z")
-    read = []
-    monkeypatch.setattr(files, "read", lambda version, name, max_bytes: read.append(version) or b"")
-    for version in ("b/1", "a/1"):
-        (tmp_path / version / "broken").touch()
-    for _ in range(3):
-        store.poll()
-    assert sorted(read) == [tmp_path / "a/1", tmp_path / "b/1"]  # once each, though no model answers
-    (tmp_path / "b/1/broken").unlink()
-    store.poll()
-    read.clear()
-    (tmp_path / "a/1/changed").touch()
-    store.poll()
-    assert (read, store.ready()) == ([], "b/1")
-
-
-def test_a_model_of_refused_versions_only_says_so(tmp_path: Path, loader: Loader, store: Store) -> None:
+def test_a_model_with_refused_versions_only_says_so(tmp_path: Path, loader: Loader, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", "b/1", broken=("a/1", "a/2"))
-    reasons = [f"Version {version} of model 'a' is refused: its probe fails." for version in (1, 2)]
+    reasons = [f"Version a/{number} is refused: its probe fails." for number in (1, 2)]
     with pytest.raises(NotFound) as refusal:
         store.get("a")
     assert (str(refusal.value), refusal.value.param) == (f"Model 'a' has no valid version. {reasons[1]}", "model")
@@ -297,7 +216,15 @@ def test_a_model_of_refused_versions_only_says_so(tmp_path: Path, loader: Loader
         configured.get()
 
 
-# The swap.
+def test_a_store_that_cannot_be_read_has_no_model_that_is_not_in_memory(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1", "b/1")
+    store.get()
+    tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
+    store.poll()
+    assert store.get() == "a/1"
+    for ask in (store.names, lambda: store.get("b"), lambda: store.get("a", 2), lambda: store.versions("a")):
+        with pytest.raises(NoModel, match="cannot be read: No such file"):
+            ask()
 
 
 def test_a_new_version_serves_after_a_poll_and_the_old_one_is_freed_by_its_last_stream(
@@ -310,7 +237,7 @@ def test_a_new_version_serves_after_a_poll_and_the_old_one_is_freed_by_its_last_
     store.poll()
     assert (store.get(), stream) == ("a/2", "a/1")
     assert in_memory(store) == [2]
-    gc.disable()  # nothing but the stream holds it, and no cycle either
+    gc.disable()  # without the collector: only the stream refers to the model, and no cycle does
     try:
         freed = weakref.ref(stream)
         assert freed() is not None
@@ -338,7 +265,9 @@ def test_no_request_waits_while_a_new_version_loads(tmp_path: Path, loader: Load
     assert store.get() == "a/3"
 
 
-def test_who_asks_first_loads_and_others_of_the_same_model_wait(tmp_path: Path, loader: Loader, store: Store) -> None:
+def test_the_first_request_loads_and_others_for_the_same_model_wait(
+    tmp_path: Path, loader: Loader, store: Store
+) -> None:
     publish(tmp_path, "a/1", "b/1")
     loader.hold("a/1")
     with ThreadPoolExecutor(9) as pool:
@@ -348,7 +277,7 @@ def test_who_asks_first_loads_and_others_of_the_same_model_wait(tmp_path: Path, 
             assert loader.began["a/1"].wait(10)
             assert store.get("b") == "b/1"
             with pytest.raises(NotFound):
-                store.get("nobody")
+                store.get("absent")
             assert not any(answer.done() for answer in answers)
         finally:
             loader.gates["a/1"].set()
@@ -357,7 +286,7 @@ def test_who_asks_first_loads_and_others_of_the_same_model_wait(tmp_path: Path, 
     assert loader.loaded.count("a/1") == 1
 
 
-def test_a_first_load_that_ends_after_a_swap_gives_way_to_it(tmp_path: Path, loader: Loader) -> None:
+def test_a_first_load_that_ends_after_a_swap_does_not_undo_it(tmp_path: Path, loader: Loader) -> None:
     store = Store(tmp_path, "a", loader)
     publish(tmp_path, "a/1")
     loader.hold("a/1")
@@ -374,17 +303,7 @@ def test_a_first_load_that_ends_after_a_swap_gives_way_to_it(tmp_path: Path, loa
     assert store.get() == "a/2"
 
 
-def test_several_models_swap_each_by_itself(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "b/1", "c/1")
-    store.get("a"), store.get("b")
-    publish(tmp_path, "a/2", "b/2", "b/3", "c/2", broken=("b/3",))
-    store.poll()
-    assert (store.get("a"), store.get("b")) == ("a/2", "b/2")
-    assert in_memory(store, "c") == []
-
-
-def test_a_named_version_stays_beside_the_one_that_serves_until_nobody_names_it(tmp_path: Path, loader: Loader) -> None:
-    store = Store(tmp_path, None, loader, idle_seconds=1000)
+def test_a_numbered_version_stays_in_memory_until_it_is_idle(tmp_path: Path, loader: Loader, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", "a/3")
     assert (store.get(), store.get("a", 1), store.get(None, 2)) == ("a/3", "a/1", "a/2")
     store.poll()
@@ -396,41 +315,7 @@ def test_a_named_version_stays_beside_the_one_that_serves_until_nobody_names_it(
     assert impatient.get("a", 1) == "a/1"
 
 
-def test_the_time_that_a_named_version_stays_begins_with_its_last_request(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2")
-    store.get()
-    store.get("a", 1)
-    for is_asked_again in (True, False):
-        store._memory.find(("a", 1)).asked_s -= 1001  # as if that time had gone by
-        if is_asked_again:
-            store.get("a", 1)
-        store.poll()
-        assert in_memory(store) == ([1, 2] if is_asked_again else [2])
-
-
-# What breaks, is mended, is taken away.
-
-
-def test_a_refusal_is_of_that_folder(tmp_path: Path, loader: Loader, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2", broken=("a/2",))
-    store.get()
-    (tmp_path / "a/2/broken").write_text("it is still broken")
-    store.poll()
-    assert store.refusals() == ["Version 2 of model 'a' is refused: it is still broken."]
-    assert store.get() == "a/1"
-    replace(tmp_path, "a/2", "text", " mended")
-    store.poll()
-    assert store.refusals() == []
-    assert store.get() == "a/2 mended"
-    publish(tmp_path, "a/3", broken=("a/3",))
-    store.poll()
-    assert len(store.refusals()) == 1
-    shutil.rmtree(tmp_path / "a/3")
-    store.poll()
-    assert store.refusals() == []
-
-
-def test_a_mended_version_is_tried_at_the_next_request_that_names_it(tmp_path: Path, store: Store) -> None:
+def test_a_mended_version_is_tried_by_the_next_request_that_names_it(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", broken=("a/1",))
     with pytest.raises(NotFound):
         store.get("a", 1)
@@ -439,143 +324,29 @@ def test_a_mended_version_is_tried_at_the_next_request_that_names_it(tmp_path: P
     assert store.refusals() == []
 
 
-def test_a_file_that_becomes_readable_is_a_mended_one(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2", broken=("a/2",))
-    before = (tmp_path / "a/2/broken").stat()
-    store.get()
-    (tmp_path / "a/2/broken").chmod(0o600)
-    after = (tmp_path / "a/2/broken").stat()
-    assert (before.st_mtime_ns, before.st_ino, before.st_size) == (after.st_mtime_ns, after.st_ino, after.st_size)
-    key = ("a", 2)
-    assert store._memory.reason(key)
-    store._reconsider()
-    assert store._memory.reason(key) is None
-
-
-def test_a_version_that_changes_while_it_is_tried_is_judged_later(tmp_path: Path, loader: Loader, store: Store) -> None:
-    publish(tmp_path, "a/1")
-    store.get()
-    publish(tmp_path, "a/2", broken=("a/2",))
-    loader.hold("a/2")
-    with ThreadPoolExecutor(1) as pool:
-        poll = pool.submit(store.poll)
-        try:
-            assert loader.began["a/2"].wait(10)
-            (tmp_path / "a/2/broken").write_text("half a file")
-        finally:
-            loader.gates["a/2"].set()
-        poll.result(10)
-    assert store.refusals() == []
-    store.poll()
-    assert store.refusals() == ["Version 2 of model 'a' is refused: half a file."]
-
-
-def test_another_folder_in_place_of_the_one_that_serves_is_loaded_anew(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2")
-    store.get(), store.get("a", 1)
-    replace(tmp_path, "a/2", "text", " anew")
-    replace(tmp_path, "a/1", "text", " anew too")
-    assert (store.get(), store.get("a", 1)) == ("a/2", "a/1")
-    store.poll()
-    assert (store.get(), store.get("a", 1)) == ("a/2 anew", "a/1 anew too")
-    assert in_memory(store) == [1, 2]
-
-
-def test_a_broken_folder_in_place_of_the_one_that_serves_changes_nothing(
-    tmp_path: Path, loader: Loader, store: Store
-) -> None:
+def test_a_version_whose_folder_breaks_or_goes_is_listed_while_it_serves(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2")
     store.get()
     replace(tmp_path, "a/2", "broken")
     store.poll()
-    store.poll()
     assert store.get() == "a/2"
-    assert [(v.version, v.loaded, v.refused) for v in store.versions("a")] == [
+    assert [(row.version, row.loaded, row.refused) for row in store.versions("a")] == [
         (1, False, None),
         (2, True, "its probe fails"),
     ]
-    assert loader.loaded == ["a/2", "a/2"]
+    shutil.rmtree(tmp_path / "a/2")
+    assert [(row.version, row.loaded) for row in store.versions("a")] == [(1, False), (2, True)]
 
 
-@pytest.mark.parametrize("folder", ["", *files.FOLDERS])
-@pytest.mark.parametrize("is_new", [True, False])
-def test_a_change_of_any_file_that_is_read_makes_another_version(
-    tmp_path: Path, loader: Loader, store: Store, folder: str, is_new: bool
-) -> None:
-    publish(tmp_path, "a/1")
-    (tmp_path / "a/1" / folder).mkdir(exist_ok=True)
-    (tmp_path / "a/1" / folder / "old").touch()
-    for _ in range(2):
-        store.poll()
-    assert loader.loaded == ["a/1"]
-    (tmp_path / "a/1" / folder / ("new" if is_new else "old")).write_text("x")
-    store.poll()
-    assert loader.loaded == ["a/1", "a/1"]
-
-
-def test_a_version_that_is_a_link_is_served_and_followed(tmp_path: Path, store: Store) -> None:
-    # As Kubernetes mounts a volume.
-    publish(tmp_path, "outside/first", "outside/second", "a")
-    (tmp_path / "outside/second/text").write_text(" anew")
-    (tmp_path / "a/1").symlink_to("../outside/first")
-    assert store.get("a") == "a/1"
-    (tmp_path / "a/next").symlink_to("../outside/second")
-    (tmp_path / "a/next").rename(tmp_path / "a/1")
-    store.poll()
-    assert store.get("a") == "a/1 anew"
-
-
-def test_no_look_walks_a_tree_that_a_version_links_to(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1/other", "a/1/assets.extra/deeper", "outside/variables")
-    for folder in ("outside", "outside/variables", "a/1/other", "a/1/assets.extra/deeper"):
-        (tmp_path / folder / "unseen").touch()
-    (tmp_path / "a/1/variables").symlink_to(tmp_path / "outside/variables")
-    (tmp_path / "a/2").symlink_to(tmp_path / "outside")
-    assert {Path(name).name for name, *_ in files.identity(tmp_path / "a/1")} == {
-        *("other", "assets.extra", "variables", "deeper")
-    }
-    assert [name for name, *_ in files.identity(tmp_path / "a/2")] == ["unseen", "variables", "variables/unseen"]
-
-
-def test_a_look_at_a_version_ends_after_a_bounded_number_of_files(tmp_path: Path) -> None:
-    for number in range(2 * files.MAX_FILES):
-        (tmp_path / f"{number}").touch()
-    assert len(files.identity(tmp_path)) == files.MAX_FILES + 1
-    with pytest.raises(files.FileError, match="it has more than 256 files"):
-        files.check(tmp_path)
-
-
-def test_when_the_newest_goes_the_newest_whole_one_that_is_left_serves(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2", "a/3", "a/4", broken=("a/3",))
-    assert store.get() == "a/4"
-    shutil.rmtree(tmp_path / "a/4")
-    assert store.get() == "a/4"
-    store.poll()
-    assert store.get() == "a/2"
-    assert in_memory(store) == [2]
-    with pytest.raises(NotFound):
-        store.get("a", 4)
-
-
-def test_the_one_that_went_serves_as_long_as_no_other_is_whole(tmp_path: Path, loader: Loader, store: Store) -> None:
-    publish(tmp_path, "a/1", "a/2", broken=("a/1",))
+def test_a_version_that_is_gone_is_not_found_after_the_next_poll(tmp_path: Path, store: Store) -> None:
+    publish(tmp_path, "a/1", "a/2")
     store.get()
     shutil.rmtree(tmp_path / "a/2")
+    assert store.get("a", 2) == "a/2"
     store.poll()
-    assert store.get() == "a/2"
-    assert [(v.version, v.loaded) for v in store.versions("a")] == [(1, False), (2, True)]
-    (tmp_path / "a/1/broken").unlink()
-    loader.hold("a/1")
-    with ThreadPoolExecutor(1) as pool:
-        poll = pool.submit(store.poll)
-        try:
-            assert loader.began["a/1"].wait(10)
-            assert store.get() == "a/2"
-        finally:
-            loader.gates["a/1"].set()
-        poll.result(10)
-    assert store.get() == "a/1"
-    assert in_memory(store) == [1]
+    assert (store.get(), in_memory(store)) == ("a/1", [1])
+    with pytest.raises(NotFound):
+        store.get("a", 2)
 
 
 def test_a_model_whose_folder_goes_is_not_found_and_takes_no_memory(tmp_path: Path, store: Store) -> None:
@@ -594,102 +365,29 @@ def test_a_model_whose_folder_goes_is_not_found_and_takes_no_memory(tmp_path: Pa
         store.get()
 
 
-def test_a_store_that_cannot_be_read_for_a_moment_stays_as_it_is(
-    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(tmp_path, "a/1", "b/1", "b/2", broken=("b/2",))
-    store.get(), store.get("b")
-    refusals, elsewhere = store.refusals(), tmp_path.with_name(f"{tmp_path.name}-elsewhere")
-    tmp_path.rename(elsewhere)
-    store.poll()
-    store.poll()
-    assert (store.get(), store.get("b"), store.refusals()) == ("a/1", "b/1", refusals)
-    assert caplog.text.count("The store cannot be read") == 1
-    for ask in (store.names, lambda: store.get("c"), lambda: store.get("a", 2), lambda: store.versions("a")):
-        with pytest.raises(NoModel, match="cannot be read: No such file"):
-            ask()
-    elsewhere.rename(tmp_path)
-    publish(tmp_path, "a/2")
-    store.poll()
-    assert store.get() == "a/2"
-
-
-def test_a_model_that_cannot_be_read_stays_as_it_is_and_the_others_swap(
-    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    publish(tmp_path, "a/1", "b/1")
-    store.get(), store.get("b")
-    publish(tmp_path, "b/2")
-    shutil.rmtree(tmp_path / "a")
-    (tmp_path / "a").symlink_to("a")  # nobody can list that, whatever their rights
-    store.poll()
-    store.poll()
-    assert (store.get(), store.get("b")) == ("a/1", "b/2")
-    assert caplog.text.count("Model 'a' cannot be read") == 1
-
-
-# The poller, the metrics and the log.
-
-
-def test_an_unforeseen_exception_in_a_poll_is_logged_with_its_trace_and_the_next_one_goes_on(
-    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_follows_the_folder_from_start_polling_to_close(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1")
     store.get()
+    store.start_polling(0.01)
     publish(tmp_path, "a/2")
-    with monkeypatch.context() as broken:
-        broken.setattr(store._folder, "versions", lambda name: 1 / 0)
-        store.poll()
-    assert "ZeroDivisionError" in caplog.text
-    assert store.get() == "a/1"
-    store.poll()
-    assert store.get() == "a/2"
-
-
-def test_the_poller_follows_the_folder_until_it_is_closed(tmp_path: Path, store: Store) -> None:
-    publish(tmp_path, "a/1")
-    store.get()
-    store.watch(0.01)
-    publish(tmp_path, "a/2")
-    deadline_s = time.monotonic() + 10
-    while store.get() != "a/2":
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)  # between two looks, not for luck
+    wait_until(lambda: store.get() == "a/2", timeout_s=10)
     store.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "store"]
 
 
-def test_the_poller_survives_whatever_a_look_raises(
-    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks = threading.Semaphore(0)
-
-    def look() -> None:
-        looks.release()
-        raise RecursionError("outside everything that survives")
-
-    monkeypatch.setattr(store, "poll", look)
-    store.watch(0.001)
-    for _ in range(3):
-        assert looks.acquire(timeout=10)
-    assert store.faults() == []
-    store.close()
-    assert "RecursionError" in caplog.text
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_poller_that_has_ended_is_a_fault_until_the_store_is_closed(
+def test_a_polling_thread_that_has_ended_is_a_fault_until_the_store_is_closed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_end = threading.Event()
 
-    def look() -> None:
+    def poll() -> None:
         may_end.wait(10)
         raise SystemExit
 
     assert store.faults() == []
-    monkeypatch.setattr(store, "poll", look)
-    store.watch(0.001)
+    monkeypatch.setattr(store, "poll", poll)
+    store.start_polling(0.001)
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "store"]
     may_end.set()
     thread.join(10)
@@ -698,92 +396,13 @@ def test_a_poller_that_has_ended_is_a_fault_until_the_store_is_closed(
     assert store.faults() == []
 
 
-def test_a_look_that_does_not_end_is_a_fault(
-    tmp_path: Path, loader: Loader, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(tmp_path, "a/1")
-    loader.hold("a/1")
-    store.watch(0.001)
-    try:
-        assert loader.began["a/1"].wait(10)
-        assert store.faults() == []
-        later_s = time.monotonic() + poller.STALLED_AFTER_S
-        monkeypatch.setattr(health.time, "monotonic", lambda: later_s)
-        (fault,) = store.faults()
-        assert "Thread store has been busy with one task" in fault
-    finally:
-        loader.gates["a/1"].set()
-        store.close()
-
-
 def test_closing_does_not_wait_for_the_next_poll(tmp_path: Path, loader: Loader) -> None:
     store = Store(tmp_path, None, loader)
-    store.close()  # it never watched
-    store.watch(3600)
+    store.close()  # before any polling
+    store.start_polling(3600)
     began_s = time.monotonic()
     store.close()
     assert time.monotonic() - began_s < 60
-
-
-def test_metrics_follow_loads_refusals_swaps_and_releases(tmp_path: Path, loader: Loader) -> None:
-    name = "measured"  # the metrics are the process's: no other test has a model of this name
-    store = Store(tmp_path, None, loader, idle_seconds=0)
-    publish(tmp_path, f"{name}/1")
-    store.get()
-    publish(tmp_path, f"{name}/2", f"{name}/3", broken=(f"{name}/3",))
-    store.poll()
-    store.get(name, 1)
-    first, second, third = ((name, version) for version in "123")
-    assert samples(metrics.LOADS, name) == {first: 2, second: 1}
-    assert samples(metrics.REFUSALS, name) == {third: 1}
-    assert samples(metrics.LOADED, name) == {first: 1, second: 1}
-    assert samples(metrics.SERVED, name) == {second: 1}
-    replace(tmp_path / name, "2", "text")
-    store.poll()
-    assert samples(metrics.LOADED, name) == samples(metrics.SERVED, name) == {second: 1}
-    shutil.rmtree(tmp_path / name)
-    store.poll()
-    assert samples(metrics.LOADED, name) == samples(metrics.SERVED, name) == {}
-
-
-def test_metrics_forget_the_versions_of_long_ago(tmp_path: Path, loader: Loader) -> None:
-    name = "remembered"
-    every = [found for found in vars(metrics).values() if isinstance(found, MetricWrapperBase)]
-    versioned = [metric for metric in every if "version" in metric._labelnames]
-    store = Store(tmp_path, name, loader, idle_seconds=0)
-    for version in range(1, 20):
-        publish(tmp_path, f"{name}/{version}")
-        store.poll()
-        for metric in versioned:  # as if each had been asked for everything
-            labels = {"model": name, "version": str(version), "reason": "stop"}
-            metric.labels(*(labels[label] for label in metric._labelnames))
-    told = {
-        int(sample.labels["version"])
-        for metric in versioned
-        for family in metric.collect()
-        for sample in family.samples
-        if sample.labels.get("model") == name
-    }
-    assert told == {15, 16, 17, 18, 19}
-
-
-def test_the_log_says_each_step_in_a_sentence(tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    publish(tmp_path, "a/1")
-    store.get()
-    publish(tmp_path, "a/2", "a/3", broken=("a/3",))
-    store.poll()
-    shutil.rmtree(tmp_path / "a")
-    store.poll()
-    store.poll()
-    assert caplog.messages == [
-        "Version 1 of model 'a' now serves.",
-        "Version 3 of model 'a' is refused: its probe fails.",
-        "Version 2 of model 'a' now serves.",
-        "Version 1 of model 'a' is released.",
-        "Model 'a' is gone.",
-        "Version 2 of model 'a' is released.",
-    ]
 
 
 def test_many_threads_always_get_a_model_while_versions_come_and_go(tmp_path: Path, loader: Loader) -> None:

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 from training.learning.run import TrainingRun
-from training.network.network import weights_of
+from training.network.weights import weights_of
 
 
 class Guesser:
@@ -90,7 +90,7 @@ def test_with_dropout_no_gradient_sees_the_text_that_the_scale_is_fitted_on(tmp_
         while not run.is_finished:
             run.take_step()
         scales.append(run.evaluate()["logit_scale"])
-        weights.append(weights_of(run._learner.network).arrays)
+        weights.append(weights_of(run.trainer.network).arrays)
     same = all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))
     assert same == (dropout > 0)
     assert (scales[0] != scales[1]) == (dropout > 0)

@@ -10,7 +10,8 @@ from training.config import TrainConfig
 from training.errors import InputError
 from training.files import require_space, require_writable
 from training.learning.disk_space import parameters_of
-from training.network.network import Network, weights_of
+from training.network.network import Network
+from training.network.weights import weights_of
 
 HUGE = ["--units", "1000000", "--window", "10"]
 

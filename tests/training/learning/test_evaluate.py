@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning.evaluate import ROW_CHARS, ROWS, WARM_UP, evaluate
 from training.learning.run import TrainingRun
 from training.learning.stages import Stages, Stopped
@@ -65,8 +65,10 @@ def test_a_trained_network_loses_the_same_as_one_row(tmp_path: Path) -> None:
     while not run.is_finished:
         run.take_step()
     ids = run.corpus.training[:20_000]
-    one = evaluate(run._read, run._cold_state, ids, rows=1).nats_per_char
-    assert evaluate(run._read, run._cold_state, ids).nats_per_char == pytest.approx(one, abs=1e-5)
+    one = evaluate(run.validation.read, run.validation.initial_state, ids, rows=1).nats_per_char
+    assert evaluate(run.validation.read, run.validation.initial_state, ids).nats_per_char == pytest.approx(
+        one, abs=1e-5
+    )
 
 
 def test_a_stop_ends_it_between_two_windows() -> None:

@@ -1,4 +1,4 @@
-"""A network that goes on from another with the same or fewer symbols."""
+"""Warm start from a network with the same vocabulary or a part of it."""
 
 import dataclasses
 
@@ -7,22 +7,23 @@ import pytest
 
 from tests.oracle import Network as Oracle
 from tests.oracle import log_softmax
-from tests.training.network.test_network import SYMBOLS, config, every_input, every_network, example, made
+from tests.training.network.networks import SYMBOLS, batch_for, config, every_cell, every_input, random_network
 from training.errors import InputError
 from training.learning.warm_start import warm_started
-from training.network.network import Network, weights_of
+from training.network.network import Network
+from training.network.weights import weights_of
 
 NEW = 4
 
 
-@every_network
+@every_cell
 @every_input
-def test_old_symbols_keep_their_logits_and_lose_only_the_new_ones_share(cell: str, embedding: int) -> None:
+def test_known_symbols_keep_their_logits(cell: str, embedding: int) -> None:
     setting = config(2, cell=cell, embedding=embedding)
-    known = weights_of(made(setting, dtype="float32"))
+    known = weights_of(random_network(setting, dtype="float32"))
     known = dataclasses.replace(known, output_bias=known.output_bias + np.linspace(-5, 3, SYMBOLS, dtype=np.float32))
     started = warm_started(weights_of(Network(setting, SYMBOLS + NEW)), known)
-    previous, _, state = example(setting)
+    previous, _, state = batch_for(setting)
     before, expected_state, _ = Oracle.of(known).forward(previous, state)
     after, new_state, _ = Oracle.of(started).forward(previous, state)
     assert after.shape[-1] == SYMBOLS + NEW
@@ -35,23 +36,23 @@ def test_old_symbols_keep_their_logits_and_lose_only_the_new_ones_share(cell: st
     )
 
 
-@every_network
+@every_cell
 @every_input
-def test_new_symbols_are_read_as_an_untrained_network_reads_them(cell: str, embedding: int) -> None:
+def test_new_symbols_have_the_weights_of_an_untrained_network(cell: str, embedding: int) -> None:
     setting = config(1, cell=cell, embedding=embedding)
-    fresh = weights_of(Network(setting, SYMBOLS + NEW))
-    started = warm_started(fresh, weights_of(made(setting, dtype="float32")))
-    found, expected = (weights.embedding if embedding else weights.layers[0].kernel for weights in (started, fresh))
+    untrained = weights_of(Network(setting, SYMBOLS + NEW))
+    started = warm_started(untrained, weights_of(random_network(setting, dtype="float32")))
+    found, expected = (weights.embedding if embedding else weights.layers[0].kernel for weights in (started, untrained))
     np.testing.assert_array_equal(found[SYMBOLS:], expected[SYMBOLS:])
-    np.testing.assert_array_equal(started.output_kernel[:, SYMBOLS:], fresh.output_kernel[:, SYMBOLS:])
+    np.testing.assert_array_equal(started.output_kernel[:, SYMBOLS:], untrained.output_kernel[:, SYMBOLS:])
     assert not np.array_equal(found[SYMBOLS], found[SYMBOLS + 1])
 
 
-@every_network
+@every_cell
 @every_input
-def test_the_same_symbols_are_the_same_network(cell: str, embedding: int) -> None:
+def test_the_same_vocabulary_gives_the_same_weights(cell: str, embedding: int) -> None:
     setting = config(2, cell=cell, embedding=embedding)
-    known = weights_of(made(setting, dtype="float32"))
+    known = weights_of(random_network(setting, dtype="float32"))
     started = warm_started(weights_of(Network(setting, SYMBOLS)), known)
     assert all(np.array_equal(a, b) for a, b in zip(started.arrays, known.arrays, strict=True))
 
@@ -68,9 +69,9 @@ def test_the_same_symbols_are_the_same_network(cell: str, embedding: int) -> Non
     ids=str,
 )
 def test_another_shape_is_refused_in_one_sentence(changes: dict, words: list[str]) -> None:
-    known, fresh = (weights_of(Network(config(**({"layers": 2} | other)), SYMBOLS)) for other in ({}, changes))
+    known, untrained = (weights_of(Network(config(**({"layers": 2} | other)), SYMBOLS)) for other in ({}, changes))
     with pytest.raises(InputError) as refusal:
-        warm_started(fresh, known)
+        warm_started(untrained, known)
     sentence = str(refusal.value)
     assert sentence.count(".") == 1
     assert "\n" not in sentence

@@ -12,8 +12,10 @@ import tensorflow as tf
 from tests.oracle import Network as Oracle
 from tests.oracle import log_softmax, sample_rule
 from training.config import TrainConfig
-from training.network.network import Network, set_weights, state_shape, weights_of
-from training.release.export import trained_weights, write_saved_model
+from training.network.network import Network, state_shape
+from training.network.weights import set_weights, weights_of
+from training.release.export import write_saved_model
+from training.release.exported import trained_weights
 
 SYMBOLS, UNITS = 12, 8
 

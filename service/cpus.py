@@ -1,0 +1,27 @@
+"""The number of CPU cores that this process may use. Knows nothing of the service's settings."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cpus(cgroup: Path = CGROUP) -> int:
+    """The cores in the process's affinity mask, or fewer if the quota of its Linux control group is lower.
+
+    A quota of 2.5 cores gives 2, since a third thread would be throttled. The result is at least 1.
+    """
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(mask, int(_quota(cgroup))))
+
+
+def _quota(cgroup: Path) -> float:
+    """The quota in cores (control groups version 2, else 1), or a number above any machine's if there is none."""
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
+            if quota not in ("max", "-1"):
+                return int(quota) / int(period)
+    return sys.maxsize

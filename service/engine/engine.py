@@ -1,0 +1,71 @@
+"""The rows that one engine thread advances, in a batch for each model. Knows no queue, threads or other engines."""
+
+import logging
+
+from service import metrics
+from service.engine.batch import Batch
+from service.engine.prefix_cache import PrefixCache
+from service.engine.row import Row
+from service.model.model import Model
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Batches of at most `slots` rows, which take at most `chunk` steps a call."""
+
+    def __init__(self, *, slots: int, chunk: int, cache: PrefixCache) -> None:
+        self.rows = 0  # taken and not yet finished; other threads read it
+        self._slots, self._chunk, self._cache = slots, chunk, cache
+        self._batches: dict[Model, Batch] = {}
+        self._taken: list[tuple[Model, Row]] = []
+
+    def take(self, model: Model, row: Row) -> None:
+        """Accept a row at once; it joins its batch, which may take long, in the next step."""
+        self._taken.append((model, row))
+        self.rows += 1
+
+    def step(self) -> None:
+        """Let accepted rows join, then step each batch. Raises nothing: an error fails the rows that it concerns."""
+        try:
+            for model, row in self._taken:
+                self._join(model, row)
+            self._taken.clear()
+            for model, batch in list(self._batches.items()):
+                if not self._step(batch):
+                    del self._batches[model]
+            self.rows = sum(map(len, self._batches.values()))
+        except Exception as error:
+            log.exception("Unexpected error of an engine; its rows fail.")
+            metrics.ENGINE_FAILURES.labels("engine").inc()
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Fail and drop every row."""
+        for _, row in self._taken:
+            row.fail(error)
+        for batch in self._batches.values():
+            batch.fail(error)
+        self._taken, self._batches, self.rows = [], {}, 0
+
+    def _join(self, model: Model, row: Row) -> None:
+        """Let a row join the batch of its model. A row that cannot join fails alone."""
+        try:
+            if model not in self._batches:
+                self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk, cache=self._cache)
+            self._batches[model].join(row)
+        except Exception as error:
+            log.exception("A row (%s) cannot join a batch.", row)
+            metrics.ENGINE_FAILURES.labels("join").inc()
+            row.fail(error)
+
+    def _step(self, batch: Batch) -> bool:
+        """Step a batch; false if it has no rows left, or has failed as a whole."""
+        try:
+            batch.step()
+        except Exception as error:
+            log.exception("A batch of %s failed.", batch.version)
+            metrics.ENGINE_FAILURES.labels("engine").inc()
+            batch.fail(error)
+            return False
+        return len(batch) > 0

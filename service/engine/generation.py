@@ -1,0 +1,82 @@
+"""The values of one generation: its request, its status, the characters that it generates and its result."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.sampling import SamplingParams
+from service.model.version import ModelVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """The same request to the same version of a model gives the same text."""
+
+    prompt: str
+    length: int  # characters to generate, at most
+    sampling: SamplingParams
+    stop: tuple[str, ...] = ()
+    timeout_s: float = math.inf
+
+
+class Status(StrEnum):
+    """The status of a generation; all but `RUNNING` are final."""
+
+    RUNNING = "running"
+    LENGTH = "length"  # it has generated the characters that were requested
+    STOP = "stop"  # it has met a stop string
+    TIMEOUT = "timeout"
+    ERROR = "error"  # the engine failed
+    CANCELLED = "cancelled"  # it was closed while it was running
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Consecutive characters of a generated text; false if there are none."""
+
+    index: int  # of the first
+    text: str
+    logprobs: NDArray[np.float32]  # natural logs of the model's own probabilities, before temperature and filters
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def decimals(self) -> list[str]:
+        """The logprobs as the shortest decimals that identify a float32: -2.8345897, not -2.834589719772339."""
+        decimals: list[str] = self.logprobs.astype(str).tolist()
+        return decimals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The text and the measurements of a generation: partial while `status` is `RUNNING`, else final."""
+
+    version: ModelVersion
+    seed: int
+    status: Status
+    text: str
+    logprobs: list[float]
+    prompt_chars: int
+    cached_chars: int
+    unknown_chars: int
+    queue_ms: float
+    first_char_ms: float | None
+    total_ms: float
+
+    @property
+    def chars_per_second(self) -> float:
+        """Characters over the whole time, including the time in the queue."""
+        return len(self.text) / (self.total_ms / 1000)
+
+    @property
+    def timings(self) -> dict[str, float | None]:
+        """The times by name, rounded to microseconds."""
+        first_char_ms = None if self.first_char_ms is None else round(self.first_char_ms, 3)
+        return {
+            "queue_ms": round(self.queue_ms, 3),
+            "first_char_ms": first_char_ms,
+            "total_ms": round(self.total_ms, 3),
+        }

@@ -1,0 +1,101 @@
+"""The rows that take part in one kind of call, and the arrays of their next one. Knows no prefill or decode."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from service import metrics
+from service.engine.call import Errors, advance
+from service.engine.prefix_cache import Prefix
+from service.engine.row import Row
+from service.model.codec import RESERVED
+from service.model.model import Model, Stepped, Steps
+from service.model.version import ModelVersion
+
+
+class Slots:
+    """Rows that advance together. Each has one index of every array; the first `len(self)` indices are in use."""
+
+    def __init__(self, model: Model, version: ModelVersion, *, max_rows: int, chunk: int) -> None:
+        """At most `max_rows` rows, which take at most `chunk` steps a call."""
+        self._model = model
+        self._rows: list[Row] = []
+        self._rows_of_call = metrics.BATCH_ROWS.labels(*version.labels)
+        self._seconds_of_call = metrics.CALL_SECONDS.labels(*version.labels)
+        capacity = self._padded(max_rows)
+        self.inputs = Steps(
+            previous=np.zeros(capacity, np.int32),
+            given=np.zeros((capacity, chunk), np.int32),
+            given_length=np.zeros(capacity, np.int32),
+            length=np.zeros(capacity, np.int32),
+            uniforms=np.zeros((capacity, chunk), np.float32),
+            temperature=np.ones(capacity, np.float32),
+            top_k=np.zeros(capacity, np.int32),
+            top_p=np.ones(capacity, np.float32),
+            bias=np.zeros((capacity, model.manifest.symbols), np.float32),
+            state=model.initial_state(capacity),
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def add(self, row: Row, start: Prefix | None) -> None:
+        """Give a row the next index, with the initial state or the state after a prefix of its prompt."""
+        index, inputs, sampling = len(self._rows), self.inputs, row.sampling
+        inputs.previous[index] = start.previous if start else RESERVED
+        inputs.state[:, index] = start.state if start else 0
+        if not row.to_follow:  # a filter costs all rows of a call time, and a row that follows does not sample
+            inputs.temperature[index] = sampling.float32_temperature
+            inputs.top_k[index], inputs.top_p[index] = sampling.top_k, sampling.float32_top_p
+        self._rows.append(row)  # last, so that a row whose inputs raise an error is not added
+
+    def call(self, steps: int) -> tuple[Stepped, Errors]:
+        """Advance the rows by their next `steps` steps (see `call.advance`)."""
+        start_s = time.perf_counter()
+        padded, inputs = self._padded(len(self)), self.inputs
+        of_call = Steps(
+            previous=inputs.previous[:padded],
+            given=inputs.given[:padded, :steps],
+            given_length=inputs.given_length[:padded],
+            length=inputs.length[:padded],
+            uniforms=inputs.uniforms[:padded, :steps],
+            temperature=inputs.temperature[:padded],
+            top_k=inputs.top_k[:padded],
+            top_p=inputs.top_p[:padded],
+            bias=inputs.bias[:padded],
+            state=inputs.state[:, :padded],
+        )
+        outputs, errors = advance(self._model, of_call, len(self))
+        inputs.previous[:padded] = outputs.previous
+        inputs.state[:, :padded] = outputs.state
+        self._seconds_of_call.observe(time.perf_counter() - start_s)
+        self._rows_of_call.observe(len(self))
+        return outputs, errors
+
+    def drop_finished(self) -> None:
+        """Drop the rows that are finished."""
+        for index in reversed(range(len(self._rows))):
+            if self._rows[index].is_finished:
+                self.drop(index)
+
+    def drop(self, index: int) -> None:
+        """Drop a row; the last row takes its index."""
+        inputs, last = self.inputs, len(self._rows) - 1
+        self._rows[index] = self._rows[last]
+        self._rows.pop()
+        for array in (inputs.previous, inputs.temperature, inputs.top_k, inputs.top_p):
+            array[index] = array[last]
+        inputs.state[:, index] = inputs.state[:, last]
+        # The last index is padding now, and padding must not make a call fail.
+        inputs.previous[last], inputs.state[:, last] = RESERVED, 0
+        inputs.temperature[last], inputs.top_k[last], inputs.top_p[last] = 1, 0, 1
+
+    def _padded(self, rows: int) -> int:
+        return -(-rows // self._model.row_multiple) * self._model.row_multiple

@@ -1,0 +1,58 @@
+"""The engine's side of a generation: decodes sampled symbols and queues their text for the request's thread.
+
+Knows nothing of stop strings, deadlines or clients.
+"""
+
+import queue
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import metrics
+from service.model.codec import Decoder
+from service.model.version import ModelVersion
+
+
+class TextQueue:
+    """The listener of a row (see `row.Listener`), until the row has sampled `length` characters."""
+
+    def __init__(self, decoder: Decoder, version: ModelVersion, *, length: int) -> None:
+        """`version` labels the metrics."""
+        self.submitted_s = time.monotonic()
+        self.started_s: float | None = None
+        self._decoder = decoder
+        self._version = version
+        self._missing_chars = length
+        self._queue: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
+
+    def started(self) -> None:
+        """An engine has taken the row."""
+        self.started_s = time.monotonic()
+        metrics.QUEUE_SECONDS.labels(*self._version.labels).observe(self.started_s - self.submitted_s)
+
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+        """Queue the characters that these symbols complete; true once `length` characters are complete."""
+        text, logprobs = self._decoder.read(symbols, logprobs)
+        if text:
+            self._queue.put((text, logprobs))
+        self._missing_chars -= len(text)
+        return self._missing_chars <= 0
+
+    def failed(self, error: Exception) -> None:
+        """The row takes no further step."""
+        self._queue.put(error)
+
+    def get(self, timeout_s: float) -> tuple[str, NDArray[np.float32]] | None:
+        """The text of the next call, and the logprob of each character; None if there is none within the timeout.
+
+        Raises:
+            Exception: the error with which the row failed.
+        """
+        try:
+            item = self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item

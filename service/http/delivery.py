@@ -1,0 +1,187 @@
+"""One generation on its way to its client: the limit of open streams, disconnects, log fields, the response.
+
+All routes that generate share one `OpenStreams`. A route passes the function that makes the object at the end of its
+response; the fields of request and response bodies are not known here.
+"""
+
+import errno
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from flask import Response, g, jsonify, request
+
+from service import metrics
+from service.config import Config
+from service.engine.generation import Characters, GenerationRequest, Result
+from service.engine.scheduler import Scheduler
+from service.engine.stream import Stream
+from service.http.errors import Overloaded, as_api_error
+from service.http.formats import StreamFormat
+from service.model.model import Model
+
+SECONDS_BETWEEN_PINGS = 1.0
+CLIENT_CLOSED_REQUEST = 499  # nginx's status; only the log shows it
+# Streams that are computed and not yet read, beyond those that may run or wait. Each holds a thread of the server,
+# and clients that read slowly must not take the last ones (see gunicorn.conf.py).
+UNREAD_STREAMS = 16
+# The kernel needs about a minute of probes to distinguish a lost connection from a silent one.
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+
+Closing = Callable[[Result], dict[str, Any]]
+"""Makes the last event of a stream, or the body of a response that is not streamed."""
+
+
+class ClientGone(ConnectionResetError):
+    """The client's connection is lost. A server that catches it closes the connection without a valid end."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "The client is gone.")
+
+
+class OpenStreams:
+    """The streams of all routes that are computed, or not yet read to their end; their number is limited."""
+
+    def __init__(self, config: Config, scheduler: Scheduler) -> None:
+        self._limit = config.engines * config.slots + config.queue + UNREAD_STREAMS
+        self._free = threading.BoundedSemaphore(self._limit)
+        self._scheduler = scheduler
+
+    def begin(self, model: Model, generation: GenerationRequest) -> "Delivery":
+        """Start a generation for the client of the current Flask request.
+
+        Raises:
+            Overloaded: as many streams are open as may be.
+            QueueFull, Closed: the scheduler takes no more.
+        """
+        if not self._free.acquire(blocking=False):
+            metrics.REJECTED.labels("slow_clients").inc()
+            raise Overloaded(f"{self._limit} streams are open, which is the limit.")
+        try:
+            stream = Stream(model, generation, self._scheduler)
+        except BaseException:
+            self._free.release()
+            raise
+        return Delivery(stream, self._free.release)
+
+
+class Delivery:
+    """A stream on its way to the client of the current Flask request. Its response closes it."""
+
+    def __init__(self, stream: Stream, release: Callable[[], None]) -> None:
+        """`release` is called once, when the delivery is closed."""
+        self._stream = stream
+        self._release = release
+        self._environ = request.environ
+        self._logged: dict[str, Any] = g.setdefault("logged", {})  # the fields of the request's line in the log
+        self._result: Result | None = None  # once the stream is exhausted
+        probe_silence(self._environ)
+
+    def as_stream(self, stream_format: StreamFormat, closing: Closing) -> Response:
+        """A response that sends characters as they are generated, then the closing object."""
+        content_type = f"{stream_format.media_type}; charset=utf-8"
+        response = Response(self._events(stream_format, closing), content_type=content_type, headers=self._headers())
+        # The server closes the response in every case, even if it has never asked for the first event.
+        response.call_on_close(self._close)
+        return response
+
+    def as_object(self, closing: Closing) -> Response:
+        """A response of one JSON object, complete when the generation is."""
+        try:
+            for _ in self._chunks():
+                pass
+            response = jsonify(closing(self._finish()))
+            response.headers.update(self._headers())
+            return response
+        except ClientGone:
+            return Response(_abandoned(), CLIENT_CLOSED_REQUEST)
+        finally:
+            self._close()
+
+    def _events(self, stream_format: StreamFormat, closing: Closing) -> Iterator[bytes]:
+        """The body of a streamed response, one write for the characters of a call."""
+        try:
+            for characters in self._chunks():
+                if content := stream_format.characters(characters) if characters else stream_format.waiting:
+                    yield content.encode(errors="replace")
+            yield stream_format.last(closing(self._finish())).encode()
+        except ClientGone:
+            raise  # an end without an error would be that of a complete response
+        except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
+            yield stream_format.error(as_api_error(error).to_json()).encode()
+
+    def _chunks(self) -> Iterator[Characters]:
+        """The stream's chunks, for as long as the client is connected."""
+        for characters in self._stream.chunks(SECONDS_BETWEEN_PINGS):
+            if is_gone(self._environ):
+                raise ClientGone
+            yield characters
+
+    def _finish(self) -> Result:
+        self._result = self._stream.result()
+        return self._result
+
+    def _headers(self) -> dict[str, str]:
+        name, number = self._stream.version.labels
+        return {
+            "X-Model": name,
+            "X-Model-Version": number,
+            "X-Seed": str(self._stream.request.sampling.seed),
+            "X-Accel-Buffering": "no",
+            "Cache-Control": "no-store",
+        }
+
+    def _close(self) -> None:
+        """Close the stream, finished or not, and write the log fields."""
+        self._stream.close()
+        self._release()
+        result = self._result or self._stream.result()
+        self._logged |= {
+            "model": result.version.name,
+            "version": result.version.number,
+            "seed": result.seed,
+            "prompt_chars": result.prompt_chars,
+            "cached_chars": result.cached_chars,
+            "generated_chars": len(result.text),
+            "finish_reason": result.status,
+            **result.timings,
+        }
+
+
+def _abandoned() -> Iterator[bytes]:
+    """The body of a response that has no reader: the server closes the connection without sending one."""
+    yield from ()
+    raise ClientGone
+
+
+def probe_silence(environ: dict[str, Any]) -> None:
+    """Let the kernel probe the connection while nothing is sent.
+
+    A client that closes its connection sends the same as one that only shuts it down for writing. Only sending to the
+    client distinguishes the two, and a response may take long to begin.
+    """
+    client = environ.get("gunicorn.socket")
+    if client is None:
+        return
+    with suppress(OSError):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            if hasattr(socket, option):
+                client.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def is_gone(environ: dict[str, Any]) -> bool:
+    """Whether the client's connection is lost. A client that only shut it down for writing (legal) still reads.
+
+    A server notices that only when it writes, and then one write late; the socket knows at once. False where the server
+    does not pass its socket on: there, a write fails in the end.
+    """
+    client = environ.get("gunicorn.socket")
+    if client is None or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(client, 0)  # POLLHUP and POLLERR are always reported
+    return bool(poll.poll(0))

@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from service.engine.call import UnusableOutput, advance
+from service.model.model import Stepped, Steps
+from tests.service.fakes import FakeModel, Picky
+
+ROWS = 20
+
+
+def steps_of(model: FakeModel, temperatures: list[float]) -> Steps:
+    """Four steps of each row: one follows, three sample. The state counts from the row's index."""
+    rows = len(temperatures)
+    uniforms = np.random.Generator(np.random.PCG64(1)).random((rows, 4), dtype=np.float32)
+    return Steps(
+        previous=np.zeros(rows, np.int32),
+        given=np.full((rows, 4), 5, np.int32),
+        given_length=np.ones(rows, np.int32),
+        length=np.full(rows, 4, np.int32),
+        uniforms=uniforms,
+        temperature=np.array(temperatures, np.float32),
+        top_k=np.zeros(rows, np.int32),
+        top_p=np.ones(rows, np.float32),
+        bias=np.zeros((rows, model.manifest.symbols), np.float32),
+        state=np.zeros((2, rows, 2), np.float32) + np.arange(rows, dtype=np.float32)[None, :, None],
+    )
+
+
+def assert_rows_equal(found: Stepped, expected: Stepped, rows: list[int]) -> None:
+    for name, array in vars(expected).items():
+        axis = 1 if name == "state" else 0
+        np.testing.assert_array_equal(getattr(found, name).take(rows, axis), array.take(rows, axis))
+
+
+@pytest.mark.parametrize("guilty", [{0}, {19}, {3, 4, 11}, set(range(1, 20))])
+def test_rows_that_make_a_call_fail_fail_alone(guilty: set[int]) -> None:
+    model = Picky(0.25)
+    steps = steps_of(model, [0.25 if row in guilty else 1 for row in range(ROWS)])
+    outputs, errors = advance(model, steps, ROWS)
+    assert set(errors) == guilty
+    assert {type(error) for error in errors.values()} == {RuntimeError}
+    expected = FakeModel().advance(steps)
+    assert_rows_equal(outputs, expected, [row for row in range(ROWS) if row not in guilty])
+
+
+def test_a_call_that_fails_once_fails_no_row() -> None:
+    class Once(Picky):
+        def advance(self, steps: Steps) -> Stepped:
+            if not self.attempts:
+                self.attempts += 1
+                raise MemoryError
+            return super().advance(steps)
+
+    model = Once(-1)
+    steps = steps_of(model, [1] * ROWS)
+    outputs, errors = advance(model, steps, ROWS)
+    assert errors == {}
+    assert_rows_equal(outputs, FakeModel().advance(steps), list(range(ROWS)))
+
+
+def test_if_every_call_fails_every_row_fails(model: FakeModel) -> None:
+    model.fails = True
+    _, errors = advance(model, steps_of(model, [1] * ROWS), ROWS)
+    assert set(errors) == set(range(ROWS))
+
+
+def test_smaller_calls_are_padded_to_the_models_multiple() -> None:
+    model = Picky(0.25, row_multiple=4)
+    advance(model, steps_of(model, [0.25] + [1] * 7), 8)
+    assert {len(call.previous) for call in model.calls} == {4}
+
+
+@pytest.mark.parametrize(("symbol", "logprob"), [(0, -1), (11, -1), (-1, -1), (5, np.nan)])
+def test_a_row_without_usable_output_fails_alone_and_padding_never_fails(symbol: int, logprob: float) -> None:
+    class Broken(FakeModel):
+        def advance(self, steps: Steps) -> Stepped:
+            outputs = super().advance(steps)
+            outputs.symbols[[3, 19], -1], outputs.logprobs[[3, 19], -1] = symbol, logprob
+            return outputs
+
+    model = Broken()
+    _, errors = advance(model, steps_of(model, [1] * ROWS), ROWS - 1)  # the last row is padding
+    assert {row: type(error) for row, error in errors.items()} == {3: UnusableOutput}
+
+
+def test_a_row_may_follow_a_symbol_outside_the_vocabulary(model: FakeModel) -> None:
+    steps = steps_of(model, [1] * 2)
+    unknown = dataclasses.replace(steps, given=np.zeros_like(steps.given))
+    assert advance(model, unknown, 2)[1] == {}

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from service.engine.prefix_cache import Prefix
+from service.engine.slots import Slots
+from service.model.codec import RESERVED
+from service.model.version import ModelVersion
+from tests.service.engine.rows import row_of
+from tests.service.fakes import FakeModel
+
+
+def slots_of(model: FakeModel, max_rows: int = 4) -> Slots:
+    return Slots(model, ModelVersion("fake", 1), max_rows=max_rows, chunk=3)
+
+
+def test_a_row_gets_the_next_index_with_its_prefix_and_parameters(model: FakeModel) -> None:
+    slots = slots_of(model)
+    slots.add(row_of(model, temperature=0.5, top_k=2, top_p=0.9)[0], None)
+    slots.add(row_of(model, temperature=0.7)[0], Prefix(3, 5, np.full((2, 2), 9, np.float32)))
+    inputs = slots.inputs
+    assert inputs.previous.tolist() == [RESERVED, 5, RESERVED, RESERVED]
+    assert inputs.state[0, :, 0].tolist() == [0, 9, 0, 0]
+    np.testing.assert_array_equal(inputs.temperature, np.array([0.5, 0.7, 1, 1], np.float32))
+    assert (inputs.top_k.tolist(), inputs.top_p[0]) == ([2, 0, 0, 0], np.float32(0.9))
+
+
+def test_a_row_that_follows_has_no_filter(model: FakeModel) -> None:
+    slots = slots_of(model)
+    slots.add(row_of(model, "abc", temperature=0.5, top_k=2, top_p=0.9)[0], None)
+    assert (slots.inputs.temperature[0], slots.inputs.top_k[0], slots.inputs.top_p[0]) == (1, 0, 1)
+
+
+def test_the_last_row_takes_the_index_of_a_dropped_one_and_leaves_padding(model: FakeModel) -> None:
+    slots = slots_of(model)
+    rows = [row_of(model, top_k=number)[0] for number in (1, 2, 3)]
+    for number, row in enumerate(rows):
+        slots.add(row, Prefix(1, number + 1, np.full((2, 2), number + 1, np.float32)))
+    slots.drop(0)
+    assert list(slots) == [rows[2], rows[1]]
+    assert slots.inputs.previous.tolist() == [3, 2, RESERVED, RESERVED]
+    assert slots.inputs.top_k.tolist() == [3, 2, 0, 0]
+    assert slots.inputs.state[1, :, 1].tolist() == [3, 2, 0, 0]
+
+
+def test_finished_rows_are_dropped(model: FakeModel) -> None:
+    slots = slots_of(model)
+    rows = [row_of(model)[0] for _ in range(4)]
+    for row in rows:
+        slots.add(row, None)
+    for index in (0, 1, 3):
+        rows[index].cancel()
+    slots.drop_finished()
+    assert list(slots) == [rows[2]]
+
+
+def test_a_call_advances_all_rows_in_full_multiples_and_keeps_their_states() -> None:
+    model = FakeModel(row_multiple=3)
+    slots = slots_of(model)
+    for _ in range(4):
+        slots.add(row_of(model)[0], None)
+    slots.inputs.length[:] = 2
+    outputs, errors = slots.call(2)
+    assert (outputs.symbols.shape, errors) == ((6, 2), {})
+    assert slots.inputs.state[0, :4, 0].tolist() == [2] * 4
+    np.testing.assert_array_equal(slots.inputs.previous, outputs.symbols[:, 1])
+
+
+def test_a_row_whose_inputs_raise_an_error_is_not_added(model: FakeModel) -> None:
+    slots = slots_of(model)
+    with pytest.raises(ValueError, match="could not broadcast"):
+        slots.add(row_of(model)[0], Prefix(1, 1, np.zeros((2, 7), np.float32)))
+    assert len(slots) == 0
