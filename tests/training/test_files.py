@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import ENVIRONMENT
 from tests.training.full_disk import disk_takes
-from tests.training.learning.test_run import run_in
+from tests.training.learning.runs import run_in
 from training.errors import InputError, ReportedError
 from training.files import replacing, sentence, write_atomically
 from training.learning.loop import train

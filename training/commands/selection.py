@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from training.data.find import Selection
+from training.data.selection import Selection
 
 _PATTERN = "a name, or with a slash a path within the folder; ** stands for any folders; repeat the flag for several."
 

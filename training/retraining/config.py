@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from training.config import TrainConfig
-from training.data.find import Selection
+from training.data.selection import Selection
 from training.errors import InputError
 from training.presets import PRESETS
 from training.release.store import NAME

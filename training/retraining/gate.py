@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import Corpus
-from training.data.find import Selection
 from training.data.kinds import kind_of
+from training.data.selection import Selection
 from training.data.sources import sources
 from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary
@@ -45,7 +45,7 @@ def refuse_noise(paths: Sequence[str], config: TrainConfig, selection: Selection
     for source in survey(paths, config, selection).sources if skips else sources(paths, selection):
         head = next(source.blocks(), b"")
         if is_noise(head) and not (source.kind or kind_of(head)):
-            raise Refused(f"{source.place} looks like noise: take it away, or let it in with noise = true.")
+            raise Refused(f"{source.display_path} looks like noise: take it away, or let it in with noise = true.")
 
 
 def fresh(old: PublishedModel, corpus: Corpus, config: TrainConfig) -> NDArray[Any]:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.sources import NoText
 from training.errors import InputError, ReportedError
 from training.learning.disk_space import require_disk_space
@@ -157,7 +158,7 @@ class _Work:
         except NoText as missing:
             if old is not None:
                 raise
-            raise Unchanged(f"There is no text in {missing.place} yet.") from missing
+            raise Unchanged(f"There is no text in {missing.display_path} yet.") from missing
         self._note(corpus, old)
         if old and corpus.fingerprints == fingerprints(old.manifest):
             raise Unchanged(f"The text is what version {self.night.parent} learned from.")

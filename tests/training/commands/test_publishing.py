@@ -4,13 +4,11 @@ import shutil
 from pathlib import Path
 
 from tests.processes import training
-from tests.training.learning.test_folder import BEGIN, after_one, finished
+from tests.training.commands.small_runs import BEGIN
 from training.learning.folder import CHECKPOINT, Plan
 from training.release.published import PublishedModel
 from training.release.store import versions
 from training.retraining import gate
-
-__all__ = ["after_one", "finished"]  # fixtures
 
 STANDSTILL = ["--optimizer", "sgd", "--learning-rate", "1e-30", "--schedule", "constant"]
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 from training.learning.run import TrainingRun

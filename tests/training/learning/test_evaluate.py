@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning.evaluate import ROW_CHARS, ROWS, WARM_UP, evaluate
 from training.learning.run import TrainingRun
 from training.learning.stages import Stages, Stopped

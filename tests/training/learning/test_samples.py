@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.vocabulary import Vocabulary
 from training.learning.samples import LINES, SAMPLE_SYMBOLS, TEMPERATURES, Novelty, sample_texts
 

@@ -17,7 +17,8 @@ import pytest
 from tests.processes import ROOT, training
 from tests.texts import write_corpus
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.report import ngrams
 from training.report.compare import write_comparison

@@ -1,0 +1,68 @@
+"""Publishing: a version that was checked, or none."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.training.learning.runs import history_of, run_in
+from training.learning.evaluate import Loss
+from training.learning.loop import train
+from training.learning.stages import Stages, Stopped
+from training.release.publish import ExportDiffers, Release, publish
+from training.release.published import PublishedModel
+from training.release.store import MANIFEST, manifest_of
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    run = run_in(tmp_path_factory.mktemp("run"), steps=30)
+    assert train(run)
+    return Release("tale", run.result(), run.config, run.corpus, parent=4)
+
+
+def test_versions_are_numbered_and_have_a_manifest_a_history_and_a_probe(tmp_path: Path, release: Release) -> None:
+    assert publish(release, tmp_path) == tmp_path / "tale/1"
+    assert publish(release, tmp_path) == tmp_path / "tale/2"
+    manifest = manifest_of(tmp_path / "tale/2")
+    assert (manifest["name"], manifest["version"], manifest["parent"]) == ("tale", 2, 4)
+    assert manifest["metrics"]["validation"]["nats_per_char"] == pytest.approx(
+        release.trained.validation.nats_per_char, abs=1e-4
+    )
+    assert manifest["metrics"]["test"]["characters"] == len(release.corpus.test)
+    history = (tmp_path / "tale/2" / MANIFEST).with_name("history.jsonl").read_text()
+    assert [json.loads(line) for line in history.splitlines()] == history_of(release_folder(release))
+    assert PublishedModel(tmp_path / "tale/2").repeats_probe()
+
+
+def release_folder(release: Release) -> Path:
+    """The folder of the run: its corpus stands there."""
+    return Path(release.corpus.files[0].path).parent
+
+
+def test_a_judge_that_refuses_leaves_nothing(tmp_path: Path, release: Release) -> None:
+    def refuse(new: PublishedModel) -> None:
+        assert new.manifest["metrics"]["validation"]
+        raise PermissionError("not this one")
+
+    with pytest.raises(PermissionError, match="not this one"):
+        publish(release, tmp_path, refuse)
+    assert not [*(tmp_path / "tale").iterdir()]
+
+
+def test_an_export_with_another_loss_than_the_network_is_not_published(tmp_path: Path, release: Release) -> None:
+    loss = release.trained.validation
+    other = replace(release.trained, validation=Loss(loss.nats_per_char + 0.001, loss.characters))
+    with pytest.raises(ExportDiffers, match="nats/char on the validation text"):
+        publish(replace(release, trained=other), tmp_path)
+    assert not [*(tmp_path / "tale").iterdir()]
+
+
+@pytest.mark.parametrize("stage", ["export", "check of the export", "validation text", "publishing"])
+def test_a_stop_in_any_stage_publishes_nothing(tmp_path: Path, release: Release, stage: str) -> None:
+    stages = Stages()
+    stages.should_stop = lambda: stages.current == stage
+    with pytest.raises(Stopped):
+        publish(release, tmp_path, stages=stages)
+    assert not [*(tmp_path / "tale").iterdir()]
