@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from training import commands
 from training.commands import cli
-from training.config import CHOICES, OF_THE_PARENT, TrainConfig
+from training.config import CHOICES, INHERITED, TrainConfig
 from training.corpora.catalogue import CATALOGUE
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
@@ -212,7 +212,7 @@ def test_the_parent_decides_what_its_weights_need_and_nothing_else() -> None:
     assert config("--units", "9", parent=parent).units == 9  # says the same
 
 
-@pytest.mark.parametrize("name", OF_THE_PARENT)
+@pytest.mark.parametrize("name", INHERITED)
 def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
     other = {"cell": "rnn", "unit": "byte", "normalization": "none"}.get(name, "5")
     with pytest.raises(click.UsageError) as refused:

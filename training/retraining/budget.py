@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import OF_THE_PARENT, TrainConfig
+from training.config import INHERITED, TrainConfig
 from training.data.corpus import Corpus
 from training.errors import InputError
 from training.learning.budget import MIN_STEPS, of_steps, within
@@ -29,7 +29,7 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
     if served is None:
         return first
     parent = TrainConfig.from_json(served["config"])
-    for name in sorted(set(job.settings) & set(OF_THE_PARENT)):
+    for name in sorted(set(job.settings) & set(INHERITED)):
         if (wanted := job.settings[name]) != (found := getattr(parent, name)):
             raise InputError(
                 f"The settings say {name} {wanted}, and version {served['version']} has {found}: "
