@@ -13,7 +13,7 @@ BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # of valid and of inv
 
 
 class FakeModel:
-    """After a symbol comes the next one of the alphabet, or by floor(uniform * 3) a later one.
+    """After a symbol comes the next one of the alphabet, or, by the whole part of uniform * 3, a later one.
 
     Its state counts the steps of a row, and a symbol's logprob is minus that count: lost or mixed states show.
     """

@@ -1,6 +1,5 @@
 """The number of steps that fit into a time. It is fixed before a run begins, for its rate to reach 0 at the end."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -58,7 +57,7 @@ def within(config: TrainConfig, run: TrainingRun, deadline_s: float, *, reserve:
     left_s = (1 - reserve) * (deadline_s - time.monotonic())
     left_s -= speed.compile_s + EXPORT_SECONDS + CHECKS * speed.evaluation_s
     by_epoch = left_s / speed.step_s / run.steps_per_epoch / config.eval_every
-    evaluations = max(MIN_EVALUATIONS, math.floor(min(by_epoch, EVALUATED_SHARE * left_s / speed.evaluation_s)))
+    evaluations = max(MIN_EVALUATIONS, int(min(by_epoch, EVALUATED_SHARE * left_s / speed.evaluation_s)))
     steps = max(MIN_STEPS, int((left_s - evaluations * speed.evaluation_s) / speed.step_s))
     return of_steps(config, steps, run.steps_per_epoch, evaluations)
 

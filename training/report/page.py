@@ -95,7 +95,7 @@ if (samples) {
   samples.classList.add("stepped");
   stepper.hidden = false;
   show(entries.length - 1);
-  choose(tabs[Math.floor(tabs.length / 2)]);
+  choose(tabs[tabs.length >> 1]);
 }
 """
 

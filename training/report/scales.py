@@ -38,9 +38,9 @@ def padded(low: float, high: float) -> tuple[float, float]:
 
 def ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` round values between `low` and `high`, in steps of 1, 2, 2.5 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    power = 10.0 ** (math.log10((high - low) / most) // 1)
     for step in (power * factor for factor in (1, 2, 2.5, 5, 10, 20, 50)):
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        first, last = math.ceil(low / step - 1e-9), int((high / step + 1e-9) // 1)
         if last - first + 1 <= most:
             break
     return [round(index * step, 12) for index in range(first, last + 1)]

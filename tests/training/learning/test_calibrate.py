@@ -40,7 +40,7 @@ def test_any_length_of_text_will_do(characters: int) -> None:
 
 
 def test_streams_carry_their_state_through_their_text() -> None:
-    """A network that counts its steps predicts right only if nobody resets or mixes the counts."""
+    """A network that counts its steps predicts right only if its counts are neither reset nor mixed."""
     seen: list[np.ndarray] = []
 
     def counting(previous, state):
