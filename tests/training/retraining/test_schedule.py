@@ -1,4 +1,4 @@
-"""When the nights are, what a stop does to one, and what Prometheus hears of them."""
+"""When the records are, what a stop does to one, and what Prometheus hears of them."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.processes import ROOT
-from training.retraining.metrics import Nights
-from training.retraining.record import INTERRUPTED, PUBLISHED, REFUSED, Night, last_night
+from training.retraining.metrics import RetrainingMetrics
+from training.retraining.record import INTERRUPTED, PUBLISHED, REFUSED, Record, last_completed
 from training.retraining.schedule import is_due
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -43,14 +43,14 @@ def test_a_night_is_due_if_none_was_since_the_last_time_of_day(last: datetime | 
 
 
 def record(models: Path, started: str, decision: str, **facts: object) -> None:
-    Night("a", started, decision=decision, **facts).append(models)  # type: ignore[arg-type]
+    Record("a", started, decision=decision, **facts).append(models)  # type: ignore[arg-type]
 
 
 def test_an_interrupted_night_counts_as_none(tmp_path: Path) -> None:
-    assert last_night(tmp_path, "a") is None
+    assert last_completed(tmp_path, "a") is None
     record(tmp_path, "2026-11-20T02:00:00+00:00", PUBLISHED)
     record(tmp_path, "2026-11-21T02:00:00+00:00", INTERRUPTED)
-    assert last_night(tmp_path, "a") == utc(2026, 11, 20, 2)
+    assert last_completed(tmp_path, "a") == utc(2026, 11, 20, 2)
 
 
 def test_prometheus_hears_of_the_records(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_prometheus_hears_of_the_records(tmp_path: Path) -> None:
     record(tmp_path, "2026-11-20T02:00:00+00:00", PUBLISHED, losses=losses, seconds=60.0)
     record(tmp_path, "2026-11-21T02:00:00+00:00", REFUSED, seconds=90.0, characters=7)
     registry = CollectorRegistry()
-    registry.register(Nights(tmp_path, ["a", "never"]))
+    registry.register(RetrainingMetrics(tmp_path, ["a", "never"]))
     lines = generate_latest(registry).decode().splitlines()
     assert 'charloom_retraining_runs_total{decision="failed",model="never"} 0.0' in lines
     assert {line for line in lines if not line.startswith("#") and not line.endswith(" 0.0")} == {
