@@ -289,7 +289,7 @@ def test_a_tilde_is_the_home_folder_where_the_shell_leaves_it(tmp_path: Path, mo
     missing = run("train", "--name", "mine", "--corpus=~/texts", "--runs=~/runs", "--models=~/models")
     assert str(missing.exception) == f"--corpus {tmp_path}/texts does not exist."
     unknown = run("retrain", "other", "--config=~/nightly.toml")
-    assert str(unknown.exception) == "No model 'other' is configured: there is mine."
+    assert str(unknown.exception) == "No model 'other' is configured, only mine."
 
 
 @pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])
