@@ -18,7 +18,7 @@ serve: $(VENV)/service.done  ## the HTTP service on port 8000; PORT=9000 chooses
 	$(BIN)/python -m gunicorn --config service/gunicorn.conf.py
 
 train: train-arguments $(VENV)/training.done  ## train on your text: make train NAME=mine CORPUS=path [ARGS="--epochs 10"]
-	$(BIN)/python -m training train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
+	$(BIN)/python -m charloom train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
 
 # Before anything is installed. A run that is resumed has its text, and ARGS may hold a --corpus of its own.
 train-arguments:
@@ -59,17 +59,18 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv first." >&2; exit 1; }
 
-# The first prerequisite names the packages. A stamp is written once all of them are installed.
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
+# The prerequisites name the packages; the project itself is linked, for .venv/bin/charloom. A stamp is written once
+# everything is installed.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^) --editable . && touch $@
 
 $(VENV)/service.done: requirements.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/training.done: requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/training.done: requirements.txt requirements-training.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/dev.done: requirements-dev.txt requirements-jax.txt requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/dev.done: requirements.txt requirements-training.txt requirements-jax.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/bench.done: requirements-bench.txt requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/bench.done: requirements.txt requirements-training.txt requirements-bench.txt | $(BIN)/python
 	$(INSTALL)

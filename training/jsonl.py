@@ -58,8 +58,8 @@ def read(path: Path, parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Re
     if not damage:
         return records, None
     first, reason = next(iter(damage.items()))
-    more = f" and {len(damage) - 1:,} more lines" if len(damage) > 1 else ""
-    return records, f"{path}, line {first}{more} cannot be read and is left out: {reason}."
+    more, verb = (f" and {len(damage) - 1:,} more", "are") if len(damage) > 1 else ("", "is")
+    return records, f"{path}, line {first}{more} cannot be read and {verb} left out: {reason}."
 
 
 @cache

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from training import commands
 from training.commands import cli
-from training.config import CHOICES, OF_THE_PARENT, TrainConfig
+from training.config import CHOICES, INHERITED, TrainConfig
 from training.corpora.catalogue import CATALOGUE
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
@@ -212,7 +212,7 @@ def test_the_parent_decides_what_its_weights_need_and_nothing_else() -> None:
     assert config("--units", "9", parent=parent).units == 9  # says the same
 
 
-@pytest.mark.parametrize("name", OF_THE_PARENT)
+@pytest.mark.parametrize("name", INHERITED)
 def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
     other = {"cell": "rnn", "unit": "byte", "normalization": "none"}.get(name, "5")
     with pytest.raises(click.UsageError) as refused:
@@ -289,7 +289,7 @@ def test_a_tilde_is_the_home_folder_where_the_shell_leaves_it(tmp_path: Path, mo
     missing = run("train", "--name", "mine", "--corpus=~/texts", "--runs=~/runs", "--models=~/models")
     assert str(missing.exception) == f"--corpus {tmp_path}/texts does not exist."
     unknown = run("retrain", "other", "--config=~/nightly.toml")
-    assert str(unknown.exception) == "No model 'other' is configured: there is mine."
+    assert str(unknown.exception) == "No model 'other' is configured, only mine."
 
 
 @pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])

@@ -37,6 +37,7 @@ from training.learning.folder import (
     locked,
     next_corpus,
 )
+from training.packages import require
 from training.presets import PRESETS
 from training.release.store import NAME
 from training.terminal import quietly, stop_on_signal
@@ -75,6 +76,7 @@ def _start(context: click.Context, parameter: click.Parameter, value: str | None
 @click.pass_context
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
+    require("tqdm")  # which is imported only after the text is encoded
     job = _Job(name, runs / name, models, options.pop("force"), time.monotonic())
     if options["resume"]:
         longer = _longer(context, options)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from training.data.kinds import HEAD_BYTES, is_tar
-from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, shown
+from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, open_file, shown
 from training.errors import InputError
 
 MAX_MEMBERS = 200_000
@@ -72,11 +72,7 @@ def _contents(path: Path, head: bytes) -> list[Source]:
                 return _of_tar(path) if is_tar(stream.read(HEAD_BYTES)) else [_one(path, partial(decompressed, path))]
     if head and (format_ := _FORMATS.get(path.suffix.lower())):
         raise OSError(f"its name ends in {path.suffix}, and its first bytes are not those of {format_}")
-    return [_one(path, partial(_plain, path))]
-
-
-def _plain(path: Path) -> Opened:
-    return path.open("rb")
+    return [_one(path, partial(open_file, path))]
 
 
 def _one(path: Path, open_: Callable[[], Opened], kind: str | None = None) -> Source:
@@ -89,7 +85,7 @@ def _of_zip(path: Path) -> list[Source]:
     names = {member.filename for member in members}
     for member_name, kind in _DOCUMENTS.items():
         if member_name in names:
-            return [_one(path, partial(_plain, path), kind)]
+            return [_one(path, partial(open_file, path), kind)]
     visible = sorted((m for m in members if not _is_hidden(m.filename)), key=lambda member: member.filename)
     found = [(member.filename, member) for member in visible]
     return _members(path, "zip", found, partial(zipfile.ZipFile, path), zipfile.ZipFile.open)

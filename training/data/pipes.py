@@ -11,7 +11,7 @@ from pathlib import Path
 
 from training.data.archives import DECOMPRESSORS, ZIP
 from training.data.kinds import HEAD_BYTES, is_tar
-from training.data.reader import Opened, Source, Stream, shown
+from training.data.reader import Opened, Source, Stream, open_file, shown
 
 
 def stdin() -> Source:
@@ -21,7 +21,7 @@ def stdin() -> Source:
 
 def pipe(path: Path) -> Source:
     """A named pipe, or another path that is not a regular file."""
-    return Source(shown(path.name), shown(path), False, partial(_unpacked, partial(path.open, "rb")))
+    return Source(shown(path.name), shown(path), False, partial(_unpacked, partial(open_file, path)))
 
 
 class Peeked:

@@ -52,7 +52,7 @@ def prepare(
         vocabulary: Used instead of the text's own; symbols outside it become id 0.
         extend: Symbols outside `vocabulary` get new ids instead.
         selection: Which files of folders and archives are read.
-        earlier: With --split-by each-file, its held-out text stays held out, also where it was moved.
+        earlier: With --split-by each-file, its held-out text stays held out, even if it was moved.
 
     Raises:
         InputError: The corpus cannot be read, decoded, encoded or split as requested, the disk has too little free

@@ -156,6 +156,11 @@ class WrongEncoding(InputError):
         self.fault = fault
 
 
+def open_file(path: Path) -> Opened:
+    """The bytes of a file without decompression."""
+    return path.open("rb")
+
+
 def shown(path: str | Path) -> str:
     """A path as UTF-8 on one line, for a record or a message: a name on disk may be any bytes."""
     return on_one_line(os.fsencode(path).decode("utf-8", "replace"))

@@ -28,7 +28,7 @@ _MORE_LINES = "use a corpus of more lines, or --split-by char, which cuts a text
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Where the arranged text is cut."""
+    """The cuts of the arranged text."""
 
     split: Split
     validation: tuple[int, ...] = ()  # [files] symbols in the validation part, if every file is cut

@@ -1,4 +1,4 @@
-"""Where a text is cut into training, validation and test. Counts symbols, lines or files; reads and writes none."""
+"""Cuts of a text into training, validation and test. Counts symbols, lines or files; reads and writes none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def parts_of_file(
 
 
 def file_cuts(sizes: Sequence[int], fractions: Sequence[float]) -> list[int]:
-    """Where each part ends, in symbols, if it is made of complete files of these sizes.
+    """The end of each part, in symbols, if it is made of complete files of these sizes.
 
     A part ends with the file that reaches its share, and has at least one file.
     """

@@ -5,6 +5,7 @@ Reads only the runs' folders, as the report of one run does (write.py).
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import InputError
@@ -20,8 +21,6 @@ from training.report.recorded import RunRecord, read_run
 from training.report.samples import sample_texts, summary
 
 MAX_RUNS = 6  # colours of curves in the style sheet
-
-XOf = Callable[[Evaluation], float]
 
 
 def write_comparison(folders: Sequence[Path], runs: Path) -> Path:
@@ -80,44 +79,52 @@ def _losses(runs: list[RunRecord]) -> str:
     levels = {} if _have_different_texts(runs) else shown_levels(runs[0])
     if levels:
         names["level"] = "n-gram models, validation"
-    charts = [_chart(runs, "loss", f"{unit}s seen", lambda e: e.chars_seen, short, levels)]
+    axes = [_Axis("loss", f"{unit}s seen", lambda e: e.chars_seen, short)]
     if all(math.isfinite(e.elapsed_seconds) for run in runs for e in run.thinned):
-        charts.append(
-            _chart(runs, "loss-in-time", "minutes", lambda e: e.elapsed_seconds / 60, "{:.3g}".format, levels)
-        )
+        axes.append(_Axis("loss-in-time", "minutes", lambda e: e.elapsed_seconds / 60, "{:.3g}".format))
+    charts = [_chart(runs, axis, levels) for axis in axes]
     drawn = "".join(map(for_both_widths, charts))
     return f"<section><h2>Validation loss</h2>{legend(names)}{drawn}</section>"
 
 
-def _chart(
-    runs: list[RunRecord], name: str, x_name: str, x_of: XOf, x_text: Callable[[float], str], levels: dict[str, float]
-) -> Chart:
+@dataclass(frozen=True)
+class _Axis:
+    """The x axis of a chart: its name, and an evaluation's value on it."""
+
+    chart: str
+    name: str
+    value_of: Callable[[Evaluation], float]
+    text_of: Callable[[float], str]
+
+
+def _chart(runs: list[RunRecord], axis: _Axis, levels: dict[str, float]) -> Chart:
     ranges = [loss_range(run) for run in runs]
     return Chart(
-        name=name,
-        title=f"Validation loss against {x_name}",
+        name=axis.chart,
+        title=f"Validation loss against {axis.name}",
         y_name=f"nats per {runs[0].unit}",
-        x_name=x_name,
+        x_name=axis.name,
         curves=[
-            Curve(f"run-{index}", [(x_of(e), e.validation) for e in run.thinned]) for index, run in enumerate(runs)
+            Curve(f"run-{index}", [(axis.value_of(e), e.validation) for e in run.thinned])
+            for index, run in enumerate(runs)
         ],
-        tooltips=_tooltips(runs, x_of, lambda x: f"{x_text(x)} {x_name}"),
+        tooltips=_tooltips(runs, axis),
         levels=levels,
         y_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
         y_text=lambda value: f"{value:.3g}",
     )
 
 
-def _tooltips(runs: list[RunRecord], x_of: XOf, x_text: Callable[[float], str]) -> list[Tooltip]:
+def _tooltips(runs: list[RunRecord], axis: _Axis) -> list[Tooltip]:
     """One for each x at which runs were evaluated, with the losses of these runs."""
     found: dict[float, dict[int, Evaluation]] = {}
     for index, run in enumerate(runs):
         for e in run.thinned:
-            found.setdefault(x_of(e), {})[index] = e
+            found.setdefault(axis.value_of(e), {})[index] = e
     return [
         Tooltip(
             x,
-            [x_text(x), *(f"{runs[index].name} {e.validation:.3f}" for index, e in at.items())],
+            [f"{axis.text_of(x)} {axis.name}", *(f"{runs[index].name} {e.validation:.3f}" for index, e in at.items())],
             {f"run-{index}": e.validation for index, e in at.items()},
         )
         for x, at in sorted(found.items())

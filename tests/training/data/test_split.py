@@ -1,4 +1,4 @@
-"""Where a text is cut into training, validation and test."""
+"""Cuts of a text into training, validation and test."""
 
 import pytest
 

@@ -7,8 +7,6 @@ import pytest
 from tests.processes import training
 from tests.texts import write_corpus
 from training.config import TrainConfig
-from training.errors import InputError
-from training.files import require_space, require_writable
 from training.learning.disk_space import parameters_of
 from training.network.network import Network
 from training.network.weights import weights_of
@@ -60,19 +58,3 @@ def test_a_network_that_the_disk_has_no_room_for_is_refused_with_both_sizes(tmp_
     assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "models").exists()
     assert not [*(tmp_path / "runs").iterdir()]
-
-
-def test_needs_on_one_disk_are_added(tmp_path: Path) -> None:
-    import shutil
-
-    free = shutil.disk_usage(tmp_path).free
-    half = {tmp_path / "a/b": int(free * 0.6)}
-    require_space(half, "It")
-    with pytest.raises(InputError, match=r"It needs about .* MB of disk space in .*a/b and .*c, and .* MB are free"):
-        require_space(half | {tmp_path / "c": int(free * 0.6)}, "It")
-
-
-def test_looking_whether_a_folder_can_be_written_to_leaves_nothing(tmp_path: Path) -> None:
-    require_writable(tmp_path / "models" / "mine", "--models")
-    require_writable(tmp_path, "--models")
-    assert not [*tmp_path.iterdir()]

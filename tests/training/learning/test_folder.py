@@ -113,12 +113,12 @@ def test_a_discarded_run_leaves_its_text(tmp_path: Path) -> None:
 
 
 def test_the_folders_of_retraining_and_the_lock_are_not_moved(tmp_path: Path) -> None:
-    for name in ("night", "served", "refused", "corpus"):
+    for name in ("candidate", "served", "refused", "corpus"):
         (tmp_path / name).mkdir()
     for name in (".lock", PLAN, CHECKPOINT, HISTORY, REPORT):
         (tmp_path / name).touch()
     assert keep_as_old(tmp_path) == tmp_path / OLD / "1"
-    assert {path.name for path in tmp_path.iterdir()} == {"night", "served", "refused", ".lock", OLD}
+    assert {path.name for path in tmp_path.iterdir()} == {"candidate", "served", "refused", ".lock", OLD}
     (tmp_path / PLAN).touch()
     assert keep_as_old(tmp_path) == tmp_path / OLD / "2"
 

@@ -97,7 +97,7 @@ def test_a_second_signal_ends_it_at_once_with_one_line(tmp_path: Path) -> None:
     begin = ["train", "--name", "me", "--corpus", str(corpus), *RUN]
     code, errors = run_of(*begin, folder=tmp_path, before=(signal_twice_and_hang, None))
     assert code == 130
-    assert errors.strip() == "Ended at once; what was saved before stays."
+    assert errors.strip() == "Ended at once. The last checkpoint is kept."
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
