@@ -255,3 +255,28 @@ def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     assert last["step"] == plan.config.steps
     assert last["learning_rate"] < plan.config.learning_rate / 100
     assert last["elapsed_seconds"] < 60 * 0.6 * 1.5  # far wider than the promise: other tests have the cores too
+
+
+@pytest.mark.parametrize("flag", ["--runs", "--models"])
+def test_a_folder_that_cannot_be_created_is_refused_before_the_text_is_read(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("/proc/none", "file/below"):
+        words = ["train", "--name", "mine", "--corpus", "nowhere.txt", flag, folder]
+        refused = training(*words, cwd=tmp_path, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"Error: {flag}: {folder}/mine cannot be created: ")
+        assert len(refused.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_network_that_needs_more_disk_space_than_is_free_is_refused(tmp_path: Path) -> None:
+    huge = ["--units", "1000000", "--window", "10"]
+    write_corpus(tmp_path / "corpus.txt")
+    refused = training("train", "--name", "mine", "--corpus", "corpus.txt", *huge, cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert "A network of 12," in refused.stderr
+    assert "of disk space in models/mine and runs/mine" in refused.stderr
+    assert "are free" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "models").exists()
+    assert not [*(tmp_path / "runs").iterdir()]
