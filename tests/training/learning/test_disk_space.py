@@ -32,5 +32,5 @@ def test_a_run_needs_copies_of_its_weights(
 
 
 def test_more_than_is_free_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="A network of 12,.* parameters needs about .* are free"):
+    with pytest.raises(InputError, match=r"A network of 12,.* parameters needs about .* are free"):
         require_disk_space(TrainConfig(units=1_000_000), 9, tmp_path / "models", tmp_path / "runs")

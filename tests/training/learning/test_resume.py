@@ -118,7 +118,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_checkpoint_of_a_killed_run_is_that_of_an_uninterrupted_one(ended: dict[str, Ended], cell: str) -> None:
+def test_the_checkpoint_of_a_killed_run_is_the_same(ended: dict[str, Ended], cell: str) -> None:
     runs, how = ended[cell], ended[cell].kills
     straight, killed = runs.checkpoint("straight"), runs.checkpoint("killed")
     assert set(killed.arrays) == {"network", "optimizer", "averages", "best", "state"}
@@ -134,9 +134,7 @@ def test_the_checkpoint_of_a_killed_run_is_that_of_an_uninterrupted_one(ended: d
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_history_and_model_of_a_killed_run_are_those_of_an_uninterrupted_one(
-    ended: dict[str, Ended], cell: str
-) -> None:
+def test_history_and_model_of_a_killed_run_are_the_same(ended: dict[str, Ended], cell: str) -> None:
     runs, how = ended[cell], ended[cell].kills
     assert len(runs.history("straight")) == STEPS // EVALUATED_EVERY
     assert runs.history("killed") == runs.history("straight"), how

@@ -34,7 +34,7 @@ def events(folder: Path) -> list[Any]:
 
 
 def shown(folder: Path) -> dict[str, dict[int, Any]]:
-    """The values that TensorBoard shows: tag -> step -> value. A session drops earlier events from its first step on."""
+    """The values that TensorBoard shows: tag -> step -> value. A session drops earlier events from its start on."""
     tags: dict[str, dict[int, Any]] = {}
     for event in events(folder):
         if event.session_log.status == tf.compat.v1.SessionLog.START:
