@@ -92,8 +92,8 @@ def prometheus(tiny: Path, serve: Any, tmp_path: Path) -> Iterator[tuple[Prometh
     shutil.copytree(tiny / "models", tmp_path / "models")
     server = serve(tmp_path / "models", engines=1, slots=2, queue=0, poll_seconds=0.1)
     losses = {"fresh": {"old": 2.0, "new": 1.9, "characters": 1e3}}
-    night = Record("tiny", "2026-11-21T03:00:00+00:00", decision=PUBLISHED, seconds=9.0, characters=7, losses=losses)
-    night.append(tmp_path / "models")
+    record = Record("tiny", "2026-11-21T03:00:00+00:00", decision=PUBLISHED, seconds=9.0, characters=7, losses=losses)
+    record.append(tmp_path / "models")
     registry = CollectorRegistry()
     registry.register(RetrainingMetrics(tmp_path / "models", ["tiny"]))
     port = Server.free_port()

@@ -42,7 +42,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert other.corpus == ("x", "y")
     assert config.chosen(()) == (job, other)
     assert config.chosen(("b",)) == (other,)
-    with pytest.raises(InputError, match="No model 'c' is configured: only a, b"):
+    with pytest.raises(InputError, match="No model 'c' is configured, only a, b"):
         config.chosen(("c",))
 
 
