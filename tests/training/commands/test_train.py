@@ -18,6 +18,8 @@ from tests.training.learning.runs import SIZE, files_of, history_of
 from training.learning.budget import MIN_STEPS
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, OLD, PLAN, REPORT, Plan, Position, locked
+from training.release.publish import HISTORY
+from training.release.store import versions
 
 
 def test_an_unfinished_run_that_was_published_is_resumed_to_its_end(tmp_path: Path) -> None:
@@ -46,7 +48,16 @@ def test_a_finished_run_that_was_not_published_is_published_by_resume(tmp_path: 
 
 def test_a_finished_run_that_was_published_earlier_is_published_by_resume_at_its_end(finished: Path) -> None:
     replace(plan_of(finished), published_step=50).save(finished / "runs/mine")
+    history = finished / "models/mine/1" / HISTORY
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))  # evaluations at 25 and 50
     assert "Published models/mine/2" in training(*RESUME, cwd=finished).stdout
+
+
+def test_a_version_placed_just_before_a_kill_is_not_published_twice(finished: Path) -> None:
+    replace(plan_of(finished), published=None, published_step=None).save(finished / "runs/mine")
+    assert "Published models/mine/1" in training(*RESUME, cwd=finished).stdout
+    assert versions(finished / "models", "mine") == [1]
+    assert plan_of(finished).published_step == 100
 
 
 @pytest.mark.parametrize("step", [100, None], ids=["recorded", "of an older version of Charloom"])

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.training.learning.runs import run_in
+from training import jsonl
 from training.learning.evaluate import Loss
 from training.learning.loop import train
 from training.learning.stages import Stages, Stopped
-from training.release.publish import ExportDiffers, Release, publish
+from training.release.publish import HISTORY, ExportDiffers, Release, placed_before, publish
 from training.release.published import PublishedModel
-from training.release.store import MANIFEST, manifest_of
+from training.release.store import manifest_of
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,24 @@ def test_versions_are_numbered_and_have_a_manifest_a_history_and_a_probe(tmp_pat
         release.trained.validation.nats_per_char, abs=1e-4
     )
     assert manifest["metrics"]["test"]["characters"] == len(release.corpus.test)
-    history = (tmp_path / "tale/2" / MANIFEST).with_name("history.jsonl").read_text()
+    history = (tmp_path / "tale/2" / HISTORY).read_text()
     assert [json.loads(line) for line in history.splitlines()] == release.trained.history
     assert PublishedModel(tmp_path / "tale/2").repeats_probe()
+
+
+def test_the_newest_version_is_recognised_by_the_history_of_its_run(tmp_path: Path, release: Release) -> None:
+    assert placed_before(release, tmp_path) is None
+    for number, line in (("1", {"step": 1}), ("2", {"step": 2})):
+        path = tmp_path / "tale" / number / HISTORY
+        path.parent.mkdir(parents=True)
+        path.write_text(jsonl.line(line))
+
+    def release_with(*history: dict[str, int]) -> Release:
+        return replace(release, trained=replace(release.trained, history=list(history)))
+
+    assert placed_before(release_with({"step": 2}), tmp_path) == tmp_path / "tale/2"
+    assert placed_before(release_with({"step": 1}), tmp_path) is None
+    assert placed_before(release_with(), tmp_path) is None
 
 
 def test_a_judge_that_refuses_leaves_nothing(tmp_path: Path, release: Release) -> None:
