@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from training.commands import corpora, hints, retraining, store, train, use
+from training.commands import corpora, evaluate, hints, report, retraining, sample, store, train
 from training.errors import ReportedError
 from training.files import sentence
 from training.terminal import exit_on_ctrl_c, failed_output, make_printing_safe
@@ -46,7 +46,7 @@ def cli() -> None:
 
 
 for command in (
-    *(train.train, use.sample, use.evaluate, use.report, retraining.retrain, retraining.schedule),
+    *(train.train, sample.sample, evaluate.evaluate, report.report, retraining.retrain, retraining.schedule),
     *(store.list_models, store.publish, store.rollback, store.prune, corpora.corpus_group),
 ):
     cli.add_command(command)

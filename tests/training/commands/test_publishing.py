@@ -62,3 +62,10 @@ def test_two_versions_are_judged_by_the_same_text_whatever_their_ids(finished: P
     known = old.vocabulary.encode(text[-800:])
     found = gate.losses(old, new, {"text": new.vocabulary.encode(text[-800:])})["text"]
     assert found["old"] == gate.losses(old, old, {"text": known})["text"]["old"]
+
+
+def test_a_version_is_not_published_into_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").touch()
+    refused = training("publish", "mine", "--from", "run", "--models", "/proc", cwd=tmp_path, check=False)
+    assert refused.stderr.startswith("Error: --models: /proc/mine cannot be created: ")
