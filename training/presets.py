@@ -57,6 +57,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "window": 50,
         "epochs": 4,
         "learning_rate": 5e-3,
-        "eval_every": 0.5,
     },
 }

@@ -8,7 +8,7 @@ from training.commands.hints import command
 from training.data.corpus import Corpus
 from training.learning.folder import Plan
 from training.learning.run import TrainingRun
-from training.release.publish import Release, publish
+from training.release.publish import Release, placed_before, publish
 from training.release.published import PublishedModel, newest_valid
 from training.report.ngrams import baselines
 from training.retraining import gate
@@ -25,8 +25,9 @@ def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force:
         Refused: the version is worse than a unigram model or than the served version. Never with `force`.
     """
     release = Release(name, run.result(), plan.config, run.corpus, parent=plan.parent_of(name))
+    unrecorded = None if plan.is_published_at(run.step) else placed_before(release, models)
     try:
-        version = publish(release, models, None if force else _gate(release, models), stages=run.stages)
+        version = unrecorded or publish(release, models, None if force else _gate(release, models), stages=run.stages)
     except Refused as refused:
         again = command("publish", name, "--from", run.folder, "--force", models=models)
         raise Refused(f"Not published. {refused} The run is kept; to publish it anyway: {again}") from None

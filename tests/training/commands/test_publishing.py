@@ -49,3 +49,10 @@ def test_a_version_worse_than_the_served_one_is_not_published(finished: Path) ->
 
 def test_a_version_of_another_unit_is_published_without_a_comparison(finished: Path) -> None:
     assert "Published models/mine/2" in training(*BEGIN, "--unit", "byte", "--epochs", "8", cwd=finished).stdout
+
+
+def test_a_version_is_not_published_into_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").touch()
+    refused = training("publish", "mine", "--from", "run", "--models", "/proc", cwd=tmp_path, check=False)
+    assert refused.stderr.startswith("Error: --models: /proc/mine cannot be created: ")

@@ -12,12 +12,13 @@ import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.texts import write_corpus
-from tests.training.commands.cli import failure, refusal
 from tests.training.commands.small_runs import BEGIN, RESUME, plan_of, run_of
 from tests.training.learning.runs import SIZE, files_of, history_of
 from training.learning.budget import MIN_STEPS
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, OLD, PLAN, REPORT, Plan, Position, locked
+from training.release.publish import HISTORY
+from training.release.store import versions
 
 
 def test_an_unfinished_run_that_was_published_is_resumed_to_its_end(tmp_path: Path) -> None:
@@ -46,7 +47,16 @@ def test_a_finished_run_that_was_not_published_is_published_by_resume(tmp_path: 
 
 def test_a_finished_run_that_was_published_earlier_is_published_by_resume_at_its_end(finished: Path) -> None:
     replace(plan_of(finished), published_step=50).save(finished / "runs/mine")
+    history = finished / "models/mine/1" / HISTORY
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))  # evaluations at 25 and 50
     assert "Published models/mine/2" in training(*RESUME, cwd=finished).stdout
+
+
+def test_a_version_placed_just_before_a_kill_is_not_published_twice(finished: Path) -> None:
+    replace(plan_of(finished), published=None, published_step=None).save(finished / "runs/mine")
+    assert "Published models/mine/1" in training(*RESUME, cwd=finished).stdout
+    assert versions(finished / "models", "mine") == [1]
+    assert plan_of(finished).published_step == 100
 
 
 @pytest.mark.parametrize("step", [100, None], ids=["recorded", "of an older version of Charloom"])
@@ -258,40 +268,26 @@ def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     assert last["elapsed_seconds"] < 60 * 0.6 * 1.5  # far wider than the promise: other tests have the cores too
 
 
-def test_a_missing_corpus_is_a_usage_error(tmp_path: Path) -> None:
-    assert "--corpus" in refusal("train", "--name", "a", "--runs", str(tmp_path))
+@pytest.mark.parametrize("flag", ["--runs", "--models"])
+def test_a_folder_that_cannot_be_created_is_refused_before_the_text_is_read(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("/proc/none", "file/below"):
+        words = ["train", "--name", "mine", "--corpus", "nowhere.txt", flag, folder]
+        refused = training(*words, cwd=tmp_path, check=False)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(f"Error: {flag}: {folder}/mine cannot be created: ")
+        assert len(refused.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(
-    ("flag", "value"),
-    [
-        ("--units", ["4"]),
-        ("--patience", ["4"]),
-        ("--corpus", ["x"]),
-        ("--preset", ["tiny"]),
-        ("--init-from", ["x"]),
-        ("--restart", []),
-    ],
-)
-def test_a_setting_with_resume_is_a_usage_error(tmp_path: Path, flag: str, value: list[str]) -> None:
-    sentence = refusal("train", "--name", "a", "--resume", "--runs", str(tmp_path), flag, *value)
-    assert f"leave out {flag}" in sentence
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "There is no run to resume"),
-        ("{", "run.json is damaged"),
-        ("[]", "run.json is damaged"),
-        (json.dumps({"config": {"split": [0.9, 0.05, 0.05], "gates": 4}, "corpus": []}), "run.json is damaged"),
-        (json.dumps({"corpus": [], "corpus_key": "k"}), "run.json is damaged"),
-    ],
-)
-def test_a_run_that_cannot_be_resumed_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], content: str | None, words: str
-) -> None:
-    (tmp_path / "a").mkdir()
-    if content is not None:
-        (tmp_path / "a/run.json").write_text(content)
-    assert words in failure(monkeypatch, capfd, "train", "--name", "a", "--resume", "--runs", str(tmp_path))
+def test_a_network_that_needs_more_disk_space_than_is_free_is_refused(tmp_path: Path) -> None:
+    huge = ["--units", "1000000", "--window", "10"]
+    write_corpus(tmp_path / "corpus.txt")
+    refused = training("train", "--name", "mine", "--corpus", "corpus.txt", *huge, cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert "A network of 12," in refused.stderr
+    assert "of disk space in models/mine and runs/mine" in refused.stderr
+    assert "are free" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "models").exists()
+    assert not [*(tmp_path / "runs").iterdir()]

@@ -1,4 +1,4 @@
-"""Tiny training runs for tests, and what they leave in their folder."""
+"""Tiny training runs for tests, and the files of their folders."""
 
 import json
 from pathlib import Path

@@ -2,14 +2,16 @@
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.training.learning.runs import STANDSTILL, restored_in, run_in
+from tests.training.learning.runs import run_in
 from training.config import TrainConfig
 from training.errors import InputError
+from training.learning.checkpoint import Checkpoint
 from training.learning.folder import (
     CHECKPOINT,
     CORPUS,
@@ -17,6 +19,7 @@ from training.learning.folder import (
     OLD,
     PLAN,
     REPORT,
+    TENSORBOARD,
     Plan,
     Position,
     adopt_corpus,
@@ -27,17 +30,18 @@ from training.learning.folder import (
     locked,
     next_corpus,
 )
-from training.learning.loop import train
 
 PLANNED = Plan(TrainConfig(layers=1, split=(0.8, 0.1, 0.1)), ("a.txt", "-"), "key", "mine/3", "models/mine/4", 50)
 
 
-def stopped_after(folder: Path, steps: int, **changes: Any) -> Plan:
-    """A run in `folder` that stopped after so many of its 40 steps."""
-    run = run_in(folder, **({"steps": 40} | changes))
-    plan = Plan(run.config, ("text.txt",), run.corpus.key)
+def run_at(folder: Path, step: int, losses: list[float], **changes: Any) -> Plan:
+    """A run of 40 steps, 20 an epoch, that was evaluated every 10 steps and stopped after `step`."""
+    plan = replace(PLANNED, config=TrainConfig(steps=40, **changes))
     plan.save(folder)
-    train(run, should_stop=lambda: run.step >= steps)
+    history = [
+        {"step": 10 * i, "epoch": i / 2, "validation_nats_per_char": loss} for i, loss in enumerate(losses, start=1)
+    ]
+    Checkpoint({}, {"step": step, "history": history}).save(folder / CHECKPOINT)
     return plan
 
 
@@ -76,23 +80,35 @@ def test_a_run_without_a_checkpoint_is_at_step_0(tmp_path: Path) -> None:
     assert Position.of(tmp_path, PLANNED) == Position(0, is_finished=False)
 
 
-@pytest.mark.parametrize(("steps", "is_finished"), [(10, False), (30, False), (40, True)])
-def test_the_position_is_that_of_the_checkpoint(tmp_path: Path, steps: int, is_finished: bool) -> None:
-    plan = stopped_after(tmp_path, steps)
-    assert Position.of(tmp_path, plan) == Position(steps, is_finished=is_finished)
+@pytest.mark.parametrize(
+    ("step", "losses", "is_finished"), [(5, [], False), (39, [3.0, 2.0, 1.0], False), (40, [3.0, 2.0, 2.5, 2.6], True)]
+)
+def test_the_position_is_that_of_the_checkpoint(
+    tmp_path: Path, step: int, losses: list[float], is_finished: bool
+) -> None:
+    plan = run_at(tmp_path, step, losses)
+    assert Position.of(tmp_path, plan) == Position(step, is_finished=is_finished)
     assert is_unfinished(tmp_path) != is_finished
-    assert restored_in(tmp_path, steps=40).is_finished == is_finished
 
 
 def test_a_run_that_patience_ended_is_finished(tmp_path: Path) -> None:
-    plan = stopped_after(tmp_path, 75, **STANDSTILL | {"patience": 1, "steps": 100})
-    assert Position.of(tmp_path, plan) == Position(72, is_finished=True)
+    plan = run_at(tmp_path, 30, [3.0, 2.0, 2.5], patience=1)
+    assert Position.of(tmp_path, plan) == Position(30, is_finished=True)
+
+
+def test_a_checkpoint_of_another_program_is_refused(tmp_path: Path) -> None:
+    Checkpoint({}, {"step": 3}).save(tmp_path / CHECKPOINT)
+    with pytest.raises(InputError, match="is not the checkpoint of a run"):
+        Position.of(tmp_path, PLANNED)
 
 
 def test_a_discarded_run_leaves_its_text(tmp_path: Path) -> None:
-    stopped_after(tmp_path, 10)
+    run_at(tmp_path, 5, [])
+    for name in (CORPUS, TENSORBOARD):
+        (tmp_path / name).mkdir()
+    (tmp_path / HISTORY).touch()
     discard(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [CORPUS, "text.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == [CORPUS]
     discard(tmp_path)  # a second time too
 
 

@@ -1,4 +1,4 @@
-"""A signal stops a run wherever it is, in real processes; what goes on from there ends as if nothing had happened."""
+"""A signal stops a run in any stage, in real processes; the resumed run ends like an uninterrupted one."""
 
 import json
 import os
@@ -19,7 +19,7 @@ MEASURED = ("chars_per_second", "seconds", "elapsed_seconds")
 
 
 def signal_in_stage(stage_and_number: tuple[str, int]) -> None:
-    """In the process that trains: the signal comes in the middle of this stage."""
+    """Runs in the training process: send the signal to it in the middle of this stage."""
     from training.learning.stages import Stages
 
     stage, number = stage_and_number
@@ -28,7 +28,7 @@ def signal_in_stage(stage_and_number: tuple[str, int]) -> None:
     def interrupted(self: Any, parts: int = 1) -> None:
         if self.current == stage:
             os.kill(os.getpid(), number)
-            while not self.should_stop():  # the signal is heard by another thread
+            while not self.should_stop():  # another thread receives the signal
                 threading.Event().wait(0.001)
         advance(self, parts)
 
@@ -36,7 +36,7 @@ def signal_in_stage(stage_and_number: tuple[str, int]) -> None:
 
 
 def signal_twice_and_hang(_: None) -> None:
-    """In the process that trains: two signals, and the main thread never comes back to its work."""
+    """Runs in the training process: send two signals to it while the main thread hangs."""
     from training.learning.run import TrainingRun
 
     def hang(self: Any) -> float:
@@ -68,7 +68,7 @@ def probe_of(folder: Path, name: str) -> Any:
     return manifest["probe"], manifest["metrics"]
 
 
-def test_stopped_in_every_stage_and_resumed_a_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_stopped_in_every_stage_ends_with_the_same_bits(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.txt", words=15_000)
     training("train", "--name", "straight", "--corpus", str(corpus), *RUN, cwd=tmp_path)
     begin = ["train", "--name", "stopped", "--corpus", str(corpus), *RUN]
@@ -92,7 +92,7 @@ def test_stopped_in_every_stage_and_resumed_a_run_ends_with_the_same_bits(tmp_pa
     assert probe_of(tmp_path, "stopped") == probe_of(tmp_path, "straight")
 
 
-def test_a_second_signal_ends_it_at_once_with_one_line(tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.txt")
     begin = ["train", "--name", "me", "--corpus", str(corpus), *RUN]
     code, errors = run_of(*begin, folder=tmp_path, before=(signal_twice_and_hang, None))

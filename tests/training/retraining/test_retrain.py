@@ -243,3 +243,11 @@ def test_the_files_of_a_corpus_are_chosen_by_the_job(tmp_path: Path) -> None:
 def test_for_a_served_model_an_empty_folder_is_a_failure(served: ToyModel) -> None:
     (served.texts / "1.txt").unlink()
     assert served.retrain().decision == FAILED
+
+
+@pytest.mark.parametrize("flag", ["--runs", "--models"])
+def test_retraining_does_not_start_without_writable_folders(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "nightly.toml").write_text('[[model]]\nname = "mine"\ncorpus = "texts"\nminutes = 1\n')
+    refused = training("retrain", flag, "/proc", cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Error: {flag}: /proc/mine cannot be created: ")
