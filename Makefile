@@ -1,10 +1,10 @@
-# Every target does its own set-up in .venv/: a fresh machine needs Python >= 3.11, make and a network.
+# Each target installs what it needs in .venv/. A fresh machine needs Python >= 3.11, make and a network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
-# TensorFlow greets on stderr at every import; only its warnings and errors are worth a line. The service sets its own.
+# Hide TensorFlow's messages at import, but not its warnings and errors. The service sets its own level.
 train test bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help serve train train-arguments test check bench format clean
@@ -20,10 +20,10 @@ serve: $(VENV)/service.done  ## the HTTP service on port 8000; PORT=9000 chooses
 train: train-arguments $(VENV)/training.done  ## train on your text: make train NAME=mine CORPUS=path [ARGS="--epochs 10"]
 	$(BIN)/python -m charloom train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
 
-# Before anything is installed. A run that is resumed has its text, and ARGS may hold a --corpus of its own.
+# Checked before anything is installed. A resumed run has its own text, and ARGS may name a corpus.
 train-arguments:
 	$(if $(NAME),,$(error Give the model a name: make train NAME=mine CORPUS=path/to/texts))
-	$(if $(CORPUS)$(findstring --resume,$(ARGS))$(findstring --corpus,$(ARGS))$(findstring --help,$(ARGS)),,$(error Name the text to learn from: make train NAME=$(NAME) CORPUS=path/to/texts))
+	$(if $(CORPUS)$(findstring --resume,$(ARGS))$(findstring --corpus,$(ARGS))$(findstring --help,$(ARGS)),,$(error Name the text to train on: make train NAME=$(NAME) CORPUS=path/to/texts))
 	@:
 
 test: $(VENV)/dev.done  ## the whole test suite; ARGS="tests/service -x" for a part
@@ -46,7 +46,7 @@ format: $(VENV)/dev.done  ## reformat, and fix what lint can
 clean:  ## remove .venv/
 	rm -rf $(VENV)
 
-# An environment that cannot run (half made, or its Python was removed or replaced) is made again, with all packages.
+# An unusable environment (incomplete, or its Python was removed or replaced) is made again, with all packages.
 USABLE := import importlib.metadata, sys; importlib.metadata.version("pip"); sys.exit(sys.version_info < (3, 11))
 ifneq ($(shell $(BIN)/python -c '$(USABLE)' 2>/dev/null && echo usable),usable)
 .PHONY: $(BIN)/python $(addprefix $(VENV)/,service.done training.done dev.done bench.done)

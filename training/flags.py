@@ -41,7 +41,7 @@ HELP = {
     "decay_rate": "Factor by which step and plateau lower the rate (char-rnn: learning_rate_decay).",
     "decay_after": "Epochs (step) or evaluations without a new best (plateau) before the rate is lowered "
     "(char-rnn: learning_rate_decay_after).",
-    "grad_clip": "Gradient clipping threshold; 0: none (char-rnn: grad_clip, with --clip-by value).",
+    "grad_clip": "Gradient clipping threshold; 0: none (char-rnn: grad_clip, by value).",
     "clip_by": "Clip the norm of the whole gradient, or each of its values.",
     "weight_decay": "Decoupled weight decay, as in AdamW.",
     "ema": "Decay of the moving average of the weights that is evaluated and published; 0: none.",

@@ -16,9 +16,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Hide what TensorFlow writes to stderr while it is imported, which it does before it reads any setting.
+    """Hide the output of TensorFlow while it is imported, which it writes before it reads any setting.
 
-    It writes from C++, so the file descriptor itself is redirected. The output is shown if the import fails.
+    It comes from C++ and goes to stderr, so the file descriptor is redirected. The output is shown if the import fails.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as hidden:

@@ -167,8 +167,8 @@ def test_make_without_a_target_lists_every_target(folder: Path) -> None:
     [
         ([], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
         (["CORPUS=text.txt"], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
-        (["NAME=x"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
-        (["NAME=x", "ARGS=--epochs 3"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
+        (["NAME=x"], "Name the text to train on: make train NAME=x CORPUS=path/to/texts"),
+        (["NAME=x", "ARGS=--epochs 3"], "Name the text to train on: make train NAME=x CORPUS=path/to/texts"),
     ],
 )
 def test_a_missing_argument_of_train_is_one_sentence_before_anything_is_installed(

@@ -28,7 +28,7 @@ from training.terminal import quietly, stop_on_signal
 if TYPE_CHECKING:
     from training.learning.run import TrainingRun
 
-# What may be given with --resume; every other setting is the run's own.
+# The flags that --resume accepts; all other settings are the run's own.
 EXTENDING = ("epochs", "steps")
 WITH_RESUME = {"name", "runs", "models", "force", "resume", *EXTENDING}
 

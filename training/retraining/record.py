@@ -22,7 +22,7 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 
 @dataclass
 class Record:
-    """What one retraining run did. It is filled in while the run is in progress."""
+    """The facts of one retraining run, filled in while it is in progress."""
 
     model: str
     started: str  # RFC 3339, UTC

@@ -50,6 +50,7 @@ def test_the_named_models_are_retrained(
     def retrained(job: Job, **_: Any) -> Record:
         return Record(job.name, NOW, REFUSED, "Worse.", 1234.5)
 
+    monkeypatch.setattr("training.commands.retraining.use_devices", lambda: None)
     monkeypatch.setattr("training.retraining.retrain.retrain", retrained)
     result = run("retrain", *names)
     assert result.exit_code == 3, result.output

@@ -12,7 +12,6 @@ import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.texts import write_corpus
-from tests.training.commands.cli import failure, refusal
 from tests.training.commands.small_runs import BEGIN, RESUME, plan_of, run_of
 from tests.training.learning.runs import SIZE, files_of, history_of
 from training.learning.budget import MIN_STEPS
@@ -292,42 +291,3 @@ def test_a_network_that_needs_more_disk_space_than_is_free_is_refused(tmp_path: 
     assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "models").exists()
     assert not [*(tmp_path / "runs").iterdir()]
-
-
-def test_a_missing_corpus_is_a_usage_error(tmp_path: Path) -> None:
-    assert "--corpus" in refusal("train", "--name", "a", "--runs", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"),
-    [
-        ("--units", ["4"]),
-        ("--patience", ["4"]),
-        ("--corpus", ["x"]),
-        ("--preset", ["tiny"]),
-        ("--init-from", ["x"]),
-        ("--restart", []),
-    ],
-)
-def test_a_setting_with_resume_is_a_usage_error(tmp_path: Path, flag: str, value: list[str]) -> None:
-    sentence = refusal("train", "--name", "a", "--resume", "--runs", str(tmp_path), flag, *value)
-    assert f"leave out {flag}" in sentence
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "There is no run to resume"),
-        ("{", "run.json is damaged"),
-        ("[]", "run.json is damaged"),
-        (json.dumps({"config": {"split": [0.9, 0.05, 0.05], "gates": 4}, "corpus": []}), "run.json is damaged"),
-        (json.dumps({"corpus": [], "corpus_key": "k"}), "run.json is damaged"),
-    ],
-)
-def test_a_run_that_cannot_be_resumed_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], content: str | None, words: str
-) -> None:
-    (tmp_path / "a").mkdir()
-    if content is not None:
-        (tmp_path / "a/run.json").write_text(content)
-    assert words in failure(monkeypatch, capfd, "train", "--name", "a", "--resume", "--runs", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The quality gate: which losses it compares, and what it refuses."""
+"""The quality gate: the texts that it compares, and the versions and files that it refuses."""
 
 import random
 from pathlib import Path
