@@ -30,10 +30,19 @@ SERVE, ACTIVATE, RESUME, SAMPLE_RUN, REPORT, FLAGS, TARGETS = INLINE
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with this environment as its `.venv` so that nothing is downloaded."""
+    """A copy of the project, with the packages of this environment in its `.venv`.
+
+    make finds them installed: it neither downloads anything nor changes this environment.
+    """
     folder = tmp_path_factory.mktemp("clone") / "charloom"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "runs", ".*_cache", "__pycache__"))
-    (folder / ".venv").symlink_to(sys.prefix)
+    environment = folder / ".venv"
+    environment.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.suffix != ".done":
+            (environment / path.name).symlink_to(path)
+    for name in ("service", "training", "dev"):
+        (environment / f"{name}.done").touch()
     return folder
 
 
