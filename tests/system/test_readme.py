@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,15 @@ import pytest
 from tests.processes import ROOT
 from tests.servers import SECONDS_TO_START, Server
 from tests.texts import write_corpus
+from tests.waiting import wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [command for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for command in block.splitlines()]
-INLINE = [command for command in re.findall(r"`([^`\n]+)`", README) if command.startswith((".venv/bin/", "make "))]
+(SAMPLE,) = re.findall(r"```\n(.*?)\n```", re.sub(r"```sh\n.*?```", "", README, flags=re.DOTALL), re.DOTALL)
+INLINE = [
+    command for command in re.findall(r"`([^`\n]+)`", README) if command.startswith(("source ", "charloom ", "make "))
+]
+SERVE, ACTIVATE, RESUME, SAMPLE_RUN, REPORT, FLAGS, TARGETS = INLINE
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +37,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, clone: Path, **environment: str) -> str:
-    result = subprocess.run(
-        command, shell=True, cwd=clone, env=os.environ | environment, capture_output=True, text=True, timeout=120
-    )
+def run(command: str, clone: Path) -> str:
+    """Run a command in a shell that has activated the environment if the command needs it; return its stdout."""
+    if command.startswith("charloom "):
+        command = f"{ACTIVATE} && {command}"
+    result = subprocess.run(["bash", "-c", command], cwd=clone, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, (command, result.stdout, result.stderr)
     return result.stdout
 
@@ -51,7 +56,7 @@ def is_listening(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def port(clone: Path) -> Iterator[int]:
-    """`make serve`, running."""
+    """The port of `make serve`, which runs."""
     port = Server.free_port()
     process = subprocess.Popen(
         ["make", "serve"],
@@ -61,35 +66,34 @@ def port(clone: Path) -> Iterator[int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not is_listening(port):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)  # between two looks, not for luck
+    wait_until(lambda: is_listening(port) or process.poll() is not None, SECONDS_TO_START)
+    assert process.poll() is None
     yield port
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(timeout=60)
 
 
 def test_the_readme_has_the_commands_that_are_run_here() -> None:
-    words = ["make", "curl", "make", ".venv/bin/python", "docker", "make"]
+    words = ["make", "curl", "make", "charloom", "docker", "make"]
     assert [command.partition(" ")[0] for command in BLOCKS] == words
     assert [BLOCKS[0], BLOCKS[5]] == ["make serve", "make test"]
     assert BLOCKS[4] == "docker compose up -d"  # run by test_containers
     assert INLINE == [
-        ".venv/bin/python -m training train --name mine --resume",
-        ".venv/bin/python -m training sample --run runs/mine",
-        ".venv/bin/python -m training report mine",
-        ".venv/bin/python -m training train --help",
+        "charloom serve",
+        "source .venv/bin/activate",
+        "charloom train --name mine --resume",
+        "charloom sample --run runs/mine",
+        "charloom report mine",
+        "charloom train --help",
         "make help",
-        "make bench",
     ]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_curl_types_a_scene(clone: Path, port: int) -> None:
-    scene = run(BLOCKS[1].replace("localhost:8000", f"localhost:{port}"), clone)
-    assert len(scene) == 300
+def test_curl_prints_the_text_that_the_readme_shows(clone: Path, port: int) -> None:
+    text = run(BLOCKS[1].replace("localhost:8000", f"localhost:{port}"), clone)
+    assert len(text) == 300
+    assert text.strip("\n") == SAMPLE
 
 
 def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, port: int) -> None:
@@ -107,13 +111,13 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
             break
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert INLINE[0] in errors
-    assert len(run(INLINE[1], clone)) > 400
-    run(INLINE[0], clone)
+    assert RESUME.removeprefix("charloom ") in errors
+    assert len(run(SAMPLE_RUN, clone)) > 400
+    run(RESUME, clone)
     assert (clone / "models/mine/1/saved_model.pb").exists()
-    assert run(INLINE[2], clone) == "Wrote runs/mine/report.html\n"
+    assert run(REPORT, clone) == "Wrote runs/mine/report.html\n"
     assert run(BLOCKS[3], clone).startswith("The ")
-    # The running service has it too.
+    # The running service answers with the new model too.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     body = json.dumps({"model": "mine", "length": 5, "stream": False})
     connection.request("POST", "/generate", body, {"Content-Type": "application/json"})
@@ -121,8 +125,9 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
     connection.close()
 
 
-def test_help_names_every_flag_with_its_default(clone: Path) -> None:
-    assert "--weight-dropout" in run(INLINE[3], clone)
-    assert "make train NAME=mine" in run(INLINE[4], clone)
+def test_help_lists_every_flag_and_target(clone: Path) -> None:
+    assert "--weight-dropout" in run(FLAGS, clone)
+    assert "make train NAME=mine" in run(TARGETS, clone)
+    assert "--port" in run(f"{SERVE} --help", clone)
     assert "pytest" in run("make --dry-run test", clone)
     assert "bench.train" in run("make --dry-run bench", clone)

@@ -46,14 +46,15 @@ class TensorFlowTrainer(Trainer):
         super().__init__(network, config)
         replicas = min(replicas or cores(), config.batch_size)
         self.rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
-        self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled)
-        self._step = tf.function(self._training_step)
+        self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled, autograph=False)
+        self._step = tf.function(self._training_step, autograph=False)
         self._read = tf.function(
             lambda previous, state: network(previous, state),
             input_signature=[
                 tf.TensorSpec((None, None), tf.int32),
                 tf.TensorSpec((state_shape(config, 1)[0], None, config.units), network.compute_dtype),
             ],
+            autograph=False,
         )
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:

@@ -52,8 +52,9 @@ class Artifact(ExportedNetwork):
                 tf.TensorSpec((None, self._symbols), tf.float32, "bias"),
                 state,
             ],
+            autograph=False,
         )
-        self.inspect = tf.function(self._inspect, input_signature=[_steps("symbols"), state])
+        self.inspect = tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False)
 
     def _advance(
         self,
