@@ -36,12 +36,15 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment in which pip has installed a copy of this project."""
+    """A virtual environment with this project installed by pip. It lies in another project's git repository."""
     folder = tmp_path_factory.mktemp("installed")
     source, environment = folder / "source", folder / "environment"
     ignored = shutil.ignore_patterns(".*", "models", "runs", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "empty"]):
+        subprocess.run(["git", "-C", folder, *command], check=True)
     borrowed = [path for path in sys.path if Path(path).name == "site-packages"]
     (site_packages(environment) / "borrowed.pth").write_text("\n".join(borrowed))
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "--disable-pip-version-check"]
@@ -144,6 +147,8 @@ def test_a_text_is_trained_on_and_sampled(installed: Path, tmp_path: Path) -> No
         hint, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=200, check=True
     )
     assert len(sampled.stdout) == 501
+    manifest = json.loads((tmp_path / "models/mine/1/assets.extra/manifest.json").read_text())
+    assert (manifest["charloom"], manifest["git_commit"]) == (training.__version__, None)
 
 
 def test_without_the_training_extra_train_names_it_and_the_store_is_listed(

@@ -200,10 +200,13 @@ def _probe(model: PublishedModel, release: Release) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the training code, where it runs from a git checkout."""
+    """The commit of the training code, or None outside of a git checkout of Charloom."""
+    root = Path(training.__file__).parents[1]
+    if not (root / ".git").exists():  # installed: a repository around it is another project's
+        return None
     try:
         found = subprocess.run(
-            ["git", "-C", str(Path(training.__file__).parent), "rev-parse", "HEAD"],
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
             check=False,

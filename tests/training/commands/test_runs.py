@@ -14,6 +14,12 @@ from training.errors import InputError
 from training.learning.folder import Plan
 
 
+@pytest.fixture(autouse=True)
+def no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests have used TensorFlow before, and its devices can be set up only once."""
+    monkeypatch.setattr("training.commands.runs.use_devices", lambda: None)
+
+
 def target(folder: Path) -> Target:
     return Target("mine", folder / "runs/mine", folder / "models", False, time.monotonic())
 
