@@ -1,18 +1,19 @@
-# Two images: `service` answers requests, `training` makes what it serves.  docker build --target service .
+# Two images: `service` serves models, `training` trains them.  docker build --target service .
 FROM python:3.12-slim AS base
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp charloom \
  && install --directory --owner charloom --group charloom /models /runs /corpora /corpora/mine
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2
+# PYTHONPATH: the script /venv/bin/charloom finds the packages in /app.
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=2
 WORKDIR /app
-# Passes signals on and buries orphans: Python as process 1 does neither.
+# Python as process 1 would neither pass signals on nor reap orphaned processes.
 ENTRYPOINT ["tini", "--"]
 
 
 FROM base AS packages
-# Set to anything: TensorFlow with CUDA in the place of the one for CPUs, four gigabytes more.
+# Set to any value: TensorFlow with CUDA instead of the build for CPUs, four gigabytes more.
 ARG GPU=
 COPY requirements.txt .
 RUN if [ -n "$GPU" ]; then \
@@ -24,21 +25,22 @@ RUN if [ -n "$GPU" ]; then \
 
 
 FROM packages AS service-packages
-# To serve takes neither Keras nor what TensorFlow brings for those who compile against it: half a gigabyte.
+# Serving needs neither Keras nor TensorFlow's files for compiling against it: half a gigabyte less.
 RUN pip --python /venv/bin/python uninstall --yes keras h5py libclang namex optree rich markdown-it-py mdurl pygments
 
 
 FROM base AS service
 COPY --from=service-packages /venv /venv
 COPY --chown=charloom models /models
+COPY charloom.py /venv/bin/charloom
 COPY service service
 USER charloom
-# The heartbeat's file is on memory: the root file system is read-only, and a slow disk would kill the worker.
+# The worker's heartbeat file is in memory: the root file system is read-only, and a slow disk would end the worker.
 ENV CHARLOOM_MODELS=/models CHARLOOM_HOST=* PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/readyz', timeout=4)"]
-CMD ["python", "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
+CMD ["charloom", "serve"]
 
 
 FROM packages AS training-packages
@@ -49,7 +51,8 @@ RUN pip --python /venv/bin/python install --no-cache-dir --requirement requireme
 FROM base AS training
 COPY --from=training-packages /venv /venv
 COPY --chown=charloom models /models
+COPY charloom.py /venv/bin/charloom
 COPY training training
 USER charloom
 EXPOSE 9101
-CMD ["python", "-m", "training", "schedule", "--config", "nightly.toml", "--models", "/models", "--runs", "/runs"]
+CMD ["charloom", "schedule", "--config", "nightly.toml", "--models", "/models", "--runs", "/runs"]

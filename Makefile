@@ -1,10 +1,10 @@
-# Every target does its own set-up in .venv/: a fresh machine needs Python >= 3.11, make and a network.
+# Each target installs what it needs in .venv/. A fresh machine needs Python >= 3.11, make and a network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
-# TensorFlow greets on stderr at every import; only its warnings and errors are worth a line. The service sets its own.
+# Hide TensorFlow's messages at import, but not its warnings and errors. The service sets its own level.
 train test bench: export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help serve train train-arguments test check bench format clean
@@ -18,12 +18,12 @@ serve: $(VENV)/service.done  ## the HTTP service on port 8000; PORT=9000 chooses
 	$(BIN)/python -m gunicorn --config service/gunicorn.conf.py
 
 train: train-arguments $(VENV)/training.done  ## train on your text: make train NAME=mine CORPUS=path [ARGS="--epochs 10"]
-	$(BIN)/python -m training train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
+	$(BIN)/python -m charloom train --name "$(NAME)" $(if $(CORPUS),--corpus "$(CORPUS)") $(ARGS)
 
-# Before anything is installed. A run that is resumed has its text, and ARGS may hold a --corpus of its own.
+# Checked before anything is installed. A resumed run has its own text, and ARGS may name a corpus.
 train-arguments:
 	$(if $(NAME),,$(error Give the model a name: make train NAME=mine CORPUS=path/to/texts))
-	$(if $(CORPUS)$(findstring --resume,$(ARGS))$(findstring --corpus,$(ARGS))$(findstring --help,$(ARGS)),,$(error Name the text to learn from: make train NAME=$(NAME) CORPUS=path/to/texts))
+	$(if $(CORPUS)$(findstring --resume,$(ARGS))$(findstring --corpus,$(ARGS))$(findstring --help,$(ARGS)),,$(error Name the text to train on: make train NAME=$(NAME) CORPUS=path/to/texts))
 	@:
 
 test: $(VENV)/dev.done  ## the whole test suite; ARGS="tests/service -x" for a part
@@ -46,7 +46,7 @@ format: $(VENV)/dev.done  ## reformat, and fix what lint can
 clean:  ## remove .venv/
 	rm -rf $(VENV)
 
-# An environment that cannot run (half made, or its Python was removed or replaced) is made again, with all packages.
+# An unusable environment (incomplete, or its Python was removed or replaced) is made again, with all packages.
 USABLE := import importlib.metadata, sys; importlib.metadata.version("pip"); sys.exit(sys.version_info < (3, 11))
 ifneq ($(shell $(BIN)/python -c '$(USABLE)' 2>/dev/null && echo usable),usable)
 .PHONY: $(BIN)/python $(addprefix $(VENV)/,service.done training.done dev.done bench.done)
@@ -59,17 +59,18 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv first." >&2; exit 1; }
 
-# The first prerequisite names the packages. A stamp is written once all of them are installed.
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@
+# The prerequisites name the packages; the project itself is linked, for .venv/bin/charloom. A stamp is written once
+# everything is installed.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$^) --editable . && touch $@
 
 $(VENV)/service.done: requirements.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/training.done: requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/training.done: requirements.txt requirements-training.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/dev.done: requirements-dev.txt requirements-jax.txt requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/dev.done: requirements.txt requirements-training.txt requirements-jax.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/bench.done: requirements-bench.txt requirements-training.txt requirements.txt | $(BIN)/python
+$(VENV)/bench.done: requirements.txt requirements-training.txt requirements-bench.txt | $(BIN)/python
 	$(INSTALL)

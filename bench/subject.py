@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def untrained(folder: Path, *, units: int, layers: int, symbols: int) -> Path:
     """Publish a network with random weights, the same in every run, as training publishes a trained one."""
     from training.config import TrainConfig
-    from training.data.corpus import prepare
+    from training.data.prepare import prepare
     from training.learning.run import Trained
     from training.network.network import Network
     from training.network.weights import weights_of

@@ -1,3 +1,1 @@
 """Serves published models over HTTP. Knows the artifact; knows nothing of training or Keras."""
-
-__version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Every setting of a training run. Knows no file, no framework; a run folder and a manifest carry it as JSON."""
+"""Every setting of a training run, with its default and range. Knows no files and no framework."""
 
 import dataclasses
 import math
@@ -18,27 +18,27 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16"),
 }
 
-# What a model to start from decides, or the weights would not fit.
-OF_THE_PARENT = ("unit", "normalization", "cell", "layers", "units", "embedding")
+# Settings that a run takes from the model that it starts from; with others, the weights would not fit.
+INHERITED = ("unit", "normalization", "cell", "layers", "units", "embedding")
 MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The whole configuration of one run; with the corpus it determines every weight.
+    """The configuration of one run. Together with the corpus, it determines every weight.
 
-    `batch_size` streams (N) read the training text side by side in windows of `window` (T) characters. What each
-    setting does stands in `python -m training train --help`.
+    The training text is read by `batch_size` (N) parallel streams, in windows of `window` (T) characters.
+    `charloom train --help` explains each setting.
     """
 
-    # the text
+    # text
     unit: str = "char"
     normalization: str = "NFC"
     encoding: str = "utf-8"
     min_count: int = 1
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)
     split_by: str = "char"
-    # the network
+    # network
     cell: str = "lstm"
     layers: int = 2
     units: int = 256
@@ -47,7 +47,7 @@ class TrainConfig:
     dropout: float = 0.3
     output_dropout: float = 0.3
     weight_dropout: float = 0.4
-    # how it learns
+    # regularisation and optimisation
     batch_size: int = 32
     window: int = 100
     epochs: int = 60
@@ -65,7 +65,7 @@ class TrainConfig:
     ema: float = 0.0
     cold_start: float = 0.01
     precision: str = "float32"
-    # how it is watched
+    # evaluation
     eval_every: float = 1.0
     eval_chars: int = 500_000
     patience: int = 0
@@ -100,30 +100,30 @@ class TrainConfig:
 
     @property
     def has_dropout(self) -> bool:
-        """Any of the four."""
+        """Whether any of the four dropout rates is above 0."""
         return max(self.input_dropout, self.dropout, self.output_dropout, self.weight_dropout) > 0
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimisation steps of the whole run, if nothing stops it early."""
+        """Optimisation steps of the run, unless it is stopped early."""
         return self.steps or self.epochs * steps_per_epoch
 
     def held_out(self, characters: int) -> int:
-        """How many at the beginning of a training part of so many characters no gradient sees.
+        """Characters at the start of a training part of `characters` that are held out for temperature scaling.
 
-        The factor on the logits is fitted on them (learning/calibrate.py): a text that was learned from would have it
-        too sure. The beginning, because the end is what is most like the validation text. None without dropout, and
-        none of a text so short that a fiftieth says little.
+        learning/calibrate.py fits the temperature on them, because text that was trained on would make it too
+        confident. They are the start of the part, because its end is most like the validation text. 0 without
+        dropout, and for a text of which a fiftieth is too short to fit on.
         """
         held_out = min(MAX_HELD_OUT, characters // 50)
         return held_out if self.has_dropout and held_out >= MIN_HELD_OUT else 0
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON; `from_json` gives it back."""
+        """As a JSON object; `from_json` reads it."""
         return dataclasses.asdict(self) | {"split": list(self.split)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "TrainConfig":
-        """The configuration that `to_json` wrote."""
+        """The configuration of an object made by `to_json`."""
         return cls(**(fields | {"split": tuple(fields["split"])}))
 
 
@@ -135,7 +135,7 @@ def _require(condition: bool, name: str, range_: str, value: object) -> None:
 def _require_split(split: tuple[float, float, float]) -> None:
     train, validation, test = split
     given = ",".join(f"{part:g}" for part in split)
-    if not (train > 0 and validation > 0 and test >= 0):  # so that nan is refused too
+    if not (train > 0 and validation > 0 and test >= 0):  # written so that nan is refused
         raise InputError(f"--split needs a training and a validation part above 0 and no part below 0, not {given}.")
     if abs(train + validation + test - 1) > 1e-6:
         raise InputError(f"--split must add up to 1, not {train + validation + test:g} ({given}).")

@@ -1,11 +1,11 @@
-"""Exceptions whose message is the one sentence that the person at the terminal gets."""
+"""Exceptions whose message, one sentence, is printed to the user."""
 
 
 class ReportedError(Exception):
-    """A command failed; the message says why."""
+    """A command failed; the message gives the reason."""
 
     exit_code = 1
 
 
 class InputError(ReportedError):
-    """Bad input. The message names what was given and what would do."""
+    """Invalid input. The message names the given value and a valid one."""

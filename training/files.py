@@ -1,4 +1,7 @@
-"""Writing files so that a reader, or a machine that loses power, sees the old content or the new, never a mixture."""
+"""Atomic writes: after a crash or power failure a file or folder has its old content or its new, never a mixture.
+
+Also checks, before a long job starts, that folders are writable and disks have enough space.
+"""
 
 import os
 import shutil
@@ -13,10 +16,10 @@ from training.errors import InputError
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into, which at the end is flushed to disk and takes the place of `path`.
+    """A file to write into; on exit it is flushed to disk and replaces `path`.
 
     Raises:
-        OSError: the disk is full, for example; names `path`, which is as it was, and nothing is left aside.
+        OSError: For example a full disk; names `path`, which is unchanged. The new file is removed.
     """
     aside = path.with_name(f".{path.name}.partial")
     try:
@@ -32,16 +35,21 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Make `content` what `path` holds, as `writing` does."""
+    """Replace the content of `path`, as `writing` does."""
     with writing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(folder: Path, names: set[str]) -> Iterator[Path]:
-    """A hidden sibling to write into, which at the end takes the place of `folder`, or vanishes if that fails."""
+    """A hidden folder beside `folder` to write into; on exit it replaces `folder`, on an error it is removed.
+
+    Raises:
+        InputError: `folder` contains other files than `names`.
+        OSError: For example a full disk; names `folder`, which is unchanged.
+    """
     if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
-        raise InputError(f"{folder} holds more than an encoded corpus, and one would replace it: name another folder.")
+        raise InputError(f"{folder} holds more than an encoded corpus, which would replace it: name another folder.")
     aside, old = (folder.with_name(f".{folder.name}.{state}") for state in ("partial", "old"))
     try:
         for leftover in (aside, old):
@@ -62,10 +70,10 @@ def replacing(folder: Path, names: set[str]) -> Iterator[Path]:
 
 
 def require_writable(folder: Path, flag: str) -> None:
-    """Make sure that `folder` can be created or written to, and leave nothing there.
+    """Check that `folder` can be created or written to; leaves nothing there.
 
     Raises:
-        InputError: it cannot; names the value of `flag`.
+        InputError: It cannot; names `flag`, whose value it is.
     """
     existing = _existing(folder)
     try:
@@ -77,10 +85,14 @@ def require_writable(folder: Path, flag: str) -> None:
 
 
 def require_space(needs: Mapping[Path, int], content: str) -> None:
-    """Make sure that there is free space for so many bytes in each of these folders, which may not exist yet.
+    """Check that there is free disk space for `needs`.
+
+    Args:
+        needs: Folder, which may not exist yet -> bytes to be written there.
+        content: The subject of the message.
 
     Raises:
-        InputError: a disk has less; names the folders on it, `content`, the need and the free space.
+        InputError: A disk has less; names the folders on it, the need and the free space.
     """
     disks: dict[int, list[Path]] = {}
     for folder in needs:
@@ -95,7 +107,7 @@ def require_space(needs: Mapping[Path, int], content: str) -> None:
 
 
 def sentence(error: OSError) -> str:
-    """The error as a person reads it, without its number."""
+    """The error as one sentence, without its number."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}."
@@ -121,7 +133,7 @@ def flush_tree(folder: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush the folder's own entries: without it a rename may be lost with the power."""
+    """Flush the folder's own entries: otherwise a rename may be lost in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""The flags of `train`: one for each field of TrainConfig, its default from there, and how they become a configuration.
+"""The flags of `train`: one for each field of TrainConfig, with its default, and the configuration that they make.
 
-A preset and the model to start from set what no flag was given for.
+Flags on the command line win over a preset, and a preset wins over the defaults.
 """
 
 import math
@@ -10,17 +10,17 @@ from typing import Any
 
 import click
 
-from training.config import CHOICES, OF_THE_PARENT, TrainConfig
+from training.config import CHOICES, INHERITED, TrainConfig
 from training.errors import InputError
 from training.presets import PRESETS
 
 HELP = {
-    "unit": "Symbol: a Unicode character, or a byte of any file at all.",
-    "normalization": "Unicode normal form of the text.",
-    "encoding": "Encoding of the files; auto: UTF-8, and of a file that is not the encoding that it looks like.",
-    "min_count": "Occurrences below which a symbol is left out of the vocabulary.",
-    "split": "Shares of the text, in order: training, validation, test (char-rnn: train_frac, val_frac).",
-    "split_by": "Unit of the split: the text as it stands, each file of it, or lines or files, shuffled by --seed.",
+    "unit": "Symbol: a Unicode character, or a byte of any file.",
+    "normalization": "Unicode normalization of the text.",
+    "encoding": "Encoding of the files; auto: UTF-8, or a guess for a file that is not UTF-8.",
+    "min_count": "Occurrences that a symbol needs to get into the vocabulary.",
+    "split": "Shares of the text: training, validation, test (char-rnn: train_frac, val_frac).",
+    "split_by": "Split the text as one (char), each file by itself, or lines or files shuffled by --seed.",
     "cell": "Recurrent cell (char-rnn: model).",
     "layers": "Recurrent layers (char-rnn: num_layers).",
     "units": "Hidden size of each layer (char-rnn: rnn_size).",
@@ -29,33 +29,44 @@ HELP = {
     "dropout": "Dropout between two layers (char-rnn: dropout, with --output-dropout).",
     "output_dropout": "Dropout on the outputs of the top layer.",
     "weight_dropout": "Dropout on the recurrent weights (DropConnect).",
-    "batch_size": "Streams that read the text in parallel (char-rnn: batch_size).",
+    "batch_size": "Streams that are trained in parallel (char-rnn: batch_size).",
     "window": "Truncated-BPTT window, in characters (char-rnn: seq_length).",
     "epochs": "Passes over the training text (char-rnn: max_epochs).",
-    "steps": "Optimisation steps of the run, whatever --epochs says; 0: as many as the epochs have.",
-    "minutes": "Time of the whole command; the steps that fit take the place of --epochs and --steps; 0: no limit.",
-    "optimizer": "Optimizer; char-rnn has rmsprop.",
+    "steps": "Optimisation steps of the run, in place of --epochs; 0: as many as --epochs has.",
+    "minutes": "Time limit of the whole command, in place of --epochs and --steps; 0: none.",
+    "optimizer": "Optimizer; char-rnn uses rmsprop.",
     "learning_rate": "Peak learning rate (char-rnn: learning_rate).",
-    "schedule": "How the rate falls: to 0 on half a cosine, not at all, step by epoch, or where the loss stands still.",
-    "warmup_steps": "Steps over which the rate rises linearly to its peak.",
-    "decay_rate": "Factor on the rate each time that step or plateau lowers it (char-rnn: learning_rate_decay).",
-    "decay_after": "Epochs (step) or evaluations without a new best (plateau) before the rate falls "
+    "schedule": "Learning rate: half a cosine to 0, constant, lowered by epoch (step) or at a stalled loss (plateau).",
+    "warmup_steps": "Steps of linear warm-up to the peak rate.",
+    "decay_rate": "Factor by which step and plateau lower the rate (char-rnn: learning_rate_decay).",
+    "decay_after": "Epochs (step) or evaluations without a new best (plateau) before the rate is lowered "
     "(char-rnn: learning_rate_decay_after).",
-    "grad_clip": "Limit of the gradient; 0: none (char-rnn: grad_clip, value by value).",
-    "clip_by": "Whether --grad-clip limits the norm of the whole gradient, or each value of it.",
-    "weight_decay": "Decoupled weight decay: share of a weight that a step takes away, times the rate.",
-    "ema": "Decay of the running average of the weights that is evaluated and published; 0: none.",
+    "grad_clip": "Gradient clipping threshold; 0: none (char-rnn: grad_clip, by value).",
+    "clip_by": "Clip the norm of the whole gradient, or each of its values.",
+    "weight_decay": "Decoupled weight decay, as in AdamW.",
+    "ema": "Decay of the moving average of the weights that is evaluated and published; 0: none.",
     "cold_start": "Probability of resetting a stream's state at the start of a window.",
     "precision": "Number format of matrix products.",
-    "eval_every": "Epochs between evaluations, and at least 25 steps (char-rnn: eval_val_every, in steps).",
-    "eval_chars": "Symbols of the validation part that an evaluation reads, at most.",
+    "eval_every": "Epochs between evaluations, at least 25 steps (char-rnn: eval_val_every, in steps).",
+    "eval_chars": "Most symbols of the validation part that an evaluation reads.",
     "patience": "Evaluations without a new best that end the run early; 0: never.",
-    "seed": "Decides every random number of the run (char-rnn: seed).",
+    "seed": "Seed of every random number of the run (char-rnn: seed).",
 }
 
-# The sections of `train --help`, in order; a flag that is named in none of them stands under the last.
+# The sections of `train --help`, in order. The last one also has every flag that is listed in none.
 SECTIONS = {
-    "Text": ("corpus", "unit", "normalization", "encoding", "min_count", "split", "split_by"),
+    "Text": (
+        "corpus",
+        "include",
+        "exclude",
+        "skip_unreadable",
+        "unit",
+        "normalization",
+        "encoding",
+        "min_count",
+        "split",
+        "split_by",
+    ),
     "Network": ("cell", "layers", "units", "embedding", "init_from"),
     "Regularisation": (
         *("input_dropout", "dropout", "output_dropout", "weight_dropout"),
@@ -71,10 +82,10 @@ SECTIONS = {
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has its flags in `SECTIONS`."""
+    """A command whose help groups its flags by `SECTIONS`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each section with the flags that belong to it; overrides click's one list."""
+        """Write one list of flags for each section; overrides click's single list."""
         section_of = {name: section for section, names in SECTIONS.items() for name in names}
         rows: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for parameter in self.get_params(ctx):
@@ -88,7 +99,7 @@ class GroupedCommand(click.Command):
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one flag for each field of TrainConfig."""
+    """Add one flag for each field of TrainConfig to a command."""
     for field in reversed(fields(TrainConfig)):
         options: dict[str, Any] = {"default": field.default, "help": HELP[field.name]}
         if field.name == "split":
@@ -102,18 +113,24 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def config_of(
     context: click.Context, options: Mapping[str, Any], preset: str | None, parent: Mapping[str, Any] | None
 ) -> TrainConfig:
-    """The configuration of these flags; `parent` is that of the model to start from.
+    """The configuration that the flags make.
+
+    Args:
+        context: Of the command, to tell flags that were given from defaults.
+        options: Flag name -> value, with the defaults.
+        preset: A name in PRESETS, or None.
+        parent: Configuration of the model that training starts from, or None.
 
     Raises:
-        click.UsageError: a value is out of its range, or a flag contradicts the parent.
+        click.UsageError: a value is out of range, or a flag contradicts the parent.
     """
     given = {name: options[name] for name in HELP}
-    by_hand = {name for name in given if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    explicit = {name for name in given if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
     implied = dict(PRESETS[preset]) if preset else {}
     if parent is not None:
         defaults = TrainConfig()
-        fixed = {name: parent.get(name, getattr(defaults, name)) for name in OF_THE_PARENT}
-        for name in sorted(by_hand & set(fixed)):
+        fixed = {name: parent.get(name, getattr(defaults, name)) for name in INHERITED}
+        for name in sorted(explicit & set(fixed)):
             if given[name] != fixed[name]:
                 flag = name.replace("_", "-")
                 raise click.UsageError(
@@ -121,7 +138,7 @@ def config_of(
                 )
         implied |= fixed
     try:
-        return TrainConfig(**(given | {name: value for name, value in implied.items() if name not in by_hand}))
+        return TrainConfig(**(given | {name: value for name, value in implied.items() if name not in explicit}))
     except InputError as error:
         raise click.UsageError(str(error)) from None
 

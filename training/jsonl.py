@@ -1,8 +1,7 @@
-r"""Files of one JSON object a line (history.jsonl, retraining.jsonl): the one place that writes and reads their lines.
+r"""Writes and reads files of one JSON object a line (history.jsonl, retraining.jsonl). Knows no fields.
 
-A line ends at "\n" and at no other character. Some readers, Python's `str.splitlines` among them, also end a line at
-U+0085, U+2028 and U+2029, so these are written as \u escapes. Every other character is written as itself: a sample in
-any language stays readable with `tail`.
+A line ends at "\n" only. Some readers, such as Python's `str.splitlines`, also end lines at U+0085, U+2028 and U+2029,
+so these are written as \u escapes. Other characters are not escaped: samples in any language are readable with `tail`.
 """
 
 import json
@@ -18,20 +17,20 @@ from training.files import write_atomically
 
 LOG = logging.getLogger(__name__)
 
-# JSON escapes all controls below U+0020 itself. Half a surrogate pair (of a file name that is not UTF-8) has no UTF-8.
+# `json` escapes the controls below U+0020. Unpaired surrogates (of file names that are not UTF-8) cannot be encoded.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Record = TypeVar("Record")
 
 
 def line(fields: dict[str, Any]) -> str:
-    """The object as one line, its "\\n" included. JSON has no NaN and no infinity: they become null."""
+    """The object as one line that ends in "\\n". NaN and infinity, which JSON does not have, become null."""
     text = json.dumps(_with_nulls(fields), ensure_ascii=False, allow_nan=False)
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def append(path: Path, fields: dict[str, Any]) -> None:
-    """Add one line to the file, on a line of its own even where the file ends in half a line."""
+    """Append the object as a line of its own, even if the file ends in an incomplete line."""
     before = path.read_bytes() if path.exists() else b""
     if before and not before.endswith(b"\n"):
         before += b"\n"
@@ -39,10 +38,14 @@ def append(path: Path, fields: dict[str, Any]) -> None:
 
 
 def read(path: Path, parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Record], str | None]:
-    """The records of all lines that can be read, and a sentence on those that cannot (None: all can be read).
+    """Read a file, which may not exist.
 
-    `parse` raises ValueError, KeyError, TypeError or AttributeError for an object that is no record. A file that does
-    not exist has no lines.
+    Args:
+        path: The file.
+        parse: Object -> record; raises ValueError, KeyError, TypeError or AttributeError for an invalid object.
+
+    Returns:
+        The records of all valid lines, and a sentence about the invalid ones, or None.
     """
     records, damage = [], {}
     lines = path.read_bytes().split(b"\n") if path.is_file() else []
@@ -55,13 +58,13 @@ def read(path: Path, parse: Callable[[dict[str, Any]], Record]) -> tuple[list[Re
     if not damage:
         return records, None
     first, reason = next(iter(damage.items()))
-    more = f" and {len(damage) - 1:,} more lines" if len(damage) > 1 else ""
-    return records, f"{path}, line {first}{more} cannot be read and is left out: {reason}."
+    more, verb = (f" and {len(damage) - 1:,} more", "are") if len(damage) > 1 else ("", "is")
+    return records, f"{path}, line {first}{more} cannot be read and {verb} left out: {reason}."
 
 
 @cache
 def warn_once(sentence: str) -> None:
-    """Log a warning, once in the life of the process: a file of records may be read at every scrape."""
+    """Log a warning once per process, because a file of records may be read at every scrape."""
     LOG.warning("%s", sentence)
 
 

@@ -1,8 +1,9 @@
-"""Which Python packages training needs, and what to say when one is missing. Imports none of them."""
+"""The Python packages that training needs, and the sentence for one that is missing. Imports none of them."""
 
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import training
@@ -16,24 +17,37 @@ def check_backend() -> None:
     """Refuse a backend of Keras that cannot train, before Keras tries to import it.
 
     Raises:
-        InputError: KERAS_BACKEND names another one than those of `BACKENDS`.
+        InputError: KERAS_BACKEND is not one of `BACKENDS`.
     """
     backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]  # Keras takes an empty value for its default too
     if backend not in BACKENDS:
         raise InputError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, not {backend}.")
 
 
+def require(package: str) -> None:
+    """Make sure that a package is installed, before work begins that needs it only later.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
 def missing_package(error: ModuleNotFoundError) -> str:
     """One sentence for a package that is not installed, with the command that installs it.
 
     Raises:
-        ModuleNotFoundError: it is a module of our own that is missing: a bug, which needs its trace.
+        ModuleNotFoundError: the missing module is one of ours, which is a bug and needs its traceback.
     """
     package = (error.name or "").partition(".")[0]
     if package in ("", "training") or package in sys.stdlib_module_names:
         raise error
-    requirements = "requirements-jax.txt" if package in ("jax", "jaxlib") else "requirements-training.txt"
-    install = f"{interpreter()} -m pip install -r {shlex.quote(_shortest(ROOT / requirements))}"
+    extra = "jax" if package in ("jax", "jaxlib") else "training"
+    is_checkout = (ROOT / "pyproject.toml").exists()
+    # pip takes `charloom` for the installed version and adds what the extra lacks.
+    project = f"--editable {shlex.quote(f'{_shortest(ROOT)}[{extra}]')}" if is_checkout else f"'charloom[{extra}]'"
+    install = f"{interpreter()} -m pip install {project}"
     environment = ROOT / ".venv" / "bin" / "python"
     is_other = environment.exists() and Path(sys.prefix).resolve() != environment.parents[1].resolve()
     instead = f", or run this with {shlex.quote(_shortest(environment))}" if is_other else ""
@@ -41,10 +55,15 @@ def missing_package(error: ModuleNotFoundError) -> str:
 
 
 def interpreter() -> str:
-    """The Python that runs, as a shell in the working directory can start it: relative to it where that is shorter."""
-    path = _shortest(sys.executable or "python3")
+    """The running Python, as a shell in the working directory can start it."""
+    return executable(sys.executable) if sys.executable else "python3"
+
+
+def executable(path: str | Path) -> str:
+    """A program, quoted for a shell in the working directory: its path from there or from the root, the shorter one."""
+    shortest = _shortest(path)
     # A shell would look for a bare name along PATH.
-    return shlex.quote(path if os.sep in path or not sys.executable else os.path.join(os.curdir, path))
+    return shlex.quote(shortest if os.sep in shortest else os.path.join(os.curdir, shortest))
 
 
 def _shortest(path: str | Path) -> str:

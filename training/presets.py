@@ -1,9 +1,9 @@
-"""The experiments of the blog post by name, as flags of `train`.
+"""Presets: the experiments of the blog post, as settings of TrainConfig.
 
-"The Unreasonable Effectiveness of Recurrent Neural Networks" (Karpathy 2015) says how some of its networks were made;
-where it is silent, its program's defaults hold (char-rnn, train.lua): one-hot characters, RMSProp at 0.002 that falls
-by 3 % an epoch after the tenth, 50 streams of 50 characters, gradients clipped at 5 value by value, 50 epochs, 95 / 5.
-A network that it does not describe has the size of the one for Shakespeare.
+They follow "The Unreasonable Effectiveness of Recurrent Neural Networks" (Karpathy 2015). Settings that the post does
+not give are the defaults of char-rnn's train.lua: one-hot input, RMSProp at 0.002, lowered by 3 % an epoch after the
+tenth, 50 streams of 50 characters, gradient values clipped at 5, 50 epochs, a split of 95 / 5. Networks that the post
+does not describe have the size of the one for Shakespeare.
 """
 
 from typing import Any
@@ -19,18 +19,21 @@ _SHAKESPEARE = _CHAR_RNN | {"layers": 3, "units": 512}
 _BYTES: dict[str, Any] = {"unit": "byte", "normalization": "none"}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # "8000 baby names"; nothing is said of the network, and char-rnn's defaults end above a 4-gram model on so short a
-    # text (docs/experiments.md). Lines are shuffled: the list is in alphabetical order.
-    "names": _CHAR_RNN
-    | {
+    # "8000 baby names"; the network is not described. With char-rnn's defaults it does worse than a 4-gram model on a
+    # text this short (docs/experiments.md). Lines are shuffled because the list is in alphabetical order.
+    "names": {
+        **_CHAR_RNN,
         "dropout": 0.3,
         "output_dropout": 0.3,
         "weight_dropout": 0.3,
         "batch_size": 10,
         "epochs": 40,
         "optimizer": "adam",
-    }
-    | {"learning_rate": 4e-3, "schedule": "cosine", "split_by": "line", "split": (0.9, 0.05, 0.05)},
+        "learning_rate": 4e-3,
+        "schedule": "cosine",
+        "split_by": "line",
+        "split": (0.9, 0.05, 0.05),
+    },
     # "a 2-layer LSTM with 512 hidden nodes (approx. 3.5 million parameters), and with dropout of 0.5 after each layer
     # [...] batches of 100 examples and truncated backpropagation through time of length 100 characters"
     "paul-graham": _CHAR_RNN | {"units": 512, "dropout": 0.5, "output_dropout": 0.5, "batch_size": 100, "window": 100},
@@ -42,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "latex": _SHAKESPEARE,
     # "3-layer LSTMs [...] approximately 10 million parameters" on 474 MB of C: that is 3 x 700 at about 100 symbols.
     "linux": _SHAKESPEARE | _BYTES | {"units": 700, "split": (0.9, 0.05, 0.05)},
-    # Not of the post: a first look, in about a minute for a megabyte on a laptop.
+    # Not from the post: a quick trial, about a minute for a megabyte on a laptop.
     "tiny": {
         "layers": 1,
         "units": 128,
@@ -54,6 +57,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "window": 50,
         "epochs": 4,
         "learning_rate": 5e-3,
-        "eval_every": 0.5,
     },
 }

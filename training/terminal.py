@@ -1,4 +1,4 @@
-"""What a command does with the terminal: hold back the noise of libraries, stop when it is asked to, print safely."""
+"""A command and its terminal: hide the output of libraries, stop on signals, print without errors."""
 
 import io
 import os
@@ -16,21 +16,21 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Hold back what TensorFlow writes to stderr while it is imported: it greets before it reads any setting.
+    """Hide the output of TensorFlow while it is imported, which it writes before it reads any setting.
 
-    It writes from C++, so the file descriptor itself is turned aside; what it wrote is shown if the import fails.
+    It comes from C++ and goes to stderr, so the file descriptor is redirected. The output is shown if the import fails.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as aside:
+    with tempfile.TemporaryFile() as hidden:
         terminal = os.dup(2)
-        os.dup2(aside.fileno(), 2)
+        os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except ModuleNotFoundError:  # the name of the missing package is all that helps
+        except ModuleNotFoundError:  # the caller reports the missing package in one sentence
             raise
         except BaseException:
-            aside.seek(0)
-            os.write(terminal, aside.read())
+            hidden.seek(0)
+            os.write(terminal, hidden.read())
             raise
         finally:
             os.dup2(terminal, 2)
@@ -38,43 +38,45 @@ def quietly() -> Iterator[None]:
 
 
 class Stop:
-    """Whether a signal asked for a stop, and the exit code that shells expect then."""
+    """Called, it returns whether a signal asked for a stop."""
 
     def __init__(self) -> None:
         self.signal = 0
 
     def __call__(self) -> bool:
-        """Whether it did."""
+        """Whether a stop was asked for."""
         return self.signal != 0
 
     @property
     def exit_code(self) -> int:
-        """130, 143 or 129."""
+        """The exit code that shells expect after such a stop: 130, 143 or 129."""
         return 128 + self.signal
 
     def listen(self, pipe: int) -> None:
-        """Take a byte for each signal, until the other end is closed. A second stop signal ends the process."""
+        """Read one byte for each signal until the pipe is closed. The second stop signal ends the process."""
         while number := os.read(pipe, 1):
             if number[0] not in STOP_SIGNALS:
                 continue
             if self.signal:
-                os.write(2, b"\nEnded at once; what was saved before stays.\n")
+                os.write(2, b"\nEnded at once. The last checkpoint is kept.\n")
                 os._exit(128 + number[0])
             self.signal = number[0]
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[Stop]:
-    """The first Ctrl-C, SIGTERM or SIGHUP asks for a stop; a second one ends the process at once.
+    """Make the first Ctrl-C, SIGTERM or SIGHUP ask for a stop, and a second one end the process at once.
 
-    A thread of its own hears of the signals: the main thread may be inside TensorFlow for seconds.
+    A thread of its own receives the signals, because the main thread may be inside TensorFlow for seconds.
     """
     stop = Stop()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    # With nohup, SIGHUP is ignored and stays so.
-    heard = [number for number in STOP_SIGNALS if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)]
-    before = {number: signal.signal(number, lambda *_: None) for number in heard}
+    # Under nohup, SIGHUP stays ignored.
+    caught = [
+        number for number in STOP_SIGNALS if (number, signal.getsignal(number)) != (signal.SIGHUP, signal.SIG_IGN)
+    ]
+    before = {number: signal.signal(number, lambda *_: None) for number in caught}
     wakeup_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     listener = threading.Thread(target=stop.listen, args=(reading,), daemon=True)
     listener.start()
@@ -89,18 +91,18 @@ def stop_on_signal() -> Iterator[Stop]:
         os.close(reading)
 
 
-def end_plainly_on_ctrl_c() -> None:
-    """Outside of training nothing is to be saved: Ctrl-C ends the process with one line."""
+def exit_on_ctrl_c() -> None:
+    """Make Ctrl-C end the process with one line instead of a traceback, where there is nothing to save."""
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def exit_(number: int, frame: FrameType | None) -> None:
         print("\nStopped.", file=sys.stderr)
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGINT, exit_)
 
 
 class _Output(io.FileIO):
-    """A stream that is never an obstacle: what cannot be written any more goes nowhere."""
+    """An output stream whose writes never fail: after the first error, output is discarded."""
 
     error: OSError | None = None
 
@@ -114,13 +116,14 @@ class _Output(io.FileIO):
             return len(content)
 
 
-def print_what_can_be_printed() -> None:
-    """Make stdout and stderr streams that never raise: what is printed must not decide what is computed.
+def make_printing_safe() -> None:
+    """Make writing to stdout and stderr never fail, so that printing cannot end a run.
 
-    A character that the terminal's encoding lacks is shown as an escape. Where the reader of a pipe has gone, or the
-    stream was closed before the process began, output goes nowhere.
+    A character that the terminal's encoding lacks is written as an escape. If the reader of a pipe has gone, or the
+    stream was closed before the process began, output is discarded.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # or the next file that is opened would be stdout
+    # Fill closed descriptors among 0, 1 and 2, which the next opened files would get.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
     for name, number in (("stdout", 1), ("stderr", 2)):
@@ -131,13 +134,13 @@ def print_what_can_be_printed() -> None:
             io.BufferedWriter(_Output(number, "wb", closefd=False)),
             encoding=old.encoding if old is not None else "utf-8",
             errors="backslashreplace",
-            line_buffering=True,  # who reads a pipe or a log sees an evaluation when it is done
+            line_buffering=True,  # a pipe or a log gets each line at once
         )
         setattr(sys, name, stream)
 
 
 def failed_output() -> OSError | None:
-    """Why some of what was printed is lost, for example a full disk; None where only its reader has gone."""
+    """The error by which output was lost, a full disk for example; None if the reader of a pipe has gone."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     error = raw.error if isinstance(raw, _Output) else None
     return None if isinstance(error, BrokenPipeError) else error

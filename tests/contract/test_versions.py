@@ -35,7 +35,7 @@ def test_a_run_is_published_again_rolled_back_and_pruned(folder: Path) -> None:
     listed = training("list", cwd=folder).stdout.splitlines()
     assert [line.split()[:2] for line in listed] == [["model", "version"], ["tiny", "1"], ["tiny", "2"]]
 
-    assert "Version 1 of tiny serves again" in training("rollback", "tiny", cwd=folder).stdout
+    assert "Version 1 of tiny is served again" in training("rollback", "tiny", cwd=folder).stdout
     assert served(folder) == 1
     assert "only version 1" in training("rollback", "tiny", cwd=folder, check=False).stderr
     training("publish", "tiny", "--from", "runs/tiny", cwd=folder)

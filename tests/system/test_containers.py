@@ -203,7 +203,7 @@ def test_retraining_is_served_without_losing_a_stream_refuses_noise_and_resumes_
     compose.configure("mine", epochs=1000, minutes=1)
     name = f"killed-{uuid.uuid4().hex[:8]}"
     process = compose.start("run", "--rm", "--name", name, *RETRAIN[2:])
-    wait(lambda: "run.json" in _ls(name, "/runs/mine/night"))
+    wait(lambda: "run.json" in _ls(name, "/runs/mine/candidate"))
     docker("kill", name)
     process.wait(timeout=TIMEOUT_S)
     assert compose.generate(model="mine", length=5)["version"] == 1

@@ -1,16 +1,17 @@
-"""The Makefile's environment: a set-up that failed or was killed does not prevent the next one."""
+"""The Makefile: its set-up recovers after a failure, and its targets pass on their arguments."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.processes import ROOT
 
-# As Debian's python3 without python3-venv: the environment has a python and no pip when the command fails.
+# Like Debian's python3 without python3-venv: the command fails and leaves an environment with a python and no pip.
 WITHOUT_ENSUREPIP = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then
   "{python}" -m venv --without-pip "$3"
@@ -21,11 +22,33 @@ exec "{python}" "$@"
 """
 PYTHON = Path(sys.base_prefix) / "bin" / "python3"
 
+# A project that pip can install without a network: its build backend is one file and needs no package.
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = """
+from zipfile import ZipFile
+
+def build_editable(folder, *_):
+    with ZipFile(f"{folder}/charloom-0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("charloom-0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: charloom\\nVersion: 0\\n")
+        facts = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("charloom-0.dist-info/WHEEL", facts)
+        wheel.writestr("charloom-0.dist-info/entry_points.txt", "[console_scripts]\\ncharloom = charloom:main\\n")
+        wheel.writestr("charloom-0.dist-info/RECORD", "")
+    return "charloom-0-py3-none-any.whl"
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The Makefile in a folder of its own, with no package to install."""
+    """A project with the real Makefile and no package to install but itself."""
     shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "backend.py").write_text(BACKEND)
     for name in ("", "-training", "-dev", "-jax", "-bench"):
         (tmp_path / f"requirements{name}.txt").touch()
     return tmp_path
@@ -33,14 +56,16 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment as Python makes it. It takes seconds, so the tests copy it."""
+    """An empty environment. Making it takes seconds, so the tests copy it."""
     venv = tmp_path_factory.mktemp("made") / ".venv"
     subprocess.run([PYTHON, "-m", "venv", venv], check=True)
     return venv
 
 
 def make(folder: Path, *arguments: str, python: Path = PYTHON) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    # The variables of a `make test` around this test would make the inner make print the folders that it enters.
+    outer = {"TF_CPP_MIN_LOG_LEVEL", "MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
     return subprocess.run(
         ["make", f"PYTHON={python}", *arguments],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=120,
@@ -51,7 +76,7 @@ def pip_works(folder: Path) -> bool:
     return subprocess.run([folder / ".venv/bin/python", "-m", "pip", "--version"], capture_output=True).returncode == 0
 
 
-def test_a_python_that_cannot_make_an_environment_leaves_none_and_says_what_to_install(folder: Path) -> None:
+def test_without_python3_venv_no_environment_is_left_and_the_message_names_the_package(folder: Path) -> None:
     wrapper = folder / "python3"
     wrapper.write_text(WITHOUT_ENSUREPIP.format(python=PYTHON))
     wrapper.chmod(0o755)
@@ -62,6 +87,7 @@ def test_a_python_that_cannot_make_an_environment_leaves_none_and_says_what_to_i
         assert not (folder / ".venv").exists()
     assert make(folder, ".venv/service.done").returncode == 0
     assert pip_works(folder)
+    assert (folder / ".venv/bin/charloom").exists()
 
 
 def without_pip(venv: Path) -> None:
@@ -81,7 +107,9 @@ def of_another_version(venv: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [without_pip, without_python, of_another_version])
-def test_an_environment_that_cannot_run_is_made_again_with_its_packages(folder: Path, made: Path, damage) -> None:
+def test_a_damaged_environment_is_made_again_with_its_packages(
+    folder: Path, made: Path, damage: Callable[[Path], None]
+) -> None:
     shutil.copytree(made, folder / ".venv", symlinks=True)
     for name in ("service.done", "kept"):
         (folder / ".venv" / name).touch()
@@ -95,7 +123,7 @@ def test_an_environment_that_cannot_run_is_made_again_with_its_packages(folder: 
     assert "is up to date" in make(folder, ".venv/service.done").stdout
 
 
-def test_packages_are_installed_again_where_that_failed(folder: Path, made: Path) -> None:
+def test_an_installation_that_failed_is_tried_again(folder: Path, made: Path) -> None:
     shutil.copytree(made, folder / ".venv", symlinks=True)
     (folder / "requirements.txt").write_text("./no-such-package\n")
     assert make(folder, ".venv/service.done").returncode != 0
@@ -106,7 +134,7 @@ def test_packages_are_installed_again_where_that_failed(folder: Path, made: Path
 
 
 @pytest.mark.parametrize(("target", "level"), [("train", "2"), ("test", "2"), ("bench", "2"), ("serve", "unset")])
-def test_tensorflows_log_level_is_set_for_all_but_the_service(folder: Path, target: str, level: str) -> None:
+def test_tensorflows_log_level_is_set_for_every_target_but_serve(folder: Path, target: str, level: str) -> None:
     venv = folder / ".venv" / "bin"
     venv.mkdir(parents=True)
     for name in ("service", "training", "dev", "bench"):
@@ -116,7 +144,7 @@ def test_tensorflows_log_level_is_set_for_all_but_the_service(folder: Path, targ
     assert f"level {level}" in make(folder, target, "NAME=x", "CORPUS=text.txt").stdout
 
 
-def test_make_alone_prints_every_target_with_a_line_of_help(folder: Path) -> None:
+def test_make_without_a_target_lists_every_target(folder: Path) -> None:
     result = make(folder)
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()[1:]
@@ -139,11 +167,11 @@ def test_make_alone_prints_every_target_with_a_line_of_help(folder: Path) -> Non
     [
         ([], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
         (["CORPUS=text.txt"], "Give the model a name: make train NAME=mine CORPUS=path/to/texts"),
-        (["NAME=x"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
-        (["NAME=x", "ARGS=--epochs 3"], "Name the text to learn from: make train NAME=x CORPUS=path/to/texts"),
+        (["NAME=x"], "Name the text to train on: make train NAME=x CORPUS=path/to/texts"),
+        (["NAME=x", "ARGS=--epochs 3"], "Name the text to train on: make train NAME=x CORPUS=path/to/texts"),
     ],
 )
-def test_what_train_misses_is_one_sentence_before_anything_is_installed(
+def test_a_missing_argument_of_train_is_one_sentence_before_anything_is_installed(
     folder: Path, arguments: list[str], words: str
 ) -> None:
     result = make(folder, "train", *arguments)
@@ -163,7 +191,7 @@ def test_what_train_misses_is_one_sentence_before_anything_is_installed(
         (["NAME=x", "ARGS=--corpus a --corpus b"], ["train", "--name", "x", "--corpus", "a", "--corpus", "b"]),
     ],
 )
-def test_train_passes_on_what_it_was_given_and_no_empty_corpus(
+def test_train_passes_its_arguments_on_and_no_empty_corpus(
     folder: Path, arguments: list[str], expected: list[str]
 ) -> None:
     (folder / ".venv/bin").mkdir(parents=True)
@@ -173,4 +201,4 @@ def test_train_passes_on_what_it_was_given_and_no_empty_corpus(
     python.chmod(0o755)
     result = make(folder, "train", *arguments)
     assert result.returncode == 0, result.stderr
-    assert [line[1:-1] for line in result.stdout.splitlines() if line.startswith("<")] == ["-m", "training", *expected]
+    assert [line[1:-1] for line in result.stdout.splitlines() if line.startswith("<")] == ["-m", "charloom", *expected]

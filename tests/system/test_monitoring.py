@@ -18,8 +18,8 @@ from tests.processes import ROOT
 from tests.servers import Server
 from tests.system.versions import publish_copy
 from tests.waiting import wait_until
-from training.retraining.metrics import Nights
-from training.retraining.record import PUBLISHED, Night
+from training.retraining.metrics import RetrainingMetrics
+from training.retraining.record import PUBLISHED, Record
 
 DEPLOY = ROOT / "deploy"
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool and prometheus")
@@ -92,10 +92,10 @@ def prometheus(tiny: Path, serve: Any, tmp_path: Path) -> Iterator[tuple[Prometh
     shutil.copytree(tiny / "models", tmp_path / "models")
     server = serve(tmp_path / "models", engines=1, slots=2, queue=0, poll_seconds=0.1)
     losses = {"fresh": {"old": 2.0, "new": 1.9, "characters": 1e3}}
-    night = Night("tiny", "2026-11-21T03:00:00+00:00", decision=PUBLISHED, seconds=9.0, characters=7, losses=losses)
-    night.append(tmp_path / "models")
+    record = Record("tiny", "2026-11-21T03:00:00+00:00", decision=PUBLISHED, seconds=9.0, characters=7, losses=losses)
+    record.append(tmp_path / "models")
     registry = CollectorRegistry()
-    registry.register(Nights(tmp_path / "models", ["tiny"]))
+    registry.register(RetrainingMetrics(tmp_path / "models", ["tiny"]))
     port = Server.free_port()
     nightly, thread = start_http_server(port, registry=registry)
     started = Prometheus(tmp_path, server, port)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.report.test_write import LOSSES, write_run
+from tests.training.report.runs import LOSSES, write_run
 from training.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

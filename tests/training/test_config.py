@@ -1,4 +1,4 @@
-"""The configuration refuses what cannot be, in the words of the command line, and travels as JSON."""
+"""TrainConfig: the limits of each setting, and its JSON form."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from training.errors import InputError
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_choice_is_one_of_those_that_there_are(name: str) -> None:
+def test_an_unknown_choice_is_refused_with_the_known_ones(name: str) -> None:
     for allowed in CHOICES[name]:
         assert getattr(TrainConfig(**{name: allowed}), name) == allowed
     with pytest.raises(InputError) as refusal:
@@ -26,7 +26,7 @@ def test_a_choice_is_one_of_those_that_there_are(name: str) -> None:
         ("eval_chars", 1, 0, "at least 1"),
         *((name, 0, -1, "at least 0") for name in ("embedding", "warmup_steps", "decay_after", "patience")),
         *((name, 0, -0.1, "at least 0") for name in ("grad_clip", "weight_decay")),
-        *((f"{place}dropout", 0, -0.1, "below 1") for place in ("input_", "", "output_", "weight_")),
+        *((f"{prefix}dropout", 0, -0.1, "below 1") for prefix in ("input_", "", "output_", "weight_")),
         ("ema", 0, -0.1, "below 1"),
         ("cold_start", 0, -0.1, "between 0 and 1"),
         ("decay_rate", 1e-9, 0, "above 0"),
@@ -44,7 +44,7 @@ def test_a_number_below_its_limit_is_refused(name: str, lowest: float, below: fl
 @pytest.mark.parametrize(
     ("name", "highest", "above"),
     [
-        *((f"{place}dropout", 0.99, 1.0) for place in ("input_", "", "output_", "weight_")),
+        *((f"{prefix}dropout", 0.99, 1.0) for prefix in ("input_", "", "output_", "weight_")),
         ("ema", 0.9999, 1.0),
         ("cold_start", 1.0, 1.01),
         ("decay_rate", 1.0, 1.01),
@@ -67,13 +67,13 @@ def test_a_number_above_its_limit_is_refused(name: str, highest: float, above: f
     ],
     ids=str,
 )
-def test_a_split_that_cannot_be_is_refused(split: tuple[float, float, float], words: list[str]) -> None:
+def test_an_invalid_split_is_refused(split: tuple[float, float, float], words: list[str]) -> None:
     with pytest.raises(InputError) as refusal:
         TrainConfig(split=split)
     assert all(word in str(refusal.value) for word in ["--split", *words])
 
 
-def test_it_comes_back_from_json_as_it_went() -> None:
+def test_from_json_restores_every_setting() -> None:
     config = TrainConfig(cell="gru", split=(0.8, 0.2, 0.0), seed=2**63 - 1, learning_rate=0.1 + 0.2)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert set(config.to_json()) == {field.name for field in dataclasses.fields(TrainConfig)}

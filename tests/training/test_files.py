@@ -1,25 +1,25 @@
-"""Files and folders that are whole or absent, on a disk that takes no more and in a process that is killed."""
+"""Files and folders that are replaced completely or not at all, and checks of disks before long jobs."""
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.processes import ENVIRONMENT
 from tests.training.full_disk import disk_takes
-from tests.training.learning.test_run import run_in
+from tests.training.learning.runs import restored_in, run_in
 from training.errors import InputError, ReportedError
-from training.files import replacing, sentence, write_atomically
+from training.files import replacing, require_space, require_writable, sentence, write_atomically
 from training.learning.loop import train
 from training.release.publish import Release, publish
 
 
-def test_a_full_disk_keeps_the_old_content_and_leaves_nothing_aside(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_content_and_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
     write_atomically(path, b"old")
     with disk_takes(1000), pytest.raises(OSError, match=r"checkpoint\.npz"):
@@ -42,18 +42,18 @@ write_atomically(Path(sys.argv[1]), b"new" * 100_000)
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_killed_while_it_writes_it_leaves_the_old_content(tmp_path: Path, moment: str) -> None:
+def test_a_process_killed_while_it_writes_leaves_the_old_content(tmp_path: Path, moment: str) -> None:
     path = tmp_path / "checkpoint.npz"
     write_atomically(path, b"old")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], env=ENVIRONMENT, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
-    write_atomically(path, b"newer")  # what the dead left aside is in nobody's way
+    write_atomically(path, b"newer")  # the leftover of the killed process is no obstacle
     assert path.read_bytes() == b"newer"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_is_replaced_by_a_whole_one_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     for content in ("first", "second"):
         with replacing(folder, {"text"}) as aside:
@@ -65,14 +65,14 @@ def test_a_folder_is_replaced_by_a_whole_one_or_not_at_all(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="more than an encoded corpus"), replacing(tmp_path, {"text"}):
         pass
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_version(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_last_checkpoint_and_nothing_of_a_version(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     run.take_step()
     run.save()
@@ -80,8 +80,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_versio
     with disk_takes(1000), pytest.raises(OSError, match=r"checkpoint\.npz|history\.jsonl"):
         train(run)
     assert (tmp_path / "checkpoint.npz").read_bytes() == good
-    assert train(run_restored(tmp_path))
-    done, models = run_restored(tmp_path), tmp_path / "models"
+    assert train(restored_in(tmp_path))
+    done, models = restored_in(tmp_path), tmp_path / "models"
     release = Release("tale", done.result(), done.config, done.corpus)
     with disk_takes(1000), pytest.raises(ReportedError, match=r"cannot be written to .*/tale: File too large\.$"):
         publish(release, models)
@@ -89,22 +89,29 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_then_nothing_of_a_versio
     assert publish(release, models) == models / "tale" / "1"
 
 
-def test_a_full_disk_is_one_sentence_without_an_error_number() -> None:
+def test_an_error_of_the_disk_is_one_sentence_without_its_number() -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/mine/checkpoint.npz")
     assert sentence(full) == "runs/mine/checkpoint.npz: No space left on device."
     assert sentence(OSError("stdin is closed")) == "stdin is closed"
 
 
-@pytest.mark.parametrize("damage", [lambda good: good[:-1000], lambda good: b"", lambda good: b"x" * len(good)])
-def test_a_damaged_checkpoint_is_said_to_be_one(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    run_in(tmp_path).save()
-    checkpoint = tmp_path / "checkpoint.npz"
-    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(InputError, match=r"checkpoint\.npz is damaged.*--restart"):
-        run_restored(tmp_path)
+def test_needs_on_one_disk_are_added(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    half = {tmp_path / "a/b": int(free * 0.6)}
+    require_space(half, "It")
+    with pytest.raises(InputError, match=r"It needs about .* MB of disk space in .*a/b and .*c, and .* MB are free"):
+        require_space(half | {tmp_path / "c": int(free * 0.6)}, "It")
 
 
-def run_restored(folder: Path):
-    run = run_in(folder)
-    run.restore()
-    return run
+def test_a_folder_that_can_be_written_to_is_left_as_it_is(tmp_path: Path) -> None:
+    require_writable(tmp_path / "models" / "mine", "--models")
+    require_writable(tmp_path, "--models")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_that_cannot_be_created_or_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"^--models: {tmp_path}/file/below cannot be created: Not a directory\.$"):
+        require_writable(tmp_path / "file/below", "--models")
+    with pytest.raises(InputError, match=r"^--runs: /proc cannot be written to: "):
+        require_writable(Path("/proc"), "--runs")

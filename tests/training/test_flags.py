@@ -1,6 +1,5 @@
-"""The flags of `train`: complete, explained, and refused in one sentence."""
+"""The flags of `train`: each has help and a default, and an invalid value is one sentence."""
 
-import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -8,21 +7,14 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
-from training import commands
+from tests.training.commands.cli import refusal, run
 from training.commands import cli
-from training.config import CHOICES, OF_THE_PARENT, TrainConfig
-from training.corpora.catalogue import CATALOGUE
+from training.config import CHOICES, INHERITED, TrainConfig
 from training.flags import HELP, config_of, config_options
 from training.presets import PRESETS
-from training.release.store import NAME
 
 FIELDS = [field.name for field in fields(TrainConfig)]
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments, prog_name="python -m training")
 
 
 def config(*flags: str, preset: str | None = None, parent: dict[str, Any] | None = None) -> TrainConfig:
@@ -37,17 +29,6 @@ def config(*flags: str, preset: str | None = None, parent: dict[str, Any] | None
 
     command.main([*flags], standalone_mode=False)
     return found[0]
-
-
-def refusal(*arguments: str) -> str:
-    """The one sentence of a usage error."""
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    usage, *_, sentence = result.stderr.strip().splitlines()
-    assert usage.startswith("Usage: python -m training")
-    assert sentence.startswith("Error: ")
-    assert result.stderr.count("Error") == 1
-    return sentence
 
 
 def test_every_setting_has_a_flag_with_help_and_its_default() -> None:
@@ -120,64 +101,11 @@ def test_a_number_that_is_not_finite_is_refused_by_every_flag(
     assert "finite" in sentence
 
 
-def test_the_flags_that_are_checked_are_there() -> None:
+def test_float_flags_are_found_by_this_test() -> None:
     assert {("sample", "--temperature"), ("sample", "--top-p"), ("train", "--dropout")} < set(float_flags())
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--temperature", "5.1"], ["--temperature", "5.1", "0<=x<=5"]),
-        (["--top-p", "0"], ["--top-p", "0<x<=1"]),
-        (["--top-k", "-1"], ["--top-k", "-1", "0<=x"]),
-        (["--count", "0"], ["--count", "x>=1"]),
-        (["--seed", str(2**63 - 1), "--count", "2"], ["--seed", "--count 2", str(2**63 - 1)]),
-        (["--prompt", "a", "--prompt-file", "b"], ["either --prompt or --prompt-file"]),
-        (["--run", "."], ["either NAME of a published model or --run FOLDER"]),
-    ],
-)
-def test_a_sample_out_of_its_range_is_one_sentence(flags: list[str], words: list[str]) -> None:
-    sentence = refusal("sample", "a", *flags)
-    assert all(word in sentence for word in words)
-    assert "Give either NAME" in refusal("sample")
-
-
-@pytest.mark.parametrize(
-    ("given", "proposed"),
-    [
-        ("Upper", "upper"),
-        ("a/b", "a-b"),
-        ("Émile Zola", "emile-zola"),
-        ("..my model..", "my-model"),
-        ("x" * 65, "x" * 64),
-    ],
-)
-def test_a_name_that_is_refused_comes_with_one_that_is_not(given: str, proposed: str) -> None:
-    assert refusal("train", f"--name={given}", "--corpus", "-").endswith(f", for example {proposed}.")
-    assert re.fullmatch(NAME, proposed)
-
-
-@pytest.mark.parametrize("given", ["", "本", "--", "..."])
-def test_a_name_of_which_nothing_is_left_comes_with_a_name_of_ours(given: str) -> None:
-    assert "for example my-model." in refusal("train", f"--name={given}", "--corpus", "-")
-
-
-def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert run("list", "--models=~/models").output == f"There is no model in {tmp_path}/models yet.\n"
-
-
-def test_corpora_are_listed_in_columns() -> None:
-    head, *lines = run("corpus", "list").output.splitlines()
-    assert head.split() == ["name", "size", "licence"]
-    assert len(lines) == len(CATALOGUE)
-    for line, entry in zip(lines, CATALOGUE.values(), strict=True):
-        assert line.startswith(f"{entry.name} ")
-        assert line.index(entry.licence) == head.index("licence")
-        assert line[head.index("size") + len("size") :].startswith("  ")
-
-
-def test_no_flag_is_the_default_configuration() -> None:
+def test_without_flags_the_configuration_is_the_default() -> None:
     assert config() == TrainConfig()
 
 
@@ -194,25 +122,25 @@ def test_each_flag_sets_its_own_field() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_flags_go_before_presets_and_presets_before_defaults(name: str) -> None:
+def test_flags_win_over_presets_and_presets_over_defaults(name: str) -> None:
     assert config(preset=name) == TrainConfig(**PRESETS[name])
-    by_hand = config("--units", "77", "--split", "0.8,0.1,0.1", preset=name)
-    assert by_hand == TrainConfig(**(PRESETS[name] | {"units": 77, "split": (0.8, 0.1, 0.1)}))
+    given = config("--units", "77", "--split", "0.8,0.1,0.1", preset=name)
+    assert given == TrainConfig(**(PRESETS[name] | {"units": 77, "split": (0.8, 0.1, 0.1)}))
 
 
-def test_a_flag_that_says_the_default_still_goes_before_the_preset() -> None:
+def test_a_flag_with_the_default_value_wins_over_the_preset() -> None:
     assert config("--layers", "2", preset="shakespeare").layers == 2
 
 
-def test_the_parent_decides_what_its_weights_need_and_nothing_else() -> None:
+def test_a_parent_decides_the_settings_that_its_weights_need_and_no_other() -> None:
     parent = TrainConfig(cell="gru", layers=3, units=9, embedding=0, unit="byte", learning_rate=0.5, seed=9).to_json()
     made = config("--epochs", "7", preset="tiny", parent=parent)
     assert (made.cell, made.layers, made.units, made.embedding, made.unit) == ("gru", 3, 9, 0, "byte")
     assert (made.epochs, made.learning_rate, made.seed) == (7, PRESETS["tiny"]["learning_rate"], 1)
-    assert config("--units", "9", parent=parent).units == 9  # says the same
+    assert config("--units", "9", parent=parent).units == 9  # the same value
 
 
-@pytest.mark.parametrize("name", OF_THE_PARENT)
+@pytest.mark.parametrize("name", INHERITED)
 def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
     other = {"cell": "rnn", "unit": "byte", "normalization": "none"}.get(name, "5")
     with pytest.raises(click.UsageError) as refused:
@@ -254,108 +182,6 @@ def test_a_bad_value_is_one_sentence(tmp_path: Path, flags: list[str], words: li
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_choice_that_there_is_not_names_those_that_there_are(tmp_path: Path, name: str) -> None:
+def test_an_unknown_choice_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
     sentence = refusal("train", "--name", "a", "--corpus", "-", f"--{name.replace('_', '-')}", "other")
     assert all(repr(choice) in sentence for choice in CHOICES[name])
-
-
-@pytest.mark.parametrize("name", ["", "Upper", "-dash", "a/b", "..", "x" * 65, "é"])
-def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
-    assert "1 to 64 of a-z" in refusal("train", f"--name={name}", "--corpus", "-")
-
-
-@pytest.mark.parametrize(
-    ("name", "proposed"),
-    [
-        ("My Novel", "my-novel"),
-        ("-Über/alles-", "uber-alles"),
-        ("x" * 65, "x" * 64),
-        ("..", "my-model"),
-        ("戦争", "my-model"),
-        ("a_b.c 1", "a_b.c-1"),
-    ],
-)
-def test_a_refused_name_proposes_a_valid_one(name: str, proposed: str) -> None:
-    assert f"for example {proposed}." in refusal("train", f"--name={name}", "--corpus", "-")
-    assert re.fullmatch(NAME, proposed)
-
-
-def test_a_tilde_is_the_home_folder_where_the_shell_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "nightly.toml").write_text('[[model]]\nname = "mine"\ncorpus = "~/texts"\nminutes = 1\n')
-    assert f"There is no model in {tmp_path}/models yet." in run("list", "--models=~/models").output
-    resumed = run("train", "--name", "mine", "--resume", "--runs=~/runs")
-    assert str(resumed.exception).startswith(f"There is no run to resume in {tmp_path}/runs/mine")
-    missing = run("train", "--name", "mine", "--corpus=~/texts", "--runs=~/runs", "--models=~/models")
-    assert str(missing.exception) == f"--corpus {tmp_path}/texts does not exist."
-    unknown = run("retrain", "other", "--config=~/nightly.toml")
-    assert str(unknown.exception) == "No model 'other' is configured: there is mine."
-
-
-@pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])
-def test_what_cannot_be_a_version_to_start_from_is_refused(tmp_path: Path, start: str) -> None:
-    sentence = refusal("train", "--name", "a", "--corpus", "-", "--init-from", start, "--runs", str(tmp_path))
-    assert f"{start!r} must be NAME or NAME/VERSION" in sentence
-
-
-def test_a_corpus_is_asked_for(tmp_path: Path) -> None:
-    assert "--corpus" in refusal("train", "--name", "a", "--runs", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"),
-    [
-        ("--units", ["4"]),
-        ("--patience", ["4"]),
-        ("--corpus", ["x"]),
-        ("--preset", ["tiny"]),
-        ("--init-from", ["x"]),
-        ("--restart", []),
-    ],
-)
-def test_resume_takes_no_setting(tmp_path: Path, flag: str, value: list[str]) -> None:
-    sentence = refusal("train", "--name", "a", "--resume", "--runs", str(tmp_path), flag, *value)
-    assert f"leave out {flag}" in sentence
-
-
-def failure(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line on stderr of a command that fails with exit code 1."""
-    monkeypatch.setattr("sys.argv", ["training", *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        commands.main()
-    assert exit_.value.code == 1
-    (line,) = capfd.readouterr().err.splitlines()
-    return line
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "There is no run to resume"),
-        ("{", "run.json is damaged"),
-        ("[]", "run.json is damaged"),
-        (json.dumps({"config": {"split": [0.9, 0.05, 0.05], "gates": 4}, "corpus": []}), "run.json is damaged"),
-        (json.dumps({"corpus": [], "corpus_key": "k"}), "run.json is damaged"),
-    ],
-)
-def test_a_run_that_cannot_be_resumed_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], content: str | None, words: str
-) -> None:
-    (tmp_path / "a").mkdir()
-    if content is not None:
-        (tmp_path / "a/run.json").write_text(content)
-    assert words in failure(monkeypatch, capfd, "train", "--name", "a", "--resume", "--runs", str(tmp_path))
-
-
-def test_files_of_a_corpus_are_chosen_by_flags(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.txt").write_text("ab" * 100)
-    (tmp_path / "logo.png").write_bytes(b"\x89PNG\r\n")
-    train = ["train", "--name", "a", "--corpus", str(tmp_path), "--runs", str(tmp_path / ".runs")]
-    for flags, words in [
-        (["--include", "*.md"], "no text file in it, as --include chooses them"),
-        (["--exclude", "*.txt"], "logo.png is a PNG image"),
-        (["--skip-unreadable"], "The training part has 180 characters"),
-    ]:
-        assert words in failure(monkeypatch, capfd, *train, *flags)

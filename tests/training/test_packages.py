@@ -1,32 +1,21 @@
-"""A package that is not installed, in a real process that cannot find it: one sentence, which says what to install."""
+"""A missing package is reported in one sentence that says how to install it."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.hiding import hide_packages
 from tests.processes import COMMAND, ENVIRONMENT, ROOT
-from training.packages import interpreter, missing_package
-
-# Read by every Python at its start. An import of a hidden package fails as it does where it was never installed.
-HIDE = """
-import sys
-
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {hidden!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Hide())
-"""
+from training.packages import interpreter, missing_package, require
 
 
 def run_without(
     hidden: list[str], folder: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    (folder / "sitecustomize.py").write_text(HIDE.format(hidden=hidden))
-    path = f"{folder}:{ENVIRONMENT['PYTHONPATH']}"
+    path = f"{hide_packages(hidden, folder)}:{ENVIRONMENT['PYTHONPATH']}"
     return subprocess.run(
         [*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT | {"PYTHONPATH": path} | environment,
         capture_output=True, text=True, timeout=100,
@@ -53,17 +42,32 @@ def test_a_missing_package_is_one_sentence(tmp_path: Path, tiny: Path, package: 
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: training needs the package {package.replace('_', '-')}: ")
     install = line.partition(": training needs the package ")[2].partition(": ")[2]
-    assert install.startswith(f"{sys.executable} -m pip install -r ")
-    assert Path(tmp_path, install.split()[-1]).samefile(ROOT / "requirements-training.txt")
+    assert install.startswith(f"{sys.executable} -m pip install --editable ")
+    project = shlex.split(install)[-1]
+    assert project.endswith("[training]")
+    assert Path(tmp_path, project.removesuffix("[training]")).samefile(ROOT)
 
 
-def test_jax_is_asked_for_where_keras_is_to_run_on_it(tmp_path: Path, tiny: Path) -> None:
+def test_outside_of_a_checkout_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.packages.ROOT", tmp_path)
+    error = ModuleNotFoundError("No module named 'tqdm'", name="tqdm")
+    assert missing_package(error).endswith("-m pip install 'charloom[training]'")
+
+
+def test_a_package_is_required_before_the_work_that_needs_it() -> None:
+    require("json")
+    with pytest.raises(ModuleNotFoundError) as missing:
+        require("no_such_package")
+    assert missing.value.name == "no_such_package"
+
+
+def test_a_missing_jax_is_reported_if_keras_is_set_to_it(tmp_path: Path, tiny: Path) -> None:
     folders = ["--models", str(tiny / "models")]
     result = run_without(["jax", "jaxlib"], tmp_path, "sample", "tiny", *folders, KERAS_BACKEND="jax")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "training needs the package jax" in line
-    assert line.endswith("requirements-jax.txt")
+    assert line.endswith("[jax]'")
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino", "JAX", "none-such"])
@@ -75,12 +79,12 @@ def test_a_backend_that_cannot_train_is_refused_before_keras_imports_it(
     assert result.stderr == f"Error: KERAS_BACKEND must be tensorflow or jax, not {backend}.\n"
 
 
-def test_a_module_of_our_own_that_is_missing_keeps_its_trace() -> None:
+def test_a_missing_module_of_training_keeps_its_traceback() -> None:
     with pytest.raises(ModuleNotFoundError):
         missing_package(ModuleNotFoundError("No module named 'training.datta'", name="training.datta"))
 
 
-def test_another_interpreter_is_told_of_the_environment_that_has_the_packages(
+def test_another_interpreter_gets_the_path_of_the_one_with_the_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.packages.ROOT", tmp_path)

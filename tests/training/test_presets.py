@@ -1,4 +1,4 @@
-"""Presets are settings of TrainConfig, and those of the blog post have a corpus of the same name."""
+"""Presets: valid settings, and those of the blog post as the post gives them."""
 
 from dataclasses import fields
 
@@ -17,7 +17,7 @@ def test_every_preset_makes_a_configuration(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_no_preset_names_a_setting_that_there_is_not(name: str) -> None:
+def test_every_setting_of_a_preset_exists(name: str) -> None:
     assert set(PRESETS[name]) <= {field.name for field in fields(TrainConfig)}
 
 
@@ -25,19 +25,19 @@ def test_every_corpus_of_the_catalogue_has_a_preset_of_its_name() -> None:
     assert set(CATALOGUE) <= set(PRESETS)
 
 
-def test_what_the_post_says_of_its_networks_stands_in_the_presets() -> None:
-    said = {
+def test_presets_have_the_sizes_that_the_post_gives() -> None:
+    given = {
         "paul-graham": {"layers": 2, "units": 512, "dropout": 0.5, "batch_size": 100, "window": 100},
         "shakespeare": {"layers": 3, "units": 512},
         "wikipedia": {"unit": "byte", "split": (0.96, 0.04, 0.0)},
         "linux": {"layers": 3},
     }
-    for name, settings in said.items():
+    for name, settings in given.items():
         assert settings.items() <= PRESETS[name].items(), name
 
 
 @pytest.mark.parametrize("name", sorted({*PRESETS} - {"tiny"}))
-def test_no_network_of_the_post_has_its_weights_decay(name: str) -> None:
-    """It is this project's default, not char-rnn's."""
+def test_presets_of_the_post_have_no_weight_decay(name: str) -> None:
+    """Weight decay is a default of this project, not of char-rnn."""
     assert TrainConfig().weight_decay > 0
     assert TrainConfig(**PRESETS[name]).weight_decay == 0

@@ -1,7 +1,8 @@
-"""What is printed never decides what is computed, and is whole in a pipe and on a narrow terminal."""
+"""The terminal: output that cannot be written ends no command, and the progress fits a pipe and a narrow terminal."""
 
 import os
 import pty
+import signal
 import struct
 import subprocess
 from fcntl import ioctl
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, started
+from tests.waiting import wait_until
+from training.terminal import STOP_SIGNALS, quietly, stop_on_signal
 
 NETWORK = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
 DROPOUT = ["--dropout", "0", "--output-dropout", "0", "--weight-dropout", "0"]
@@ -25,8 +28,8 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus.txt"
 
 
-def end_of_reader(_: None) -> None:
-    """In the process that trains: stdout and stderr are pipes that nothing reads."""
+def close_readers(_: None) -> None:
+    """Runs in the process that trains: makes stdout and stderr pipes without a reader."""
     for number in (1, 2):
         reading, writing = os.pipe()
         os.close(reading)
@@ -34,7 +37,7 @@ def end_of_reader(_: None) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_a_sample_that_the_terminal_cannot_print_ends_neither_training_nor_sample(corpus: Path, encoding: str) -> None:
+def test_characters_that_the_terminal_lacks_end_neither_train_nor_sample(corpus: Path, encoding: str) -> None:
     environment = ENVIRONMENT | {"PYTHONIOENCODING": encoding}
     for arguments in (["train", "--name", "me", "--corpus", str(corpus), *RUN], ["sample", "me", "--prompt", "Кот"]):
         result = subprocess.run(
@@ -44,10 +47,10 @@ def test_a_sample_that_the_terminal_cannot_print_ends_neither_training_nor_sampl
     assert (corpus.parent / "models/me/1").exists()
 
 
-def test_a_pipe_without_a_reader_ends_neither_training_nor_sample(corpus: Path) -> None:
+def test_a_pipe_without_a_reader_ends_neither_train_nor_sample(corpus: Path) -> None:
     for arguments in (["train", "--name", "me", "--corpus", str(corpus), *RUN], ["sample", "me"]):
         out = corpus.parent / "out"
-        process = started(*arguments, cwd=corpus.parent, out=out, err=out, before=(end_of_reader, None))
+        process = started(*arguments, cwd=corpus.parent, out=out, err=out, before=(close_readers, None))
         process.join()
         assert process.exitcode == 0
     assert (corpus.parent / "models/me/1").exists()
@@ -62,7 +65,7 @@ def test_with_stdout_closed_a_run_is_trained_and_published(corpus: Path) -> None
     assert (corpus.parent / "models/me/1").exists()
 
 
-def test_a_full_disk_under_stdout_is_said_at_the_end(tiny: Path) -> None:
+def test_output_lost_on_a_full_disk_is_reported_at_the_end(tiny: Path) -> None:
     with open("/dev/full", "wb") as full:
         result = subprocess.run(
             [*COMMAND, "sample", "tiny"],
@@ -77,17 +80,19 @@ def test_a_full_disk_under_stdout_is_said_at_the_end(tiny: Path) -> None:
     assert result.stderr.splitlines()[-1] == "Error: Some of the output is lost: No space left on device."
 
 
-def lines_at_once(_: None) -> None:
-    """In the process that trains: half a minute has passed at every step."""
+def print_every_line(_: None) -> None:
+    """Runs in the process that trains: prints a line at each step, and not each half minute."""
     from training.learning import progress
 
     progress.SECONDS_BETWEEN_LINES = -1
 
 
-def test_without_a_terminal_a_line_says_from_time_to_time_how_far_it_is(corpus: Path) -> None:
+def test_without_a_terminal_progress_is_printed_in_lines(corpus: Path) -> None:
     err = corpus.parent / "err"
     arguments = ["train", "--name", "me", "--corpus", str(corpus), *RUN]
-    process = started(*arguments, cwd=corpus.parent, out=corpus.parent / "out", err=err, before=(lines_at_once, None))
+    process = started(
+        *arguments, cwd=corpus.parent, out=corpus.parent / "out", err=err, before=(print_every_line, None)
+    )
     process.join()
     assert process.exitcode == 0
     lines = err.read_text().splitlines()
@@ -100,7 +105,7 @@ def test_without_a_terminal_a_line_says_from_time_to_time_how_far_it_is(corpus: 
 
 
 def drawn_on_a_terminal(corpus: Path, columns: int) -> str:
-    """All that a training run writes to a terminal of this width."""
+    """The output of a training run on a terminal of this width."""
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [*COMMAND, "train", "--name", "me", "--corpus", str(corpus), *RUN]
@@ -117,7 +122,7 @@ def drawn_on_a_terminal(corpus: Path, columns: int) -> str:
     return written.decode()
 
 
-def test_the_bar_is_whole_at_60_columns(corpus: Path) -> None:
+def test_the_bar_fits_60_columns(corpus: Path) -> None:
     bars = [
         bar for bar in drawn_on_a_terminal(corpus, 60).split("\r") if "bits" in bar and "epoch" in bar and "|" in bar
     ]
@@ -128,3 +133,28 @@ def test_the_bar_is_whole_at_60_columns(corpus: Path) -> None:
         assert bar.endswith(" bits"), bar
         assert "nats" in bar
         assert "/0.7 " in bar
+
+
+def print_and_fail() -> None:
+    os.write(2, b"the reason")
+    raise SyntaxError
+
+
+def test_hidden_output_is_shown_if_an_import_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    with quietly():
+        os.write(2, b"a greeting")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(SyntaxError), quietly():
+        print_and_fail()
+    assert capfd.readouterr().err == "the reason"
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_asks_for_a_stop_and_the_handlers_return_afterwards(number: signal.Signals) -> None:
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with stop_on_signal() as stop:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        wait_until(stop)
+        assert stop.exit_code == 128 + number
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers

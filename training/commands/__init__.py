@@ -1,6 +1,7 @@
-"""The command line. Words in, words out; what is done stands in the folders beside this one.
+"""The command line: parses flags, calls the packages beside this one, and prints. Knows how none of them works.
 
-The modules that load TensorFlow are imported where they are used: `--help` and a mistyped flag answer at once.
+Modules that load TensorFlow are imported inside the functions that need them, so that `--help` and a mistyped flag
+answer at once.
 """
 
 import os
@@ -8,21 +9,23 @@ import sys
 
 import click
 
-from training.commands import corpora, hints, retraining, store, train, use
+from training.commands import corpora, evaluate, hints, report, retraining, sample, store, train
 from training.errors import ReportedError
 from training.files import sentence
-from training.terminal import end_plainly_on_ctrl_c, failed_output, print_what_can_be_printed
+from training.terminal import exit_on_ctrl_c, failed_output, make_printing_safe
 
 
-def main() -> None:
-    """Run one command.
+def main(*commands: click.Command) -> None:
+    """Run one command: one of ours, or of `commands`.
 
     Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused; 130, 143, 129: stopped by
     SIGINT, SIGTERM, SIGHUP.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
-    print_what_can_be_printed()
-    end_plainly_on_ctrl_c()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow logs at every import
+    for command in commands:
+        cli.add_command(command)
+    make_printing_safe()
+    exit_on_ctrl_c()
     try:
         cli(prog_name=hints.program())
     except ReportedError as error:
@@ -39,12 +42,11 @@ def main() -> None:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
 def cli() -> None:
-    """Train character-level recurrent networks on your own text, and use what was trained."""
+    """Train character-level recurrent networks on your own text, publish them, and generate text."""
 
 
-COMMANDS = (
-    *(train.train, use.sample, use.evaluate, use.report, retraining.retrain, retraining.schedule),
+for command in (
+    *(train.train, sample.sample, evaluate.evaluate, report.report, retraining.retrain, retraining.schedule),
     *(store.list_models, store.publish, store.rollback, store.prune, corpora.corpus_group),
-)
-for command in COMMANDS:
+):
     cli.add_command(command)

@@ -1,9 +1,8 @@
-"""`corpus`: the blog post's texts."""
+"""`corpus`: list and download the blog post's texts."""
 
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from training.commands.hints import command
 from training.commands.options import UserPath
@@ -12,12 +11,12 @@ from training.corpora.catalogue import CATALOGUE
 
 @click.group("corpus")
 def corpus_group() -> None:
-    """The blog post's corpora: what they are and where they come from."""
+    """List and download the corpora of the blog post."""
 
 
 @corpus_group.command("list")
 def list_corpora() -> None:
-    """Name every corpus with its size and licence."""
+    """List every corpus with its size and licence."""
     rows = [("name", "size", "licence")]
     for entry in CATALOGUE.values():
         rows.append((entry.name, f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "unknown", entry.licence))
@@ -28,9 +27,11 @@ def list_corpora() -> None:
 
 @corpus_group.command("fetch")
 @click.argument("name", type=click.Choice(list(CATALOGUE)))
-@click.option("--to", type=UserPath(path_type=Path, file_okay=False), default="corpora", help="Folder to put it into.")
+@click.option("--to", type=UserPath(path_type=Path, file_okay=False), default="corpora", help="Folder to download to.")
 def fetch_corpus(name: str, to: Path) -> None:
-    """Download the corpus of a preset; a download that was interrupted goes on."""
+    """Download the corpus of a preset. An interrupted download is continued."""
+    from tqdm import tqdm
+
     from training.corpora.download import fetch
 
     with tqdm(unit="B", unit_scale=True, disable=None) as bar:

@@ -1,16 +1,27 @@
-"""Commands as text that a person can paste: this interpreter, the folders that were given, quoted for a shell."""
+"""Commands as text that a person can paste: for this interpreter and the given folders, quoted for a shell."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
-from training.packages import interpreter
+from training.packages import executable, interpreter
 
 DEFAULTS = {"runs": Path("runs"), "models": Path("models")}
 
 
 def program() -> str:
-    """How the running interpreter starts the command line from this folder, e.g. `.venv/bin/python -m training`."""
-    return f"{interpreter()} -m training"
+    """The command that starts this program from the working directory.
+
+    `.venv/bin/python -m training`, for example; `charloom` or `.venv/bin/charloom` if it was started as charloom.
+    """
+    started = Path(sys.argv[0])
+    if started.stem != "charloom":
+        return f"{interpreter()} -m training"
+    script = started if started.name == "charloom" else Path(sys.executable).with_name("charloom")
+    if not script.exists():
+        return f"{interpreter()} -m charloom"
+    return "charloom" if shutil.which("charloom") == str(script) else executable(script)
 
 
 def command(*words: str | Path, **folders: Path) -> str:

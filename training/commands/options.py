@@ -1,4 +1,4 @@
-"""What several commands take, and how they open a published model."""
+"""Flags and arguments that several commands share, and how commands open a published model."""
 
 import math
 import os
@@ -17,18 +17,16 @@ if TYPE_CHECKING:
     from training.release.published import PublishedModel
 
 corpus_help = (
-    "A file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern or - for stdin; repeat the flag for several."
+    "Text: a file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern or - for stdin; repeat the flag for several."
 )
-
-
 VERSION_REFERENCE = re.compile(NAME + r"(/[1-9][0-9]*)?")
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range. click.FloatRange lets nan through, which is neither below nor above any limit."""
+    """A finite number in a range. click.FloatRange accepts nan, which is neither below nor above a limit."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As click.FloatRange does, after nan and infinity are refused."""
+        """Refuse nan and infinity, then convert as click.FloatRange does."""
         number = click.FLOAT.convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number in the range {self._describe_range()}.", param, ctx)
@@ -36,25 +34,26 @@ class FiniteRange(click.FloatRange):
 
 
 def model_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """A click callback."""
+    """A click callback that refuses an invalid name, and proposes a valid one that is similar."""
     if not re.fullmatch(NAME, value):
+        similar = proposed_name(value)
+        example = f", for example {similar}" if similar else ""
         raise click.BadParameter(
-            f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit, "
-            f"for example {proposed_name(value)}."
+            f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit{example}."
         )
     return value
 
 
 class UserPath(click.Path):
-    """A path; `~` stands for the home folder also where the shell does not replace it, as in --runs=~/runs."""
+    """A path. `~` is the home folder even where the shell does not expand it, as in --runs=~/runs."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """A click type's conversion."""
+        """Expand `~`, then convert as click.Path does."""
         return super().convert(os.path.expanduser(value), parameter, context)
 
 
 def version_reference(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A click callback for NAME or NAME/VERSION."""
+    """A click callback that refuses a value that is not NAME or NAME/VERSION."""
     if value is not None and not VERSION_REFERENCE.fullmatch(value):
         raise click.BadParameter(f"{value!r} must be NAME or NAME/VERSION of a published model.")
     return value
@@ -73,13 +72,15 @@ runs_option = click.option(
     help="Folder of runs.",
 )
 force_option = click.option(
-    "--force", is_flag=True, help="Publish also a version that loses more than a unigram model or the one that serves."
+    "--force",
+    is_flag=True,
+    help="Publish even a version that is worse than a unigram model or than the served version.",
 )
 model_argument = click.argument("name", callback=model_name)
 
 
 def published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
-    """Load a version of a model, by default the newest, without what TensorFlow has to say."""
+    """Load a version of a model, by default the newest, with TensorFlow's output hidden."""
     check_backend()
     with quietly():
         from training.release.published import PublishedModel
@@ -89,7 +90,7 @@ def published(models: Path, name: str, version: str | None = None) -> "Published
 
 @cache
 def use_devices() -> None:
-    """Set this process up for training: once, and before anything is computed."""
+    """Set up the devices of this process, once, before anything is computed."""
     check_backend()
     with quietly():
         from training.learning import backend

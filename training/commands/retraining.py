@@ -1,4 +1,4 @@
-"""`retrain` and `schedule`: what happens at night."""
+"""`retrain` and `schedule`: retrain the models of nightly.toml once, or every day."""
 
 import sys
 from datetime import UTC, datetime
@@ -8,11 +8,10 @@ import click
 
 from training.commands.options import UserPath, models_option, runs_option, use_devices
 from training.files import require_writable
-from training.retraining.config import Nightly
-from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, last_night
+from training.retraining.config import NightlyConfig
+from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Record, last_completed
 from training.terminal import quietly, stop_on_signal
 
-# The gravest decides: a refusal is nobody's mistake, a failure somebody has to look at.
 EXIT_CODES = {PUBLISHED: 0, UNCHANGED: 0, REFUSED: 3, INTERRUPTED: 1, FAILED: 1}
 
 config_option = click.option(
@@ -20,7 +19,7 @@ config_option = click.option(
     "path",
     type=UserPath(path_type=Path, dir_okay=False),
     default="nightly.toml",
-    help="Which models, from what text, for how long.",
+    help="The models to retrain, with their texts and time limits.",
 )
 
 
@@ -30,54 +29,66 @@ config_option = click.option(
 @runs_option
 @models_option
 def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> None:
-    """Spend one night on the models of --config, or on those named: train on what is new, publish what is not worse.
+    """Retrain the models of --config once.
 
-    Exit code 0: published, or nothing was new; 3: the gate refused; 1: a night failed or was interrupted.
+    With NAME, retrain only these. Each run starts from the served version, trains on the new text, and publishes a
+    version if it is not worse.
+
+    Exit code 0: published, or no new text; 3: the gate refused a version; 1: a run failed or was interrupted.
     """
-    jobs = Nightly.read(path).chosen(names)
+    jobs = NightlyConfig.read(path).chosen(names)
     for job in jobs:
         require_writable(runs / job.name, "--runs")
         require_writable(models / job.name, "--models")
     use_devices()
     with quietly():
-        from training.retraining.retrain import retrain as spend_a_night
+        from training.retraining.retrain import retrain as retrain_model
 
-    codes = []
+    records: list[Record] = []
     with stop_on_signal() as should_stop:
         for job in jobs:
-            night = spend_a_night(job, runs=runs, models=models, should_stop=should_stop)
-            version = f" as version {night.version}" if night.version else ""
-            click.echo(f"{job.name}: {night.decision}{version} after {night.seconds:,.0f} s. {night.reason}")
-            codes.append(EXIT_CODES[night.decision])
+            records.append(retrain_model(job, runs=runs, models=models, should_stop=should_stop))
+            click.echo(_sentence(records[-1]))
             if should_stop():
                 break
-    sys.exit(1 if 1 in codes else max(codes))
+    sys.exit(exit_code(records))
+
+
+def exit_code(records: list[Record]) -> int:
+    """The exit code of the whole command: a failure counts more than a refusal."""
+    codes = [EXIT_CODES[record.decision] for record in records]
+    return 1 if 1 in codes else max(codes)
+
+
+def _sentence(record: Record) -> str:
+    version = f" as version {record.version}" if record.version else ""
+    return f"{record.model}: {record.decision}{version} after {record.seconds:,.0f} s. {record.reason}"
 
 
 @click.command()
 @config_option
 @runs_option
 @models_option
-@click.option("--metrics-port", type=click.IntRange(0, 65535), default=9101, help="For Prometheus; 0: none.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), default=9101, help="Port for Prometheus; 0: none.")
 def schedule(path: Path, runs: Path, models: Path, metrics_port: int) -> None:
-    """Spend every night as `retrain` does, at the time that --config says; at once, if the last one was missed.
+    """Run `retrain` every day at the time in --config.
 
-    SIGTERM ends it: a night under way is saved, and gone on with by the next.
+    A missed run is made up at once. SIGTERM stops the schedule; a run in progress is saved and resumed by the next one.
     """
     from prometheus_client import REGISTRY, start_http_server
 
-    from training.retraining.metrics import Nights
+    from training.retraining.metrics import RetrainingMetrics
     from training.retraining.schedule import Schedule, is_due
 
-    nightly = Nightly.read(path)
-    names = [job.name for job in nightly.model]
+    config = NightlyConfig.read(path)
+    names = [job.name for job in config.model]
     if metrics_port:
-        REGISTRY.register(Nights(models, names))
+        REGISTRY.register(RetrainingMetrics(models, names))
         start_http_server(metrics_port)
     folders = ["--config", str(path), "--runs", str(runs), "--models", str(models)]
-    every_night = Schedule([sys.executable, "-m", "training", "retrain", *folders], nightly.at, nightly.time_zone)
-    last = [last_night(models, name) for name in names]
-    at_once = is_due(last, nightly.at, nightly.time_zone, datetime.now(UTC))
-    when = f"at {nightly.at:%H:%M} {nightly.time_zone}{', and now' if at_once else ''}"
-    click.echo(f"Nights for {', '.join(names)} {when}.")
-    every_night.run(at_once=at_once)
+    daily = Schedule([sys.executable, "-m", "training", "retrain", *folders], config.at, config.time_zone)
+    last = [last_completed(models, name) for name in names]
+    at_once = is_due(last, config.at, config.time_zone, datetime.now(UTC))
+    when = f"{config.at:%H:%M} {config.time_zone}{', and now' if at_once else ''}"
+    click.echo(f"Retraining {', '.join(names)} every day at {when}.")
+    daily.run(at_once=at_once)

@@ -1,4 +1,4 @@
-"""`list`, `publish`, `rollback`, `prune`: the versions of a model, by hand."""
+"""`list`, `publish`, `rollback`, `prune`: the published versions of a model."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from training.commands.options import UserPath, force_option, model_argument, mo
 from training.errors import InputError
 from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
+from training.packages import check_backend
 from training.release import store
 from training.terminal import quietly, stop_on_signal
 
@@ -20,9 +21,9 @@ HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'paramete
 @click.argument("name", required=False)
 @models_option
 def list_models(name: str | None, models: Path) -> None:
-    """Name every published version, with its loss on the validation text of its time."""
+    """List the published versions, each with its loss on its own validation text."""
     if name is not None:
-        store.version_folder(models, name)  # or it says that there is none
+        store.version_folder(models, name)  # an error without such a model
     rows = [
         _row(model, version, models)
         for model in ([name] if name else store.names(models))
@@ -38,12 +39,15 @@ def list_models(name: str | None, models: Path) -> None:
     "run",
     required=True,
     type=UserPath(path_type=Path, exists=True, file_okay=False),
-    help="Folder of the run, finished or not: the best weights so far are published.",
+    help="Folder of the run, finished or not.",
 )
 @force_option
 @models_option
 def publish(name: str, run: Path, models: Path, force: bool) -> None:
-    """Publish what a run has learned so far; an unfinished run can still be resumed."""
+    """Publish the best weights of a run so far.
+
+    An unfinished run can still be resumed.
+    """
     require_writable(models / name, "--models")
     if not (run / PLAN).exists():
         raise InputError(f"{run} is not the folder of a run: it has no {PLAN}.")
@@ -63,7 +67,7 @@ def publish(name: str, run: Path, models: Path, force: bool) -> None:
         training_run = TrainingRun(plan.config, corpus, run)
         training_run.restore()
         if training_run.best is None:
-            raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: go on with it.")
+            raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: resume it first.")
         with stop_on_signal() as stop:
             training_run.stages.should_stop = stop
             try:
@@ -77,25 +81,31 @@ def publish(name: str, run: Path, models: Path, force: bool) -> None:
 
 @click.command()
 @model_argument
-@click.option("--to", type=click.IntRange(min=1), help="Version that is to serve again.  [default: the one before]")
+@click.option("--to", type=click.IntRange(min=1), help="Version to return to.  [default: the one before the newest]")
 @models_option
 def rollback(name: str, to: int | None, models: Path) -> None:
-    """Withdraw the newest version, or all above --to: the service goes back at its next look into the store."""
+    """Withdraw the newest version, or all above --to.
+
+    A running service returns to the version before them within seconds.
+    """
+    check_backend()
     store.version_folder(models, name)
     *before, newest = store.versions(models, name)
     if to is None and not before:
-        raise InputError(f"{name} has only version {newest}: there is none to go back to.")
+        raise InputError(f"{name} has only version {newest}: there is no version to return to.")
     target = before[-1] if to is None else to
     if target == newest:
-        raise InputError(f"Version {newest} of {name} is the newest: there is nothing to roll back.")
+        raise InputError(f"Version {newest} of {name} is the newest version already.")
     folder = store.version_folder(models, name, str(target))
     with quietly():
         from training.release.published import is_valid
 
     if not is_valid(folder):
-        raise InputError(f"Version {target} of {name} is broken, and the service would refuse it: choose another --to.")
+        raise InputError(
+            f"Version {target} of {name} is damaged, and the service would refuse it: choose another --to."
+        )
     withdrawn = store.withdraw(models, name, target)
-    click.echo(f"Withdrawn: {', '.join(map(str, withdrawn))}. Version {target} of {name} serves again.")
+    click.echo(f"Withdrawn: {', '.join(map(str, withdrawn))}. Version {target} of {name} is served again.")
 
 
 @click.command()
@@ -103,7 +113,11 @@ def rollback(name: str, to: int | None, models: Path) -> None:
 @click.option("--keep", type=click.IntRange(min=1), default=5, help="Newest versions to keep.")
 @models_option
 def prune(name: str, keep: int, models: Path) -> None:
-    """Delete old versions, never the one that serves; and what was withdrawn."""
+    """Delete all but the newest versions, and withdrawn ones.
+
+    The served version is never deleted.
+    """
+    check_backend()
     store.version_folder(models, name)
     with quietly():
         from training.release.published import newest_valid

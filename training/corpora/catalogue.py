@@ -1,7 +1,7 @@
 """The corpora of the blog post "The Unreasonable Effectiveness of Recurrent Neural Networks" (Karpathy, 2015).
 
-Owns where each one comes from, under which licence, and how its bytes are recognised. Knows nothing of downloading.
-A size or checksum stands here only where somebody has held those very bytes; None means that nobody vouches for them.
+Lists where each one comes from, its licence, and its size and checksum; does not download. A size or checksum of None
+means that no copy of the file was available to take it from.
 """
 
 import hashlib
@@ -10,34 +10,34 @@ from pathlib import Path
 
 CHAR_RNN = "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e"
 NLTK_DATA = "5db857e6f7df11eabb5e5665836db9ec8df07e28"
-STACKS_PROJECT = "dc48e3482856e140ba2f6584f44666cd0d985d69"  # of the day of the blog post
+STACKS_PROJECT = "dc48e3482856e140ba2f6584f44666cd0d985d69"  # at the date of the blog post
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One corpus: what it is, where it lies, what may be done with it.
+    """One corpus: its source, licence and checksum.
 
-    `bytes` and `sha256` are those of the file as it lies at `url`, which may be an archive.
+    `bytes` and `sha256` belong to the file at `url`, which may be an archive.
     """
 
-    name: str  # as the preset of the same experiment is called
-    file: str  # what it is called once fetched
-    url: str | None  # None: nobody may hand it out
+    name: str  # also the name of the preset of the same experiment
+    file: str  # name of the downloaded file
+    url: str | None  # None: its licence does not allow copies
     bytes: int | None
     sha256: str | None
     licence: str
     origin: str
-    note: str = ""  # what a person must know to train on it
+    note: str = ""  # instructions for training on it
 
     @property
-    def vouched(self) -> str:
-        """How far the bytes can be trusted once they passed `difference`, for a sentence."""
+    def verification(self) -> str:
+        """How a file without a `difference` was verified, as part of a sentence."""
         if self.sha256:
-            return "the sha256 is right"
-        return "no checksum is known, so nobody vouches that these are the bytes of the post"
+            return "its sha256 is correct"
+        return "no checksum is known, so it may differ from the corpus of the post"
 
     def difference(self, file: Path) -> str | None:
-        """What tells the file from this corpus, None where nothing does."""
+        """How the file differs from this corpus, as part of a sentence; None if it does not."""
         size = file.stat().st_size
         if not size:
             return "it is empty"
@@ -69,7 +69,7 @@ _ENTRIES = (
         sha256="0eec7e958b34982662b8f05824ae64642dea097b08057ade65c252191c5fe7ca",
         licence="(c) 1991 Mark Kantrowitz, additions by Bill Ross; any use with credit, copies with their README",
         origin="the 7,944 first names of the CMU AI repository that the post links, as NLTK packs them",
-        note="The archive holds a README too: unpack it (python3 -m zipfile -e corpora/names.zip corpora) "
+        note="The archive also contains a README: unpack it (python3 -m zipfile -e corpora/names.zip corpora) "
         "and train on --corpus 'corpora/names/*.txt' --split-by line.",
     ),
     Entry(
@@ -80,8 +80,8 @@ _ENTRIES = (
         sha256=None,
         licence="(c) Paul Graham, all rights reserved",
         origin="the essays at paulgraham.com",
-        note="the essays are their author's and nobody may hand out a copy: for your own use, save the text of "
-        "those you want from his site into one folder and name that folder with --corpus.",
+        note="copies of the essays may not be distributed: for your own use, save the text of the ones you want from "
+        "the author's site into one folder and give that folder to --corpus.",
     ),
     Entry(
         name="shakespeare",
@@ -100,7 +100,7 @@ _ENTRIES = (
         sha256="547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
         licence="CC BY-SA 3.0 and GFDL (the authors of Wikipedia)",
         origin="the Hutter Prize's 100 MB: the first 10^8 bytes of the English Wikipedia of March 2006, as XML",
-        note="Train on the archive as it is; results are published for its bytes, so add --unit byte.",
+        note="Train on the archive without unpacking it. Published results are per byte, so add --unit byte.",
     ),
     Entry(
         name="latex",
@@ -109,8 +109,8 @@ _ENTRIES = (
         bytes=None,
         sha256=None,
         licence="GFDL 1.2 (the authors of the Stacks Project)",
-        origin="the open book on algebraic geometry as it stood on the day of the post, 21 May 2015: 16 MB of LaTeX",
-        note="GitHub packs it anew for each caller. It holds programs too: unpack it (python3 -m zipfile -e "
+        origin="the open book on algebraic geometry at the date of the post, 21 May 2015: 16 MB of LaTeX",
+        note="GitHub creates the archive for each download. It also holds programs: unpack it (python3 -m zipfile -e "
         f"corpora/stacks-project.zip corpora) and train on --corpus 'corpora/stacks-project-{STACKS_PROJECT}/*.tex'.",
     ),
     Entry(
@@ -120,7 +120,7 @@ _ENTRIES = (
         bytes=None,
         sha256=None,
         licence="GPL 2.0 (the authors of Linux)",
-        origin="6.2 MB of Linux sources in C, published with the post; the 474 MB that it trained on were not",
+        origin="6.2 MB of Linux sources in C, published with the post, which trained on 474 MB that were not published",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Opens a file on disk: compressed files are unpacked, archives give one source for each member.
+"""A regular file as sources: compressed files are decompressed, an archive becomes one source for each member.
 
 The first bytes decide, not the name. Nothing is written to disk, and only regular files of an archive are read.
 """
@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from training.data.kinds import HEAD_BYTES, is_tar
-from training.data.source import UNREADABLE, Opened, Source, Stream, on_one_line, shown
+from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, open_file, shown
 from training.errors import InputError
 
 MAX_MEMBERS = 200_000
 
-_DECOMPRESSORS: dict[bytes, Callable[[Path], Opened]] = {
+DECOMPRESSORS: dict[bytes, Callable[[Any], Opened]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
 }
-_ZIP = (b"PK\3\4", b"PK\5\6")  # the second is that of an empty archive
-_NAMED = {
+"""First bytes -> opens such a file, given as a path or as a stream."""
+
+ZIP = (b"PK\3\4", b"PK\5\6")  # the second begins an empty archive
+
+_FORMATS = {  # by a name's end
     ".gz": "gzip",
     ".tgz": "gzip",
     ".bz2": "bzip2",
@@ -34,8 +37,8 @@ _NAMED = {
     ".zip": "zip",
     ".tar": "tar",
 }
-# A file of an Office document's own -> what the document is.
-_OFFICE = {
+# A member of the zip archive -> the kind of document that the archive is.
+_DOCUMENTS = {
     "word/document.xml": "a Word document (.docx): save it as plain text",
     "xl/workbook.xml": "an Excel workbook (.xlsx): save it as CSV",
     "ppt/presentation.xml": "a PowerPoint presentation (.pptx)",
@@ -45,13 +48,11 @@ _OFFICE = {
 }
 
 
-def opened(path: Path) -> list[Source]:
-    """A file as one source, an archive as one source for each file in it.
+def sources_in(path: Path) -> list[Source]:
+    """One source for a file, one for each member of an archive.
 
-    A file that cannot be opened is one source that fails when it is read.
+    A file that cannot be opened becomes one source that raises an error when it is read.
     """
-    if not path.is_file():
-        return [Source(shown(path.name), shown(path), False, partial(_plain, path))]
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -61,21 +62,17 @@ def opened(path: Path) -> list[Source]:
 
 
 def _contents(path: Path, head: bytes) -> list[Source]:
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         return _of_zip(path)
     if is_tar(head):
         return _of_tar(path)
-    for magic, decompressed in _DECOMPRESSORS.items():
+    for magic, decompressed in DECOMPRESSORS.items():
         if head.startswith(magic):
             with decompressed(path) as stream:
                 return _of_tar(path) if is_tar(stream.read(HEAD_BYTES)) else [_one(path, partial(decompressed, path))]
-    if head and (format_ := _NAMED.get(path.suffix.lower())):
+    if head and (format_ := _FORMATS.get(path.suffix.lower())):
         raise OSError(f"its name ends in {path.suffix}, and its first bytes are not those of {format_}")
-    return [_one(path, partial(_plain, path))]
-
-
-def _plain(path: Path) -> Opened:
-    return path.open("rb")
+    return [_one(path, partial(open_file, path))]
 
 
 def _one(path: Path, open_: Callable[[], Opened], kind: str | None = None) -> Source:
@@ -86,9 +83,9 @@ def _of_zip(path: Path) -> list[Source]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
     names = {member.filename for member in members}
-    for mark, kind in _OFFICE.items():
-        if mark in names:
-            return [_one(path, partial(_plain, path), kind)]
+    for member_name, kind in _DOCUMENTS.items():
+        if member_name in names:
+            return [_one(path, partial(open_file, path), kind)]
     visible = sorted((m for m in members if not _is_hidden(m.filename)), key=lambda member: member.filename)
     found = [(member.filename, member) for member in visible]
     return _members(path, "zip", found, partial(zipfile.ZipFile, path), zipfile.ZipFile.open)
@@ -96,12 +93,12 @@ def _of_zip(path: Path) -> list[Source]:
 
 def _of_tar(path: Path) -> list[Source]:
     with tarfile.open(path) as archive:
-        found = [(member.name, member) for member in _listed(archive) if not _is_hidden(member.name)]
-    # In the order of the archive: in another one a compressed archive would be unpacked again for each member.
+        found = [(member.name, member) for member in _regular_files(archive) if not _is_hidden(member.name)]
+    # In the order of the archive: in any other, a compressed archive is decompressed again for each member.
     return _members(path, "tar", found, partial(tarfile.open, path), tarfile.TarFile.extractfile)
 
 
-def _listed(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _regular_files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for number, member in enumerate(archive):
         if number == MAX_MEMBERS:
             raise OSError(f"it has more than {MAX_MEMBERS:,} members: unpack it")
@@ -122,7 +119,7 @@ def _members(
     return [
         Source(
             name=f"{shown(path.name)}/{on_one_line(name)}",
-            place=f"{shown(path)}/{on_one_line(name)}",
+            display_path=f"{shown(path)}/{on_one_line(name)}",
             repeatable=True,
             _open=partial(archive.open, member, last=number == len(found)),
         )
@@ -131,7 +128,7 @@ def _members(
 
 
 class _Archive:
-    """An archive, open only while its members are read: a folder may hold more archives than a process may open."""
+    """An archive that is open only while its members are read: a process may not open all archives of a folder."""
 
     def __init__(self, open_archive: Callable[[], Any], open_member: Callable[[Any, Any], IO[bytes] | None]) -> None:
         self._open_archive = open_archive
@@ -140,11 +137,11 @@ class _Archive:
 
     @contextlib.contextmanager
     def open(self, member: Any, *, last: bool) -> Iterator[Stream]:
-        # Kept open from one member to the next: opening reads the list of all members.
+        # It stays open between members, because opening it reads the list of all members.
         self._archive = self._archive or self._open_archive()
         try:
             stream = self._open_member(self._archive, member)
-            assert stream is not None  # tarfile gives none for a member that is no file, and these were left out
+            assert stream is not None  # tarfile returns None for members that are not files, and these were left out
             with stream:
                 yield stream
         finally:
@@ -157,7 +154,7 @@ class _Archive:
             self._archive = None
 
     def __del__(self) -> None:
-        self._close()  # where the last member was never read
+        self._close()  # if the last member was never read
 
 
 def _is_hidden(member: str) -> bool:

@@ -1,13 +1,10 @@
-"""A corpus, encoded once into a folder: `ids.bin`, memory-mapped by whoever reads it, and `corpus.json`, what it is.
+"""An encoded corpus on disk: `ids.bin`, which is memory-mapped, and `corpus.json`, which describes it.
 
-Decides the order of the text and its split, and refuses a text too short to train on before an old one is replaced.
+Reads such a folder. Does not know how one is written (prepare.py).
 """
 
-import contextlib
-import dataclasses
-import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,54 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.encode import Reading, read
-from training.data.find import Selection
 from training.data.held_out import HeldOut
-from training.data.order import Split, arrange
-from training.data.source import Tally, shown
-from training.data.sources import ALL, NoText
-from training.data.survey import survey
-from training.data.vocabulary import RESERVED, Vocabulary, learned
-from training.data.windows import require_windows
+from training.data.split import Split
+from training.data.vocabulary import Vocabulary
 from training.errors import InputError
-from training.files import replacing
 
 IDS = "ids.bin"
 RECORD = "corpus.json"
 
-_ENCODING_VERSION = 3  # to be raised when the same files and options begin to give other ids, or another record
-
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a corpus, as the manifest records it: size and checksum of what was decompressed."""
+    """One file of a corpus, as the manifest records it: size and checksum after decompression."""
 
     path: str
     bytes: int
     sha256: str
-    symbols: int = 0  # that it became
-    validation: int | None = None  # symbols of it in that part, where every file is cut
+    symbols: int = 0  # of its text, normalized
+    validation: int | None = None  # symbols in the validation part; only with --split-by each-file
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text as ids on disk, in the order in which it is learned from."""
+    """A text as ids on disk, in the order in which training reads it."""
 
     folder: Path
     ids: NDArray[Any]  # [symbols] read-only np.memmap, uint8 or uint16
     vocabulary: Vocabulary
     files: tuple[SourceFile, ...]
     split: Split
-    notes: tuple[str, ...]  # for the person: what was changed or is remarkable
+    notes: tuple[str, ...]  # sentences about changes to the text, printed to the user
     unknown: int  # symbols that became id 0
-    key: str  # of the files and all options that decide the encoding
+    key: str  # a hash of the files and of every option that decides the encoding
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
-        """What `prepare` left in `folder`.
+        """The corpus that `prepare` wrote into `folder`.
 
         Raises:
-            InputError: nothing did, or it is damaged.
+            InputError: There is none, or it is damaged.
         """
         if not (folder / RECORD).exists():
             raise InputError(f"{folder} holds no encoded corpus.")
@@ -71,7 +59,7 @@ class Corpus:
             return cls._of_record(folder, json.loads((folder / RECORD).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"The encoded corpus in {folder} is damaged ({error}): remove it to encode anew."
+                f"The encoded corpus in {folder} is damaged ({error}): remove it to encode the text again."
             ) from error
 
     @classmethod
@@ -93,7 +81,7 @@ class Corpus:
 
     @property
     def fingerprints(self) -> list[str]:
-        """What identifies the content wherever the files lie."""
+        """SHA-256 of each file's content, which identifies it under any name."""
         return [file.sha256 for file in self.files]
 
     @property
@@ -112,7 +100,7 @@ class Corpus:
         return self.ids[slice(*self.split.test)]
 
     def validation_of(self, digests: Container[str], config: TrainConfig) -> NDArray[Any]:
-        """Ids of what is held out of the files with these checksums, where every file is cut."""
+        """Ids of the validation text of the files with these checksums, for a corpus split by each file."""
         start, ranges = self.split.validation[0], []
         for file in self.files:
             first, last = Split.contiguous(file.symbols, config.split).validation
@@ -123,128 +111,14 @@ class Corpus:
         return np.concatenate([self.ids[:0], *ranges])
 
     def held_out(self) -> HeldOut:
-        """What its training part does not hold, to be found again in a later state of the text."""
+        """The text outside the training part, to be found again when a later version of the text is encoded."""
         points = np.array([0, *self.vocabulary.points], np.uint32)
         return HeldOut(self.training, self.validation, self.test, points)
 
     def __len__(self) -> int:
-        """Symbols of the whole text."""
+        """Symbols of the text, all parts together."""
         return len(self.ids)
 
     def text(self, start: int, stop: int) -> str:
-        """The symbols of a range as a person reads them; U+FFFD for id 0."""
+        """The text of a range of symbols; U+FFFD for id 0."""
         return self.vocabulary.decode(self.ids[start:stop])
-
-
-def prepare(
-    paths: Sequence[str],
-    config: TrainConfig,
-    folder: Path,
-    *,
-    vocabulary: Vocabulary | None = None,
-    extend: bool = False,
-    selection: Selection = ALL,
-    earlier: "Corpus | None" = None,
-) -> Corpus:
-    """Encode the text of all `paths` into `folder`, unless it holds just that already.
-
-    With a `vocabulary` that one is used: other symbols become id 0, or with `extend` new ids. Where every file is cut,
-    what `earlier` held out stays held out, wherever it stands now. Memory does not grow with
-    the text (but by 15 bytes a line where lines are shuffled). Killed at any time, it leaves `folder` whole or absent.
-
-    Raises:
-        InputError: the corpus cannot be read, decoded, encoded or split as asked, or `folder` holds something else.
-        OSError: the disk is full, for example; names `folder`.
-    """
-    if vocabulary is not None and vocabulary.unit != config.unit:
-        raise InputError(f"--unit {config.unit} does not suit the vocabulary, whose unit is {vocabulary.unit}.")
-    found = survey(paths, config, selection)
-    options = _options(config, vocabulary, extend, earlier)
-    if (kept := _kept(folder, found.tallies, options)) is not None:
-        return dataclasses.replace(kept, notes=(*found.notes, *kept.notes))
-    with replacing(folder, {IDS, RECORD}) as aside:
-        reading = read(found.sources, config, aside / "provisional.bin")
-        if not reading.symbols:
-            kind = "character" if config.unit == "char" else "byte"
-            place = ", ".join(map(shown, paths))
-            raise NoText(f"--corpus {place} is empty: there is no {kind} to learn from.", place)
-        if vocabulary is None or extend:
-            vocabulary = learned(config.unit, reading.occurrences, min_count=config.min_count, known=vocabulary)
-        _encode(reading, config, aside, vocabulary, options, earlier)
-        reading.path.unlink()
-    corpus = Corpus.open(folder)
-    return dataclasses.replace(corpus, notes=(*found.notes, *corpus.notes))
-
-
-def _options(
-    config: TrainConfig, vocabulary: Vocabulary | None, extend: bool, earlier: Corpus | None
-) -> dict[str, Any]:
-    """All that decides the encoding beside the files, and nothing that does not."""
-    names = ["unit", "min_count", "split", "split_by"]
-    if config.unit == "char":
-        names += ["normalization", "encoding"]
-    if config.split_by in ("line", "file"):
-        names += ["seed"]
-    symbols = None if vocabulary is None else vocabulary.to_json()
-    given: dict[str, Any] = {"vocabulary": symbols, "extend": extend, "version": _ENCODING_VERSION}
-    if earlier and config.split_by == "each-file":
-        given["earlier"] = earlier.key
-    return {name: getattr(config, name) for name in names} | given
-
-
-def _key(files: Sequence[Tally], options: dict[str, Any]) -> str:
-    # Names too: the record shows them.
-    content = [[file.source.name, file.sha256] for file in files]
-    return hashlib.sha256(json.dumps([content, options]).encode()).hexdigest()
-
-
-def _kept(folder: Path, found: Sequence[Tally], options: dict[str, Any]) -> Corpus | None:
-    """What `folder` holds, if it is the encoding of just these files; a pipe cannot be read a second time to know."""
-    if all(tally.source.repeatable for tally in found):
-        with contextlib.suppress(InputError):
-            corpus = Corpus.open(folder)
-            return corpus if corpus.key == _key(found, options) else None
-    return None
-
-
-def _source_files(reading: Reading, validation: Sequence[int]) -> list[SourceFile]:
-    sizes = np.diff(reading.ends, prepend=0).tolist()
-    held_out: Sequence[int | None] = validation or [None] * len(sizes)
-    return [
-        SourceFile(file.source.name, file.bytes, file.sha256, *symbols)
-        for file, symbols in zip(reading.files, zip(sizes, held_out, strict=True), strict=True)
-    ]
-
-
-def _encode(
-    reading: Reading,
-    config: TrainConfig,
-    aside: Path,
-    vocabulary: Vocabulary,
-    options: Any,
-    earlier: "Corpus | None",
-) -> None:
-    learns = options["vocabulary"] is None or options["extend"]
-    final = vocabulary.encode_points(reading.points).astype(vocabulary.dtype)
-    with (aside / IDS).open("wb") as file:
-        arrangement = arrange(reading, final, config, file, earlier.held_out() if earlier else None)
-        split = arrangement.split
-    if learns:
-        learned = split.train[1] - config.held_out(split.train[1])
-        require_windows(learned, batch_size=config.batch_size, window=config.window)
-    lost = reading.counts[(final == RESERVED) & (reading.counts > 0)]
-    notes = list(reading.notes)
-    if len(lost):
-        kind = "rare" if learns else "unknown"
-        notes.append(f"{len(lost):,} {kind} symbols ({lost.sum():,} occurrences) became id 0.")
-    record = {
-        "unit": vocabulary.unit,
-        "vocabulary": vocabulary.to_json(),
-        "symbols": reading.symbols,
-        "files": [dataclasses.asdict(file) for file in _source_files(reading, arrangement.validation)],
-        "split": dataclasses.asdict(split),
-        "notes": notes,
-        "unknown": int(lost.sum()),
-        "key": _key(reading.files, options),
-    }
-    (aside / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

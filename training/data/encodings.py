@@ -1,7 +1,7 @@
-"""Decoders, and a guess in which encoding a text that is not UTF-8 is written: charset-normalizer makes it.
+"""Character encodings: decoders, and a guess for a text that is not UTF-8, which charset-normalizer makes.
 
-A guess is shown to the person, with a line of the text as it would be read. Latin-1 is never guessed: what its bytes
-0x80 to 0x9F mean in a text is what they mean in cp1252.
+The user sees a guess with a line of the text decoded by it. Latin-1 is never guessed, because text with bytes from
+0x80 to 0x9F is cp1252.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from training.errors import InputError
 AUTO = "auto"
 
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-# Codecs that take the mark away before it can be seen in the text.
+# Codecs that remove the byte order mark, so that it does not appear in the decoded text.
 MARKS = {
     "utf-8-sig": (codecs.BOM_UTF8,),
     "utf-16": UTF_16_MARKS,
@@ -44,7 +44,7 @@ LANGUAGES = {
     "utf-16-le": "Unicode without a byte order mark",
     "utf-16-be": "Unicode without a byte order mark",
 }
-"""The encodings that are guessed, and for whom."""
+"""The encodings that are guessed -> languages and systems that use them."""
 
 SAMPLE_BYTES = 16_384
 SHOWN_CHARS = 50
@@ -54,7 +54,7 @@ _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 @dataclass(frozen=True)
 class Guess:
-    """An encoding that a text may be written in, and one of its lines read so."""
+    """An encoding that a text may be written in, and one of its lines decoded by it."""
 
     encoding: str
     line_number: int
@@ -62,7 +62,7 @@ class Guess:
 
     @property
     def sentence(self) -> str:
-        """For the person who decides."""
+        """The guess as a suggestion to the user."""
         return (
             f"it looks like {self.encoding} ({LANGUAGES[self.encoding]}): --encoding {self.encoding} would read its "
             f"line {self.line_number} as '{self.line}'"
@@ -73,19 +73,19 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
     """A strict decoder.
 
     Raises:
-        InputError: Python knows no such encoding.
+        InputError: Python does not know the encoding.
     """
     try:
-        b"a".decode(encoding)  # refuses codecs from bytes to bytes, which the next line does not
+        b"a".decode(encoding)  # also raises LookupError for codecs from bytes to bytes
     except LookupError:
         raise InputError(f"--encoding {encoding} is not an encoding that Python knows.") from None
     except UnicodeError:
-        pass  # known, and one byte is not a text in it
+        pass  # a known encoding, in which one byte is not a text
     return codecs.getincrementaldecoder(encoding)()
 
 
 def utf_16_of(head: bytes) -> str | None:
-    """The UTF-16 that a text begins with, by its mark or because every second byte of most of it is 0."""
+    """The UTF-16 encoding of a text by its byte order mark, or because most of every second byte is 0; else None."""
     if head.startswith(UTF_16_MARKS):
         return "utf-16"
     zeros = [head[start::2].count(0) for start in (0, 1)]
@@ -102,7 +102,7 @@ def with_end(pieces: Iterator[AnyStr], end: AnyStr) -> Iterator[tuple[AnyStr, bo
 
 
 def guess(blocks: Iterable[bytes]) -> Guess | None:
-    """The likeliest encoding of a text, None where none of `LANGUAGES` fits it."""
+    """The most likely encoding of a text; None if none of `LANGUAGES` fits."""
     blocks = iter(blocks)
     head = next(blocks, b"")
     if encoding := utf_16_of(head[:SAMPLE_BYTES]):
@@ -113,12 +113,12 @@ def guess(blocks: Iterable[bytes]) -> Guess | None:
         sample.append((number, line))
         if sum(len(line) for _, line in sample) > SAMPLE_BYTES:
             break
-    encoding = _likeliest(b"\n".join(line for _, line in sample))
+    encoding = _most_likely(b"\n".join(line for _, line in sample))
     return Guess(encoding, sample[0][0], _shown(sample[0][1].decode(encoding, "replace"))) if encoding else None
 
 
 def _lines_beyond_ascii(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that hold more than ASCII, each with its number; of a long one the part that begins with that."""
+    """The lines that are not ASCII, with their numbers; a long line from shortly before its first such byte on."""
     begun, ended = b"", 0
     for block, final in with_end(iter(blocks), b""):
         lines = (begun + block).split(b"\n")
@@ -130,22 +130,22 @@ def _lines_beyond_ascii(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _shortened(line: bytes) -> bytes:
-    """At most `SAMPLE_BYTES`, cut behind a space or another byte that no encoding uses inside a character."""
+    """At most `SAMPLE_BYTES`, cut behind a space or another byte that is never part of a multi-byte character."""
     if len(line) <= SAMPLE_BYTES:
         return line
-    places = [found.end() for found in re.finditer(rb"[\t -/]", line[:SAMPLE_BYTES])]
-    return line[: places[-1] if places else SAMPLE_BYTES]
+    cuts = [found.end() for found in re.finditer(rb"[\t -/]", line[:SAMPLE_BYTES])]
+    return line[: cuts[-1] if cuts else SAMPLE_BYTES]
 
 
-def _likeliest(sample: bytes) -> str | None:
-    from charset_normalizer import from_bytes  # takes 50 ms, and most corpora need no guess
+def _most_likely(sample: bytes) -> str | None:
+    from charset_normalizer import from_bytes  # the import takes 50 ms, and most corpora need no guess
 
     candidates = [name for name in LANGUAGES if not name.startswith("utf")]
     matches = list(from_bytes(sample, cp_isolation=candidates))
     if not matches:
         return None
     best = matches[0]
-    # Where two encodings read a text alike, or equally well, the common one is meant.
+    # If two encodings decode the text equally, or equally well, prefer the common one.
     for match in matches:
         if match.encoding == "cp1252" and match.coherence >= best.coherence - COHERENCE_MARGIN:
             return "cp1252"
@@ -157,7 +157,7 @@ def _likeliest(sample: bytes) -> str | None:
 def _shown(line: str) -> str:
     """The part of a line around its first character that is not ASCII."""
     line = "".join(character if character.isprintable() else " " for character in line.strip())
-    place = next((index for index, character in enumerate(line) if not character.isascii()), 0)
-    start = max(0, min(place - SHOWN_CHARS // 2, len(line) - SHOWN_CHARS))
+    first = next((index for index, character in enumerate(line) if not character.isascii()), 0)
+    start = max(0, min(first - SHOWN_CHARS // 2, len(line) - SHOWN_CHARS))
     stop = start + SHOWN_CHARS
     return ("…" if start else "") + line[start:stop] + ("…" if stop < len(line) else "")

@@ -1,6 +1,6 @@
-"""Recognises files that are no text by their first bytes. Knows nothing of encodings."""
+"""Recognises files that are not text by their first bytes. Knows no character encodings."""
 
-HEAD_BYTES = 8192  # git looks at as many to tell a binary file from a text
+HEAD_BYTES = 8192  # git also looks at about this many to tell binary files from text
 
 _SIGNATURES = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -46,11 +46,14 @@ _SIGNATURES = (
     (b"\0\1\0\0\0", "a TrueType font"),
     (b"OTTO", "an OpenType font"),
 )
-_SURE_LENGTH = 5  # a shorter signature of ASCII letters may also begin a text
+_SURE_LENGTH = 5  # a text may begin with a shorter signature of ASCII letters
+
+_TAR_HEADER_BYTES = 512
+_TAR_CHECKSUM = slice(148, 156)
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of a file that begins with `head` and is no text, for a message; None where it may be text."""
+    """The kind of a file that begins with `head`, for a message; None if it may be text."""
     if head[4:8] == b"ftyp":
         return "an MP4 or HEIC file"
     for signature, kind in _SIGNATURES:
@@ -61,5 +64,16 @@ def kind_of(head: bytes) -> str | None:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a tar archive (POSIX or GNU)."""
-    return head[257:262] == b"ustar"
+    """Whether a file that begins with `head` is a tar archive.
+
+    POSIX and GNU archives say so. One of Unix v7 does not, but the checksum in its first header is right.
+    """
+    return head[257:262] == b"ustar" or _has_tar_checksum(head[:_TAR_HEADER_BYTES])
+
+
+def _has_tar_checksum(header: bytes) -> bool:
+    """Whether the header contains the sum of its bytes in octal; in the sum, the field itself counts as spaces."""
+    field = header[_TAR_CHECKSUM].strip(b" \0")
+    if len(header) < _TAR_HEADER_BYTES or not field.isdigit() or b"8" in field or b"9" in field:
+        return False
+    return int(field, 8) == sum(header) - sum(header[_TAR_CHECKSUM]) + 8 * ord(" ")

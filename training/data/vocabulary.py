@@ -1,6 +1,6 @@
-"""Symbols <-> ids. Id 0 is reserved: nothing came before, or a symbol outside the vocabulary. Knows no file, no corpus.
+"""Symbols <-> ids. A symbol is a Unicode code point (unit `char`) or a byte (unit `byte`). Knows no files.
 
-A symbol is a Unicode code point (unit `char`) or a byte, of UTF-8 or of anything else (unit `byte`).
+Id 0 is reserved: it stands for the start of a text and for symbols outside the vocabulary.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ from training.errors import InputError
 
 RESERVED = 0
 MAX_SYMBOLS = 20_000
-REPLACEMENT = "\ufffd"  # what a person sees for id 0, and for bytes that are not whole characters
+REPLACEMENT = "\ufffd"  # the text of id 0, and of bytes that are not valid UTF-8
 
 _LIMITS = {"char": 0x110000, "byte": 0x100}
-_NO_BYTE_OF_UTF8 = 0xFF
-_WORTH_KEEPING = 0.99  # share of the text that must be left for "leave out rare symbols" to be good advice
+_INVALID_BYTE = 0xFF  # never occurs in UTF-8
+_WORTH_KEEPING = 0.99  # advise to leave out rare symbols only if this share of the text is left
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, symbols: Sequence[str | int | None], unit: str = "char") -> "Vocabulary":
-        """From the manifest's list, whose item 0 is null.
+        """The vocabulary of the manifest's list, whose item 0 is null.
 
         Raises:
-            InputError: the list is not one that `to_json` wrote for this unit.
+            InputError: The list is not a vocabulary of this unit.
         """
         if unit not in _LIMITS:
             raise InputError(f"The vocabulary's unit must be char or byte, not {unit}.")
@@ -61,11 +61,11 @@ class Vocabulary:
 
     def encode_points(self, points: NDArray[Any]) -> NDArray[np.int32]:
         """Ids of code points or bytes, given as unsigned integers; an unknown one becomes `RESERVED`."""
-        # Clipped to the table's last entry, which belongs to no symbol: what lies beyond the table is unknown.
+        # Points beyond the table are clipped to its last entry, which is RESERVED.
         return np.take(self._ids, points, mode="clip")
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids; U+FFFD for `RESERVED` and for bytes that are not whole characters."""
+        """The text of ids; U+FFFD for `RESERVED` and for bytes that are not valid UTF-8."""
         array = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, np.int64)
         points = self._points[array]
         if self.unit == "byte":
@@ -73,12 +73,12 @@ class Vocabulary:
         return points.tobytes().decode("utf-32-le", "surrogatepass")
 
     def extended(self, points: Iterable[int]) -> "Vocabulary":
-        """With `points` too: what is known keeps its id, what is new follows in code point order."""
+        """This vocabulary with `points` added: known symbols keep their ids, new ones follow in code point order."""
         return Vocabulary(self.unit, self.points + tuple(sorted(set(points) - set(self.points))))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The smallest that ids fit into."""
+        """The smallest type for ids."""
         return np.dtype(np.uint8 if len(self) <= 0x100 else np.uint16)
 
     @cached_property
@@ -89,15 +89,23 @@ class Vocabulary:
 
     @cached_property
     def _points(self) -> NDArray[np.uint32]:
-        reserved = _NO_BYTE_OF_UTF8 if self.unit == "byte" else ord(REPLACEMENT)
+        reserved = _INVALID_BYTE if self.unit == "byte" else ord(REPLACEMENT)
         return np.array([reserved, *self.points], "<u4")
 
 
-def learned(unit: str, counts: Mapping[int, int], *, min_count: int = 1, known: Vocabulary | None = None) -> Vocabulary:
-    """The vocabulary of a text whose points occur so often: the `known`, then in code point order what is frequent.
+def vocabulary_of(
+    unit: str, counts: Mapping[int, int], *, min_count: int = 1, known: Vocabulary | None = None
+) -> Vocabulary:
+    """The vocabulary of a text: the `known` symbols, then in code point order those that occur `min_count` times.
+
+    Args:
+        unit: char or byte.
+        counts: Code point or byte -> how often it occurs in the text.
+        min_count: Rarer symbols are left out.
+        known: Symbols that keep their ids.
 
     Raises:
-        InputError: too few or too many symbols are left, with the flag that would help.
+        InputError: Too few or too many symbols are left; names the flag to change.
     """
     frequent = [point for point, count in counts.items() if count >= min_count]
     vocabulary = (known or Vocabulary(unit, ())).extended(frequent)
@@ -109,10 +117,10 @@ def learned(unit: str, counts: Mapping[int, int], *, min_count: int = 1, known: 
 
 
 def code_points(text: str, errors: str = "surrogatepass") -> NDArray[np.unsignedinteger[Any]]:
-    """The text's code points [characters], one byte each where that suffices: plain ASCII is the common case.
+    """The text's code points [characters], uint8 for ASCII, which is the common case, else uint32.
 
     Raises:
-        UnicodeEncodeError: with `errors` "strict", for a surrogate that stands alone.
+        UnicodeEncodeError: With `errors` "strict", for an unpaired surrogate.
     """
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)

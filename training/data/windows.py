@@ -1,8 +1,8 @@
-"""ids -> N parallel contiguous streams -> [N, T] windows in order: what "stateful" rests on.
+"""Ids -> [N, T] windows of N parallel streams, for stateful training.
 
-Row i starts at i/N of the text and reads on from there, window after window, across the place where row i+1 began:
-the state that a row carries is always that of the text just before. A row that reaches the end of the text starts
-again at its beginning, and only there (and at cold starts) is its state to be reset.
+Stream i starts at i/N of the text and reads on from there, window after window, past the start of stream i+1. So the
+state that it carries is always that of the text just before. At the end of the text it starts again at the beginning.
+Its state is reset only there and at cold starts.
 """
 
 from dataclasses import dataclass
@@ -17,23 +17,28 @@ from training.errors import InputError
 
 @dataclass(frozen=True)
 class Window:
-    """What N streams read in one step of training."""
+    """The input of N streams in one training step."""
 
-    previous: NDArray[np.int32]  # [N, T] the symbol before each target; RESERVED at a row's cold start
+    previous: NDArray[np.int32]  # [N, T] the symbol before each target; RESERVED after a reset
     targets: NDArray[np.int32]  # [N, T]
-    fresh: NDArray[np.bool_]  # [N] rows whose state is to be zero before this window
+    reset: NDArray[np.bool_]  # [N] streams whose state is set to zero before this window
 
 
 class Windows:
-    """An endless sequence of windows over a text, resumable from `position()`."""
+    """An endless sequence of windows over a text, which `seek` resumes at a `position()`."""
 
     def __init__(self, ids: NDArray[Any], *, batch_size: int, window: int, cold_start: float, seed: int) -> None:
-        """Read `ids` [characters] in `batch_size` streams; `cold_start` is the chance a row starts cold at a window.
+        """Create the windows of a text.
 
-        `ids` may be of any integer type and mapped from disk: only what a window shows is ever copied.
+        Args:
+            ids: [symbols] of any integer type; may be memory-mapped, because only each window is copied.
+            batch_size: N, the number of streams.
+            window: T, symbols of a window.
+            cold_start: Probability of resetting a stream's state at the start of a window.
+            seed: Of the generator for cold starts.
 
         Raises:
-            InputError: the text is shorter than one window for each stream.
+            InputError: The text is shorter than one window for each stream.
         """
         require_windows(len(ids), batch_size=batch_size, window=window)
         self._ids = ids
@@ -45,26 +50,26 @@ class Windows:
 
     @property
     def per_epoch(self) -> int:
-        """Windows after which every stream has read its share of the text."""
+        """Windows in which every stream reads its share of the text."""
         return len(self._ids) // (len(self._starts) * self._window)
 
     def next(self) -> Window:
         """The next window of every stream."""
         at_end = self._starts + self._window > len(self._ids)
         self._starts[at_end] = 0
-        fresh = (self._starts == 0) | (self._generator.random(len(self._starts)) < self._cold_start)
+        reset = (self._starts == 0) | (self._generator.random(len(self._starts)) < self._cold_start)
         if not self._begun:
-            fresh[:] = True
+            reset[:] = True
             self._begun = True
         targets = self._ids[self._starts[:, None] + np.arange(self._window)].astype(np.int32)
-        # A fresh row has nothing before it; index -1 of row 0 is read but never used.
-        before = np.where(fresh, RESERVED, self._ids[self._starts - 1])
+        # Index -1 of a stream at the start of the text is read but not used.
+        before = np.where(reset, RESERVED, self._ids[self._starts - 1])
         previous = np.concatenate([before[:, None], targets[:, :-1]], axis=1, dtype=np.int32)
         self._starts += self._window
-        return Window(previous, targets, fresh)
+        return Window(previous, targets, reset)
 
     def position(self) -> dict[str, Any]:
-        """All that decides which windows come next, as plain values for JSON."""
+        """The state of the sequence, as plain values for JSON."""
         return {
             "starts": self._starts.tolist(),
             "begun": self._begun,
@@ -72,17 +77,17 @@ class Windows:
         }
 
     def seek(self, position: dict[str, Any]) -> None:
-        """Go on exactly where `position()` was taken."""
+        """Continue with the window that came next when `position()` was called."""
         self._starts = np.array(position["starts"], dtype=np.int64)
         self._begun = position["begun"]
         self._generator.bit_generator.state = position["generator"]
 
 
 def require_windows(characters: int, *, batch_size: int, window: int) -> None:
-    """Make sure that a training part of so many characters has a window for each stream.
+    """Check that a training part of this many characters has a window for each stream.
 
     Raises:
-        InputError: it has not.
+        InputError: It is too short.
     """
     if characters < batch_size * window:
         raise InputError(

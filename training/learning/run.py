@@ -35,8 +35,8 @@ from training.network.weights import NetworkWeights, scale_logits, weights_of
 
 # At least; a small text has epochs of a few steps.
 STEPS_BETWEEN_EVALUATIONS = 25
-# An evaluation reads at most this share of the characters trained on since the last one. Reading a character costs less
-# than half of training on one, so evaluations take at most a tenth of a run.
+# An evaluation reads at most this share of the characters trained on since the last one. With the default network,
+# reading a character takes less than half as long as training on it: evaluations take at most a tenth of the run.
 EVALUATED_SHARE = 0.25
 
 

@@ -62,7 +62,7 @@ class TensorFlowTrainer(Trainer):
         self._optimizer.learning_rate.assign(rate)
         seed = tf.constant([self._config.seed, step * MAX_DROPOUTS * MAX_REPLICAS], tf.int64)
         ema_update_rate = tf.constant(self._ema_update_rate(step), self.network.variable_dtype)
-        batch = (window.previous, window.targets, window.fresh)
+        batch = (window.previous, window.targets, window.reset)
         loss, norm, state = self._step(batch, state, seed, ema_update_rate)
         return float(loss), float(norm), state
 
@@ -72,9 +72,9 @@ class TensorFlowTrainer(Trainer):
         return logits, state
 
     def _training_step(self, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
-        """`batch`: previous [N, T], targets [N, T], fresh [N]."""
-        previous, targets, fresh = batch
-        state = tf.where(fresh[None, :, None], tf.zeros_like(state), state)
+        """`batch`: previous [N, T], targets [N, T], reset [N]."""
+        previous, targets, reset = batch
+        state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
         total = tf.cast(tf.size(targets), state.dtype)
         shares = zip(
             tf.split(previous, self.rows),

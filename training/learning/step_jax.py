@@ -26,7 +26,7 @@ class JaxTrainer(Trainer):
         seed = np.array([self._config.seed % 2**32, step * MAX_DROPOUTS % 2**32], np.uint32)
         groups = list(self.variables.values())
         before = [[variable.value for variable in group] for group in groups]
-        batch = (window.previous, window.targets, window.fresh)
+        batch = (window.previous, window.targets, window.reset)
         loss, norm, state, after = self._step(before, batch, state, seed, np.float32(self._ema_update_rate(step)))
         for variables, values in zip(groups, after, strict=True):
             for variable, value in zip(variables, values, strict=True):
@@ -44,10 +44,10 @@ class JaxTrainer(Trainer):
         return outputs
 
     def _training_step(self, groups: Any, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
-        """`batch`: previous [N, T], targets [N, T], fresh [N]."""
+        """`batch`: previous [N, T], targets [N, T], reset [N]."""
         values, slots, averages = groups
-        previous, targets, fresh = batch
-        state = jnp.where(fresh[None, :, None], 0.0, state)
+        previous, targets, reset = batch
+        state = jnp.where(reset[None, :, None], 0.0, state)
 
         def loss_of(values: Any) -> Any:
             logits, new_state = self._logits(values, previous, state, seed)

@@ -27,9 +27,10 @@ from training.learning.run import Trained
 from training.learning.stages import Stages
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
-from training.release.store import MANIFEST, PARTIAL, changing, place, write_manifest
+from training.release.store import MANIFEST, PARTIAL, changing, place, versions, write_manifest
 
 FORMAT = 1
+HISTORY = MANIFEST.with_name("history.jsonl")
 PROBE_SEED = 2015
 PROBE_PROMPT_CHARS = 16
 PROBE_SAMPLED_CHARS = 64
@@ -87,6 +88,18 @@ def publish(
             shutil.rmtree(aside, ignore_errors=True)
 
 
+def placed_before(release: Release, models: Path) -> Path | None:
+    """The newest version, if it has the history of this run, which no other run shares; None otherwise.
+
+    A kill can come after a version is placed and before its number is recorded in the run's folder.
+    """
+    found = versions(models, release.name)
+    folder = models / release.name / str(found[-1]) if found else None
+    history = folder / HISTORY if folder else None
+    is_same = history and history.is_file() and history.read_text(encoding="utf-8") == _history(release)
+    return folder if is_same and release.trained.history else None
+
+
 def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     """Write the version without its number, and check it against the network; returns its manifest."""
     stages.enter("export")
@@ -95,8 +108,7 @@ def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     except tf.errors.OpError as error:  # a full disk, among others
         raise ReportedError(f"The model cannot be written to {aside.parent}: {_reason(error)}.") from error
     (aside / MANIFEST.parent).mkdir()
-    history = "".join(map(jsonl.line, release.trained.history))
-    (aside / MANIFEST.parent / "history.jsonl").write_text(history, encoding="utf-8")
+    (aside / HISTORY).write_text(_history(release), encoding="utf-8")
     manifest = _facts(release)
     stages.enter("check of the export")
     write_manifest(aside, manifest)
@@ -107,6 +119,10 @@ def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     if _probe(PublishedModel(aside), release) != manifest["probe"]:
         raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
     return manifest
+
+
+def _history(release: Release) -> str:
+    return "".join(map(jsonl.line, release.trained.history))
 
 
 def _reason(error: tf.errors.OpError) -> str:

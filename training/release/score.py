@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
-from training.data.find import Selection
+from training.data.prepare import prepare
+from training.data.selection import Selection
 from training.data.sources import ALL
 from training.errors import InputError
 from training.learning.evaluate import Loss, evaluate

@@ -25,9 +25,9 @@ VERSION = re.compile(r"[1-9][0-9]*")
 
 
 def proposed_name(name: str) -> str:
-    """A valid model name similar to `name`."""
+    """A valid model name similar to `name`, or "" if it has no letter or digit to use."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:64].rstrip("-._") or "my-model"
+    return re.sub(r"[^a-z0-9._]+", "-", plain).strip("-._")[:64].rstrip("-._")
 
 
 def names(models: Path) -> list[str]:

@@ -1,49 +1,50 @@
-"""The report of several runs: their curves in one chart, their results and the settings that differ in tables.
+"""The report that compares several runs: validation losses in one chart, tables of results and different settings.
 
-Written from the runs' folders alone, as the report of one run is (write.py).
+Reads only the runs' folders, as the report of one run does (write.py).
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import InputError
 from training.files import write_atomically
 from training.learning.folder import REPORT
-from training.report.charts import Chart, Curve, Moment, duration, short
+from training.report.charts import Chart, Curve, Tooltip
 from training.report.configuration import corpus_text, differing
 from training.report.curves import for_both_widths, legend, loss_range, shown_levels
-from training.report.page import number, page, shown, table
-from training.report.recorded import Evaluation, RunRecord, read_run
-from training.report.samples import sample_texts, seen_and_lost
+from training.report.evaluations import Evaluation
+from training.report.numbers import duration, measured, short
+from training.report.page import page, shown, table
+from training.report.recorded import RunRecord, read_run
+from training.report.samples import sample_texts, summary
 
-COLOURS = 6  # of curves in the style sheet; more runs would not be told apart
-
-XOf = Callable[[Evaluation], float]
+MAX_RUNS = 6  # colours of curves in the style sheet
 
 
 def write_comparison(folders: Sequence[Path], runs: Path) -> Path:
     """Write `runs`/report.html about the runs in `folders` and return its path.
 
     Raises:
-        InputError: there is no run in one of the folders, or they cannot be compared.
+        InputError: A folder has no run, or the runs cannot be compared.
     """
-    if len(folders) > COLOURS:
-        raise InputError(f"A page compares at most {COLOURS} runs, not {len(folders)}: name fewer.")
+    if len(folders) > MAX_RUNS:
+        raise InputError(f"A page compares at most {MAX_RUNS} runs, not {len(folders)}: name fewer.")
     path = runs / REPORT
     write_atomically(path, comparison([read_run(folder) for folder in folders]).encode())
     return path
 
 
 def comparison(runs: list[RunRecord]) -> str:
-    """The page.
+    """The HTML page.
 
     Raises:
-        InputError: the losses of one run are nats per character, those of another nats per byte.
+        InputError: Some losses are nats per character, others nats per byte.
     """
     if len({run.unit for run in runs}) > 1:
         units = ", ".join(f"{run.name} {run.unit}s" for run in runs)
-        raise InputError(f"The losses of these runs cannot be compared, because their symbols differ: {units}.")
+        raise InputError(f"The losses of these runs cannot be compared, because their units differ: {units}.")
     names = ", ".join(run.name for run in runs)
     sections = [
         f"<header><h1>{shown(names)}</h1>{_facts(runs)}</header>",
@@ -57,65 +58,73 @@ def comparison(runs: list[RunRecord]) -> str:
 
 def _facts(runs: list[RunRecord]) -> str:
     first = min(runs, key=lambda run: run.best.validation)
-    other_text = (
-        " They did not read the same text, so their losses say little about each other."
-        if _read_different_texts(runs)
+    warning = (
+        " The runs were trained on different texts, so their losses cannot be compared directly."
+        if _have_different_texts(runs)
         else ""
     )
     return (
-        f'<p class="facts">The best validation loss of {len(runs)} runs is that of {shown(first.name)}: '
-        f"<b>{first.best.validation:.4f}</b> nats (<b>{first.best.bits:.4f}</b> bits) per {first.unit}.{other_text}</p>"
+        f'<p class="facts">Of {len(runs)} runs, {shown(first.name)} has the best validation loss: '
+        f"<b>{first.best.validation:.4f}</b> nats (<b>{first.best.bits:.4f}</b> bits) per {first.unit}.{warning}</p>"
     )
 
 
-def _read_different_texts(runs: list[RunRecord]) -> bool:
+def _have_different_texts(runs: list[RunRecord]) -> bool:
     return len({run.baselines.fingerprint for run in runs}) > 1
 
 
 def _losses(runs: list[RunRecord]) -> str:
     unit = runs[0].unit
     names = {f"curve run-{index}": shown(run.name) for index, run in enumerate(runs)}
-    levels = {} if _read_different_texts(runs) else shown_levels(runs[0])
+    levels = {} if _have_different_texts(runs) else shown_levels(runs[0])
     if levels:
         names["level"] = "n-gram models, validation"
-    charts = [_chart(runs, "loss", f"{unit}s seen", lambda e: e.chars_seen, short, levels)]
+    axes = [_Axis("loss", f"{unit}s seen", lambda e: e.chars_seen, short)]
     if all(math.isfinite(e.elapsed_seconds) for run in runs for e in run.thinned):
-        charts.append(
-            _chart(runs, "loss-in-time", "minutes", lambda e: e.elapsed_seconds / 60, "{:.3g}".format, levels)
-        )
+        axes.append(_Axis("loss-in-time", "minutes", lambda e: e.elapsed_seconds / 60, "{:.3g}".format))
+    charts = [_chart(runs, axis, levels) for axis in axes]
     drawn = "".join(map(for_both_widths, charts))
     return f"<section><h2>Validation loss</h2>{legend(names)}{drawn}</section>"
 
 
-def _chart(
-    runs: list[RunRecord], name: str, x_name: str, x_of: XOf, x_text: Callable[[float], str], levels: dict[str, float]
-) -> Chart:
+@dataclass(frozen=True)
+class _Axis:
+    """The x axis of a chart: its name, and an evaluation's value on it."""
+
+    chart: str
+    name: str
+    value_of: Callable[[Evaluation], float]
+    text_of: Callable[[float], str]
+
+
+def _chart(runs: list[RunRecord], axis: _Axis, levels: dict[str, float]) -> Chart:
     ranges = [loss_range(run) for run in runs]
     return Chart(
-        name=name,
-        title=f"Validation loss against {x_name}",
+        name=axis.chart,
+        title=f"Validation loss against {axis.name}",
         y_name=f"nats per {runs[0].unit}",
-        x_name=x_name,
+        x_name=axis.name,
         curves=[
-            Curve(f"run-{index}", [(x_of(e), e.validation) for e in run.thinned]) for index, run in enumerate(runs)
+            Curve(f"run-{index}", [(axis.value_of(e), e.validation) for e in run.thinned])
+            for index, run in enumerate(runs)
         ],
-        moments=_moments(runs, x_of, lambda x: f"{x_text(x)} {x_name}"),
+        tooltips=_tooltips(runs, axis),
         levels=levels,
         y_range=(min(low for low, _ in ranges), max(high for _, high in ranges)),
         y_text=lambda value: f"{value:.3g}",
     )
 
 
-def _moments(runs: list[RunRecord], x_of: XOf, x_text: Callable[[float], str]) -> list[Moment]:
-    """One for each place where a run was evaluated, with every run that was evaluated there."""
+def _tooltips(runs: list[RunRecord], axis: _Axis) -> list[Tooltip]:
+    """One for each x at which runs were evaluated, with the losses of these runs."""
     found: dict[float, dict[int, Evaluation]] = {}
     for index, run in enumerate(runs):
         for e in run.thinned:
-            found.setdefault(x_of(e), {})[index] = e
+            found.setdefault(axis.value_of(e), {})[index] = e
     return [
-        Moment(
+        Tooltip(
             x,
-            [x_text(x), *(f"{runs[index].name} {e.validation:.3f}" for index, e in at.items())],
+            [f"{axis.text_of(x)} {axis.name}", *(f"{runs[index].name} {e.validation:.3f}" for index, e in at.items())],
             {f"run-{index}": e.validation for index, e in at.items()},
         )
         for x, at in sorted(found.items())
@@ -132,7 +141,7 @@ def _results(runs: list[RunRecord]) -> str:
             run.best.epoch_text,
             run.evaluations[-1].epoch_text,
             short(run.evaluations[-1].chars_seen),
-            number(run.evaluations[-1].elapsed_seconds, duration),
+            measured(run.evaluations[-1].elapsed_seconds, duration),
         ]
         for run in runs
     ]
@@ -154,8 +163,7 @@ def _settings(runs: list[RunRecord]) -> str:
 
 def _samples(runs: list[RunRecord]) -> str:
     entries = "".join(
-        f"<details><summary>{shown(run.name)} · {seen_and_lost(run, run.best)}</summary>"
-        f"{sample_texts(run.best)}</details>"
+        f"<details><summary>{shown(run.name)} · {summary(run, run.best)}</summary>{sample_texts(run.best)}</details>"
         for run in runs
         if run.best.samples
     )

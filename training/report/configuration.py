@@ -1,4 +1,4 @@
-"""The settings of a run as HTML: those that differ from the defaults first. Knows no chart."""
+"""The settings of runs as HTML. Knows no charts."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +9,7 @@ from training.report.recorded import RunRecord
 
 
 def configuration_section(run: RunRecord) -> str:
-    """The text and what was changed in a table; the settings that have their default are folded."""
+    """A table of the text and the settings that differ from their defaults; a folded table of the others."""
     defaults = TrainConfig().to_json()
     config = run.plan["config"]
     changed = {name: value for name, value in config.items() if name not in defaults or value != defaults[name]}
@@ -27,15 +27,15 @@ def configuration_section(run: RunRecord) -> str:
 
 
 def differing(runs: list[RunRecord]) -> dict[str, list[str]]:
-    """Setting -> its value in each of the runs, for the settings that are not the same in all of them."""
-    defaults = asdict(TrainConfig())  # of a setting that is newer than one of the runs
+    """Setting -> its value in each run, for the settings that differ between the runs."""
+    defaults = asdict(TrainConfig())  # for settings that a run is too old to have
     names = dict.fromkeys(name for run in runs for name in run.plan["config"])
     values = {name: [setting(run.plan["config"].get(name, defaults.get(name, ""))) for run in runs] for name in names}
     return {setting_name(name): found for name, found in values.items() if len(set(found)) > 1}
 
 
 def corpus_text(run: RunRecord) -> str:
-    """The corpus as it was asked for."""
+    """The entries of --corpus."""
     return ", ".join(map(str, run.plan.get("corpus", [])))
 
 

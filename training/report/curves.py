@@ -1,23 +1,22 @@
-"""The curves in a run's report: what is drawn of it, and what stands beside each. Knows no SVG (charts.py)."""
+"""The charts of a run's report: loss, learning rate, speed, novelty. Knows no SVG (charts.py)."""
 
 import math
 from collections.abc import Callable, Sequence
 
-from training.report.charts import Chart, Curve, Moment, Point, short, svg
-from training.report.page import number, shown
-from training.report.recorded import Evaluation, RunRecord
+from training.report.charts import Chart, Curve, Point, Tooltip, svg
+from training.report.evaluations import Evaluation
+from training.report.numbers import measured, short
+from training.report.page import shown
+from training.report.recorded import RunRecord
 
-# Of the run: the losses of this first part may lie above the chart, or they would press the rest of it flat.
-STEEP_FALL = 0.05
-
-# The n-gram models up to this order are drawn, beside the best.
-LEVELS = 4
+STEEP_FALL = 0.05  # this first part of a run may have losses above the chart, so that the rest is not flat
+MAX_LEVEL = 4  # the n-gram models up to this order are drawn, and the best
 
 LINE = '<svg viewBox="0 0 26 10" aria-hidden="true"><path class="{kind}" d="M1 5H25"/></svg>'
 
 
 def loss_section(run: RunRecord) -> str:
-    """Training and validation against the symbols seen, with the n-gram models as dashed lines."""
+    """Training and validation loss against the symbols seen, with the n-gram models as dashed lines."""
     chart = Chart(
         name="loss",
         title=f"Training and validation loss against {run.unit}s seen",
@@ -27,7 +26,7 @@ def loss_section(run: RunRecord) -> str:
             Curve("training", [(e.chars_seen, e.training) for e in run.thinned]),
             Curve("validation", [(e.chars_seen, e.validation) for e in run.thinned]),
         ],
-        moments=[_loss_moment(e, run.unit) for e in run.thinned],
+        tooltips=[_loss_tooltip(e, run.unit) for e in run.thinned],
         levels=shown_levels(run),
         best=(run.best.chars_seen, run.best.validation),
         y_range=loss_range(run),
@@ -35,39 +34,39 @@ def loss_section(run: RunRecord) -> str:
     )
     names = {
         "curve training": "training, with dropout" if _drops(run) else "training",
-        "curve validation": "validation; the ring is its best",
+        "curve validation": "validation; the circle marks the best",
         "level": "n-gram models, validation",
     }
     return f"<section><h2>Loss</h2>{legend(names)}{for_both_widths(chart)}</section>"
 
 
 def shown_levels(run: RunRecord) -> dict[str, float]:
-    """The n-gram models to draw: all eight stand so close together that their labels would overlap."""
+    """Label -> loss of the n-gram models to draw: the labels of all eight would overlap."""
     losses = run.baselines.nats_per_char
     best = min(losses, key=lambda order: losses[order])
-    return {f"{order}-gram": nats for order, nats in losses.items() if order <= LEVELS or order == best}
+    return {f"{order}-gram": nats for order, nats in losses.items() if order <= MAX_LEVEL or order == best}
 
 
 def loss_range(run: RunRecord) -> tuple[float, float]:
-    """Around the curves after their first steep fall, and the best n-gram model: it is the distance to compare."""
+    """The range of the curves after their first steep fall, with the best n-gram model for comparison."""
     start = STEEP_FALL * run.evaluations[-1].chars_seen
     later = [e for e in run.evaluations if e.chars_seen >= start]
     curves = [nats for e in later for nats in (e.training, e.validation) if math.isfinite(nats)]
     values = [*curves, run.best.validation, min(run.baselines.nats_per_char.values())]
-    room = 0.06 * (max(values) - min(values)) or 0.1
-    return min(values) - room, max(values) + room
+    margin = 0.06 * (max(values) - min(values)) or 0.1
+    return min(values) - margin, max(values) + margin
 
 
-def _loss_moment(e: Evaluation, unit: str) -> Moment:
+def _loss_tooltip(e: Evaluation, unit: str) -> Tooltip:
     lines = [
         f"epoch {e.epoch_text} · {short(e.chars_seen)} {unit}s · {e.bits:.3f} bits",
-        f"training {number(e.training, '.3f')} · validation {e.validation:.3f}",
+        f"training {measured(e.training, '.3f')} · validation {e.validation:.3f}",
     ]
-    return Moment(e.chars_seen, lines, {"training": e.training, "validation": e.validation})
+    return Tooltip(e.chars_seen, lines, {"training": e.training, "validation": e.validation})
 
 
-def course_section(run: RunRecord) -> str:
-    """Rate, speed, and for a corpus of lines their novelty."""
+def progress_section(run: RunRecord) -> str:
+    """Learning rate, speed, and for a corpus of lines the share of new ones among the samples."""
     charts = [
         _small(run, "learning rate", lambda e: e.learning_rate, lambda value: f"{value:.3g}", before=run.warm_up),
         _small(run, f"{run.unit}s per second", lambda e: e.chars_per_second, short),
@@ -79,11 +78,11 @@ def course_section(run: RunRecord) -> str:
         drawn += f"<div>{svg(charts[2], 370, 230)}{legend(names)}</div>"
     if not drawn:
         return ""
-    return f'<section><h2>The course of the run</h2><div class="pair">{drawn}</div>{_time_note(run)}</section>'
+    return f'<section><h2>Progress</h2><div class="pair">{drawn}</div>{_time_note(run)}</section>'
 
 
 def _time_note(run: RunRecord) -> str:
-    """How the time divides into training, evaluation and the rest, where the run measured it."""
+    """The share of each stage in the run's time, if it was measured."""
     stages = dict.fromkeys(stage for evaluation in run.evaluations for stage in evaluation.seconds)
     seconds = {stage: sum(e.seconds.get(stage, 0.0) for e in run.evaluations) for stage in stages}
     total = sum(seconds.values())
@@ -100,7 +99,7 @@ def _small(
     text_of: Callable[[float], str],
     before: Sequence[Point] = (),
 ) -> Chart | None:
-    """A chart of one value; `before` are points of the curve that lie between the evaluations."""
+    """A chart of one value; `before` are more points of the curve, between the evaluations."""
     measured = [e for e in run.thinned if math.isfinite(value_of(e))]
     if not measured:
         return None
@@ -111,8 +110,8 @@ def _small(
         y_name=name,
         x_name=f"{run.unit}s seen",
         curves=[Curve("third", points)],
-        moments=[
-            Moment(e.chars_seen, [f"epoch {e.epoch_text} · {text_of(value_of(e))}"], {"third": value_of(e)})
+        tooltips=[
+            Tooltip(e.chars_seen, [f"epoch {e.epoch_text} · {text_of(value_of(e))}"], {"third": value_of(e)})
             for e in measured
         ],
         y_range=(0, 1.08 * max(value for _, value in points) or 1),
@@ -121,7 +120,7 @@ def _small(
 
 
 def _novelty(run: RunRecord) -> Chart | None:
-    """Which sampled lines the network made up, and which it knew: a corpus of lines has this."""
+    """The shares of sampled lines that are new and that are in the training text, for a corpus of lines."""
     shares = [(e, e.novelty["new"], e.novelty["in_training"]) for e in run.thinned if e.novelty]
     if not shares:
         return None
@@ -134,8 +133,8 @@ def _novelty(run: RunRecord) -> Chart | None:
             Curve("validation", [(e.chars_seen, new) for e, new, _ in shares]),
             Curve("training", [(e.chars_seen, known) for e, _, known in shares]),
         ],
-        moments=[
-            Moment(
+        tooltips=[
+            Tooltip(
                 e.chars_seen,
                 [f"epoch {e.epoch_text} · new {new:.0%} · in training {known:.0%}"],
                 {"validation": new, "training": known},
@@ -148,7 +147,7 @@ def _novelty(run: RunRecord) -> Chart | None:
 
 
 def legend(names: dict[str, str]) -> str:
-    """Class names of lines -> their meaning, in HTML."""
+    """The HTML legend of lines, given as class name -> meaning."""
     return (
         f'<ul class="legend">{"".join(f"<li>{LINE.format(kind=kind)}{name}</li>" for kind, name in names.items())}</ul>'
     )
@@ -159,6 +158,6 @@ def _drops(run: RunRecord) -> bool:
 
 
 def for_both_widths(chart: Chart) -> str:
-    """Drawn twice, so that a phone need not shrink its letters; the style sheet shows one."""
+    """The chart in two widths, of which the style sheet shows one, so that text stays readable on a phone."""
     wide, narrow = svg(chart, 760, 380), svg(chart, 360, 320)
     return wide.replace("<svg ", '<svg class="wide" ', 1) + narrow.replace("<svg ", '<svg class="narrow" ', 1)

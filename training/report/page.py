@@ -1,10 +1,8 @@
-"""The shell of a page that stands alone: style, script, escaping. Knows nothing of runs.
+"""A self-contained HTML page: style sheet, script, tables, escaping. Knows nothing of runs.
 
-Nothing is requested from anywhere: the content policy forbids it, and there is nothing to request.
+The page makes no requests, and its content security policy forbids them.
 """
 
-import math
-from collections.abc import Callable
 from html import escape
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -72,7 +70,7 @@ button[aria-pressed=true] { background: var(--ink); color: var(--paper); border-
 @media print { .stepper { display: none; } }
 """
 
-# Without it the samples are a list of <details>; with it, one of them at a time, at one temperature.
+# Shows one sample at a time, at one temperature. Without the script the samples are a list of <details>.
 SCRIPT = """
 const samples = document.querySelector("#samples");
 if (samples) {
@@ -103,7 +101,7 @@ if (samples) {
 
 
 def page(title: str, body: str) -> str:
-    """A whole HTML document around `body`, which is HTML; `title` is text."""
+    """The HTML document around `body`, which is HTML; `title` is text."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -125,31 +123,24 @@ def page(title: str, body: str) -> str:
 
 
 def shown(text: object) -> str:
-    """Any text as HTML; what HTML cannot carry or nobody would see is shown by its control picture (U+2400)."""
+    """Any text as HTML. Control characters become their control pictures (U+2400), invalid ones U+FFFD."""
     return escape("".join(map(_visible, str(text))))
 
 
 def table(head: list[str], rows: list[list[str]], *, numbers: set[int], best: int | None = None) -> str:
-    """A table of HTML cells, the columns `numbers` right-aligned, the row `best` set off."""
-    columns = "".join(f"<th{_aligned(index in numbers)}>{cell}</th>" for index, cell in enumerate(head))
+    """A table of HTML cells; the columns `numbers` are right-aligned, the row `best` is bold."""
+    columns = "".join(f"<th{_alignment(index in numbers)}>{cell}</th>" for index, cell in enumerate(head))
     lines = "".join(
         f"<tr{' class=best-row' if at == best else ''}>"
-        + "".join(f"<td{_aligned(index in numbers)}>{cell}</td>" for index, cell in enumerate(row))
+        + "".join(f"<td{_alignment(index in numbers)}>{cell}</td>" for index, cell in enumerate(row))
         + "</tr>"
         for at, row in enumerate(rows)
     )
     return f'<div class="wide-table"><table><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def number(value: float, text_of: str | Callable[[float], str]) -> str:
-    """A number as text, by a format or a function, or a dash where it was not measured."""
-    if not math.isfinite(value):
-        return "–"
-    return format(value, text_of) if isinstance(text_of, str) else text_of(value)
-
-
-def _aligned(number: bool) -> str:
-    return ' class="number"' if number else ' class="text"'
+def _alignment(is_number: bool) -> str:
+    return ' class="number"' if is_number else ' class="text"'
 
 
 def _visible(character: str) -> str:

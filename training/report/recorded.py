@@ -1,106 +1,36 @@
-"""What a run's folder tells of it: plan, evaluations, n-gram baselines. Knows no page and no framework.
-
-`baselines.json` is its own: computed once for a split text, and again where that is another one.
-"""
+"""Everything that a report needs from a run's folder. Knows no page and no framework."""
 
 import dataclasses
-import hashlib
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training import jsonl
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.errors import InputError
-from training.files import write_atomically
-from training.learning.folder import BASELINES
 from training.learning.schedule import learning_rate
-from training.report import ngrams
+from training.report.baselines import Baselines, kept_baselines
+from training.report.evaluations import Evaluation, read_history
 
-# Of more evaluations than this a page shows that many: it stays quick to open.
-MAX_SHOWN = 200
+MAX_SHOWN = 200  # evaluations on a page, so that it opens quickly
 WARM_UP_POINTS = 20
-
-# Raised when ngrams.py computes something else, so that what runs keep of it is computed again.
-BASELINES_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One line of history.jsonl; nan is a number that was not measured."""
-
-    step: int
-    epoch: float
-    chars_seen: int
-    training: float  # nats per symbol
-    validation: float
-    learning_rate: float
-    chars_per_second: float
-    logit_scale: float
-    samples: dict[str, str]  # temperature -> text
-    novelty: dict[str, float] | None
-    elapsed_seconds: float  # since the run began
-    seconds: dict[str, float]  # stage -> how long it took since the evaluation before
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Evaluation":
-        """From the line's object; what a report can do without may be missing."""
-        return cls(
-            step=int(fields["step"]),
-            epoch=float(fields["epoch"]),
-            chars_seen=int(fields["chars_seen"]),
-            training=_measured(fields.get("training_nats_per_char")),
-            validation=_finite(fields["validation_nats_per_char"]),
-            learning_rate=_measured(fields.get("learning_rate")),
-            chars_per_second=_measured(fields.get("chars_per_second")),
-            logit_scale=_measured(fields.get("logit_scale")),
-            samples=dict(fields.get("samples") or {}),
-            novelty=fields.get("novelty"),
-            elapsed_seconds=_measured(fields.get("elapsed_seconds")),
-            seconds=dict(fields.get("seconds") or {}),
-        )
-
-    @property
-    def epoch_text(self) -> str:
-        """The epoch as a person says it: 12, 0.25."""
-        return f"{self.epoch:.2f}".rstrip("0").rstrip(".")
-
-    @property
-    def bits(self) -> float:
-        """The validation loss in bits per symbol."""
-        return self.validation / math.log(2)
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Losses of n-gram models on the run's own split, and how much of it they were computed on."""
-
-    nats_per_char: dict[int, float]  # order -> nats per symbol
-    counted: int
-    predicted: int
-    fingerprint: str  # of the text
 
 
 @dataclass(frozen=True)
 class TextFacts:
-    """How much text there was, in symbols."""
+    """Size of the text and of its parts, in symbols."""
 
     symbols: int
-    vocabulary: int  # V, the reserved id included
+    vocabulary: int  # V, with the reserved id
     training: int
     validation: int
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that a report is made from."""
+    """A run as recorded in its folder."""
 
     name: str
     plan: dict[str, Any]
@@ -110,12 +40,12 @@ class RunRecord:
 
     @cached_property
     def best(self) -> Evaluation:
-        """The evaluation with the lowest validation loss, whose weights are the ones to publish."""
+        """The evaluation with the lowest validation loss, whose weights are published."""
         return min(self.evaluations, key=lambda evaluation: evaluation.validation)
 
     @cached_property
     def thinned(self) -> list[Evaluation]:
-        """At most `MAX_SHOWN` evaluations, evenly, with the first, the best and the last."""
+        """At most `MAX_SHOWN` evaluations at even distances, with the first, the best and the last."""
         count = len(self.evaluations)
         if count <= MAX_SHOWN:
             return self.evaluations
@@ -124,7 +54,7 @@ class RunRecord:
 
     @cached_property
     def warm_up(self) -> list[tuple[float, float]]:
-        """(symbols seen, learning rate) along the warm-up, which is often over before the first evaluation."""
+        """(symbols seen, learning rate) during the warm-up, which may end before the first evaluation."""
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         given = self.plan["config"]
         config = TrainConfig.from_json({name: value for name, value in given.items() if name in known})
@@ -137,17 +67,17 @@ class RunRecord:
 
     @property
     def unit(self) -> str:
-        """The word for one symbol."""
+        """The word for one symbol: character or byte."""
         return "byte" if self.plan["config"].get("unit") == "byte" else "character"
 
     @property
     def temperatures(self) -> list[str]:
-        """Of the samples, the coolest first."""
+        """Temperatures of the samples, ascending."""
         return sorted({key for evaluation in self.evaluations for key in evaluation.samples}, key=float)
 
     @property
     def parameters(self) -> int | None:
-        """Trained numbers of the network, known once a version was published."""
+        """Number of the network's parameters, from the manifest of the published version, if there is one."""
         published = self.plan.get("published")
         manifest = Path(published or "") / "assets.extra" / "manifest.json"
         if not published or not manifest.is_file():
@@ -156,10 +86,10 @@ class RunRecord:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """The run in `folder`; computes the baselines where they are not kept there yet.
+    """The run in `folder`; computes the baselines and keeps them there if they are missing.
 
     Raises:
-        InputError: there is no run, or no evaluation that can be read.
+        InputError: There is no run, or no valid evaluation.
     """
     if not (folder / "run.json").is_file():
         raise InputError(f"There is no run in {folder}: a report needs the folder that a training run wrote.")
@@ -173,62 +103,3 @@ def read_run(folder: Path) -> RunRecord:
     text = TextFacts(len(corpus), len(corpus.vocabulary), len(training), len(validation))
     baselines = kept_baselines(folder, training, validation, text.vocabulary)
     return RunRecord(folder.resolve().name, plan, evaluations, text, baselines)
-
-
-def read_history(folder: Path) -> list[Evaluation]:
-    """The evaluations of the run in `folder`, at least one; a line that cannot be read is left out, with a warning.
-
-    Raises:
-        InputError: there is none yet, or no line can be read.
-    """
-    evaluations, damage = jsonl.read(folder / "history.jsonl", Evaluation.from_json)
-    if damage and not evaluations:
-        raise InputError(damage)
-    if damage:
-        jsonl.warn_once(damage)
-    if not evaluations:
-        raise InputError(f"The run in {folder} has no evaluation yet: its report can be written after the first one.")
-    return evaluations
-
-
-def kept_baselines(
-    folder: Path, training: NDArray[np.integer], validation: NDArray[np.integer], symbols: int
-) -> Baselines:
-    """The n-gram losses of a split text, from `folder` or computed and kept there."""
-    training, validation = ngrams.counted(training), ngrams.predicted(validation)
-    key = _fingerprint(training, validation, symbols)
-    path = folder / BASELINES
-    kept = _kept(path)
-    if kept.get("fingerprint") != key:
-        losses = ngrams.baselines(training, validation, symbols)
-        kept = {"fingerprint": key, "nats_per_char": {str(order): nats for order, nats in losses.items()}}
-        write_atomically(path, (json.dumps(kept, indent=1) + "\n").encode())
-    losses = {int(order): nats for order, nats in kept["nats_per_char"].items()}
-    return Baselines(losses, len(training), len(validation), key)
-
-
-def _kept(path: Path) -> dict[str, Any]:
-    """What lies at `path`; a damaged file is no loss, it is computed again."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _fingerprint(training: NDArray[np.integer], validation: NDArray[np.integer], symbols: int) -> str:
-    """Of the very ids that are used: the same whatever files, options and vocabulary order they came by."""
-    key = hashlib.sha256(f"{BASELINES_FORMAT} {symbols} {len(training)} {training.dtype} ".encode())
-    key.update(np.ascontiguousarray(training).data)
-    key.update(np.ascontiguousarray(validation).data)
-    return key.hexdigest()
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"its validation loss is {value}")
-    return float(value)
-
-
-def _measured(value: float | None) -> float:
-    return math.nan if value is None else float(value)

@@ -1,17 +1,17 @@
-"""The samples of a run's evaluations as HTML. Knows no chart."""
+"""The samples of a run's evaluations as HTML. Knows no charts."""
 
 import re
 
-from training.report.charts import short
+from training.report.evaluations import Evaluation
+from training.report.numbers import short
 from training.report.page import shown
-from training.report.recorded import Evaluation, RunRecord
+from training.report.recorded import RunRecord
 
-# A longer last word is no word cut in two, but a script that has no spaces.
-LONGEST_WORD = 30
+LONGEST_WORD = 30  # more characters without a space are a text in a script without spaces
 
 
 def samples_section(run: RunRecord) -> str:
-    """Every evaluation's samples, one of them visible at a time where there is a script."""
+    """The samples of all evaluations; with the page's script, one is visible at a time."""
     sampled = [evaluation for evaluation in run.thinned if evaluation.samples]
     if not sampled:
         return ""
@@ -26,18 +26,18 @@ def samples_section(run: RunRecord) -> str:
         f'<button type="button" data-by="1" aria-label="later">→</button><div class="tabs">{tabs}</div></div>'
     )
     entries = "".join(
-        f"<details{' open' if evaluation is sampled[-1] else ''}><summary>{seen_and_lost(run, evaluation)}</summary>"
+        f"<details{' open' if evaluation is sampled[-1] else ''}><summary>{summary(run, evaluation)}</summary>"
         f"{sample_texts(evaluation)}</details>"
         for evaluation in sampled
     )
     return (
-        '<section id="samples"><h2>Samples as they evolved</h2>'
-        f"<p>What the network wrote by itself at each evaluation.</p>{stepper}{entries}</section>"
+        '<section id="samples"><h2>Samples</h2>'
+        f"<p>Text that the network generated at each evaluation, without a prompt.</p>{stepper}{entries}</section>"
     )
 
 
-def seen_and_lost(run: RunRecord, evaluation: Evaluation) -> str:
-    """One line that says which evaluation it is."""
+def summary(run: RunRecord, evaluation: Evaluation) -> str:
+    """Epoch, symbols seen and validation loss in one line."""
     return (
         f"epoch {evaluation.epoch_text} · {short(evaluation.chars_seen)} {run.unit}s seen · "
         f"{evaluation.validation:.3f} nats ({evaluation.bits:.3f} bits)"
@@ -45,7 +45,7 @@ def seen_and_lost(run: RunRecord, evaluation: Evaluation) -> str:
 
 
 def sample_texts(evaluation: Evaluation) -> str:
-    """The samples of one evaluation, the coolest first."""
+    """The samples of one evaluation by ascending temperature."""
     return "".join(
         f'<div class="sample" data-temperature="{shown(temperature)}"><h3>temperature {shown(temperature)}</h3>'
         f'<pre dir="auto">\n{shown(until_a_word_ends(evaluation.samples[temperature]))}</pre></div>'
@@ -54,6 +54,6 @@ def sample_texts(evaluation: Evaluation) -> str:
 
 
 def until_a_word_ends(text: str) -> str:
-    """The text without its last word: a sample ends after so many symbols, mostly within one."""
-    whole = re.sub(rf"\s+\S{{1,{LONGEST_WORD}}}$", "", text)
-    return whole if whole.strip() else text
+    """The text without its last word, which a sample's fixed length usually cuts."""
+    shortened = re.sub(rf"\s+\S{{1,{LONGEST_WORD}}}$", "", text)
+    return shortened if shortened.strip() else text

@@ -1,1 +1,1 @@
-"""The nightly job: learns new text, judges the result, publishes or refuses it."""
+"""Retraining: trains models on new text, compares each new version with the served one, and publishes or refuses it."""

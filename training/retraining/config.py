@@ -1,4 +1,4 @@
-"""nightly.toml: which models are retrained at night, from what text, for how long, and how much worse one may become.
+"""nightly.toml: the models to retrain, with their texts, time limits and quality gates. For example:
 
 at = "03:00"
 time_zone = "Europe/Berlin"
@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from training.config import TrainConfig
-from training.data.find import Selection
+from training.data.selection import Selection
 from training.errors import InputError
 from training.presets import PRESETS
 from training.release.store import NAME
@@ -40,38 +40,40 @@ class _Table(BaseModel):
 
 
 class Job(_Table):
-    """One `[[model]]`: what a night does for it."""
+    """One `[[model]]` table."""
 
     name: str = Field(pattern=f"^{NAME}$")
     corpus: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_as_list)]
     include: Patterns = ()
     exclude: Patterns = ()
     skip_unreadable: bool = False
-    """With these two, the flags of `train` that choose files."""
+    """These three are the flags of `train` that choose files."""
     minutes: Positive = 60.0
-    """Of the whole night's work for this model."""
+    """Time limit of one retraining run."""
     gate: float = Field(default=0.01, ge=0, lt=1)
-    """Share by which the new version's loss may be above the served one's."""
+    """Share by which the loss of the new version may exceed that of the served one."""
     keep: int = Field(default=5, ge=1)
-    """Versions."""
+    """Newest versions that are not deleted."""
     learning_rate: Positive = 1e-3
-    """The highest, of a night that starts from a version."""
+    """Peak learning rate of a run that starts from a version."""
     epochs: int = Field(default=5, ge=1)
-    """At most, of a night that starts from a version."""
+    """Most epochs of a run that starts from a version."""
     noise: bool = False
-    """Whether to learn from files that look like noise: DNA, the digits of pi."""
+    """Whether to accept files that look like noise: DNA, the digits of pi."""
     preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
     settings: dict[str, Any] = {}
-    """Flags of `train`, for the first version."""
+    """Flags of `train`, for the first version. They win over the preset."""
 
     @field_validator("settings")
     @classmethod
-    def _must_be_flags(cls, settings: dict[str, Any]) -> dict[str, Any]:
+    def _require_flags_of_train(cls, settings: dict[str, Any]) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         settings = {name.replace("-", "_"): value for name, value in settings.items()}
         for name in settings:
             if name not in known:
                 raise ValueError(f"train has no flag --{name}")
+            if name == "minutes":
+                raise ValueError("minutes is a key of [[model]] itself: write it outside of settings")
         try:
             TypeAdapter(TrainConfig).validate_python(settings)
         except ValidationError as error:
@@ -82,17 +84,20 @@ class Job(_Table):
 
     @property
     def selection(self) -> Selection:
-        """The files of the corpus that are read."""
+        """The choice of files of the corpus."""
         return Selection(self.include, self.exclude, self.skip_unreadable)
 
     def first_config(self) -> TrainConfig:
-        """How the first version is trained. Every file is cut, so that later nights learn nothing it is judged by."""
+        """The configuration of the first version.
+
+        By default the end of each file is held out, so that later runs are not trained on it either.
+        """
         preset = PRESETS[self.preset] if self.preset else {}
         return TypeAdapter(TrainConfig).validate_python({"split_by": "each-file"} | preset | self.settings)
 
 
-class Nightly(_Table):
-    """The whole file."""
+class NightlyConfig(_Table):
+    """The contents of nightly.toml."""
 
     at: time = time(3)
     time_zone: ZoneInfo = ZoneInfo("UTC")
@@ -100,44 +105,44 @@ class Nightly(_Table):
 
     @field_validator("model")
     @classmethod
-    def _must_differ(cls, model: tuple[Job, ...]) -> tuple[Job, ...]:
+    def _require_different_names(cls, model: tuple[Job, ...]) -> tuple[Job, ...]:
         names = [job.name for job in model]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"there are {names.count(name)} of the name {name!r}")
+                raise ValueError(f"{names.count(name)} models have the name {name!r}")
         return model
 
     @classmethod
-    def read(cls, path: Path) -> "Nightly":
-        """Read and check the file; what it does not mention has its default.
+    def read(cls, path: Path) -> "NightlyConfig":
+        """Read and check the file.
 
         Raises:
-            InputError: it is not there, no TOML, or says something that cannot be done; names the field and the value.
+            InputError: the file is missing or not TOML, or a value is invalid; names the field and the value.
         """
         try:
             return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise InputError(f"There is no {path}: it names the models that are retrained.") from None
+            raise InputError(f"There is no {path}, which lists the models to retrain.") from None
         except ValidationError as error:
             raise InputError(f"{path}: {_sentence(error)}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{path} is not TOML: {error}.") from None
 
     def chosen(self, names: tuple[str, ...]) -> tuple[Job, ...]:
-        """The jobs of these names, or all where none is named.
+        """The jobs of these names, or all jobs for no names.
 
         Raises:
-            InputError: there is none of a name.
+            InputError: a name is not configured.
         """
         known = {job.name: job for job in self.model}
         for name in names:
             if name not in known:
-                raise InputError(f"No model {name!r} is configured: there is {', '.join(known)}.")
+                raise InputError(f"No model {name!r} is configured, only {', '.join(known)}.")
         return tuple(known[name] for name in names) or self.model
 
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+    field = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message.rstrip('.')}; it is {first['input']!r}."
+    return f"{field}: {message.rstrip('.')}; it is {first['input']!r}."

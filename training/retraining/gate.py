@@ -1,4 +1,4 @@
-"""The gate: may a new version take the place of the one that serves? By what both lose on text that neither learned."""
+"""The quality gate: compares the losses of the served and the new version on text that neither was trained on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.corpus import Corpus
-from training.data.find import Selection
 from training.data.kinds import kind_of
+from training.data.selection import Selection
 from training.data.sources import sources
 from training.data.survey import survey
 from training.data.vocabulary import RESERVED, Vocabulary
@@ -18,50 +18,49 @@ from training.learning.evaluate import evaluate
 from training.release.published import PublishedModel
 from training.retraining.noise import is_noise
 
-JUDGED_CHARS, PIECE_CHARS = 100_000, 2_000
-MIN_JUDGED_CHARS = 500
+MAX_CHARS, PIECE_CHARS = 100_000, 2_000
+MIN_CHARS = 500  # on a shorter text, a difference of the losses says little
 
 Losses = dict[str, dict[str, float]]
-"""Text -> nats/char of the `old` and the `new` version, and how many `characters` were read."""
+"""Name of a text -> nats/char of the `old` and the `new` version on it, and the number of `characters`."""
 
 
 class Refused(ReportedError):
-    """The new version may not serve; the message says why."""
+    """The new version must not be served; the message says why."""
 
     exit_code = 3
 
 
 def refuse_noise(paths: Sequence[str], config: TrainConfig, selection: Selection) -> None:
-    """Look at the beginning of every file of `paths`, before anything is read as a text.
+    """Refuse files of noise, by the start of each file.
 
-    A file that the selection skips is not looked at, and one that is known to be no text is left to be named so.
-
-    A loss cannot tell: of noise a new version knows more than the old one, and both know nothing worth writing.
+    The losses cannot reveal noise, because the new version predicts it better than the old one. Files that `selection`
+    skips are left out, and so are files of a known binary kind, which encoding reports.
 
     Raises:
-        Refused: one of them has nothing to learn.
+        Refused: a file looks like noise.
     """
     skips = selection.skip_unreadable
     for source in survey(paths, config, selection).sources if skips else sources(paths, selection):
         head = next(source.blocks(), b"")
         if is_noise(head) and not (source.kind or kind_of(head)):
-            raise Refused(f"{source.place} looks like noise: take it away, or let it in with noise = true.")
+            raise Refused(f"{source.display_path} looks like noise: remove it, or accept it with noise = true.")
 
 
-def fresh(old: PublishedModel, corpus: Corpus, config: TrainConfig) -> NDArray[Any]:
-    """What is held out of the files that came since; of all where that is too short to tell anything."""
+def validation_of_new_files(old: PublishedModel, corpus: Corpus, config: TrainConfig) -> NDArray[Any]:
+    """The held-out ids of the files that `old` was not trained on, or of all files if they are too few."""
     if config.split_by == "each-file":
         ids = corpus.validation_of({*corpus.fingerprints} - {*fingerprints(old.manifest)}, config)
-        if len(ids) >= MIN_JUDGED_CHARS:
+        if len(ids) >= MIN_CHARS:
             return ids
     return corpus.validation
 
 
 def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray[Any]]) -> Losses:
-    """What both lose on each of `texts` (ids of the new version), but for those too short to tell anything."""
+    """The losses of both versions on each of `texts`, which are ids of the new version; short texts are left out."""
     found = {}
     for name, ids in texts.items():
-        if len(ids) >= MIN_JUDGED_CHARS:
+        if len(ids) >= MIN_CHARS:
             ids = _spread(ids)
             known = _ids_in(old.vocabulary, new.vocabulary)[ids]
             found[name] = {
@@ -73,36 +72,44 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
 
 
 def verdict(losses: Losses, version: int, *, allowed: float) -> str:
-    """Why the new version may serve in the place of `version`: on no text it loses more by more than `allowed`.
+    """Compare the losses.
+
+    Args:
+        losses: Of the new version and of the served one.
+        version: Number of the served version.
+        allowed: Share by which the new loss may exceed the old one.
+
+    Returns:
+        The losses in one sentence for each text.
 
     Raises:
-        Refused: on one it does.
+        Refused: on one text the new loss is too high.
     """
-    said = []
+    sentences = []
     for name, loss in losses.items():
         worse = loss["new"] / loss["old"] - 1
-        said.append(
+        sentences.append(
             f"On the {name} text it loses {loss['new']:.4f} nats/char and version {version} "
             f"{loss['old']:.4f} ({worse:+.1%})"
         )
         if not worse <= allowed:
-            raise Refused(f"{said[-1]}, and the gate allows {allowed:+.1%}.")
-    return ". ".join(said) + "."
+            raise Refused(f"{sentences[-1]}, and the gate allows {allowed:+.1%}.")
+    return ". ".join(sentences) + "."
 
 
 def fingerprints(manifest: Mapping[str, Any]) -> list[str]:
-    """Checksums of the files that a version learned from."""
+    """The checksums of the files that a version was trained on."""
     return [file["sha256"] for file in manifest["corpus"]["files"]]
 
 
 def _ids_in(old: Vocabulary, new: Vocabulary) -> NDArray[np.int32]:
-    """[V of `new`] For each id of `new`, the id of the same symbol in `old`; `RESERVED` where it has none."""
+    """[V of `new`] For each id of `new`, the id of its symbol in `old`, or `RESERVED`."""
     return np.concatenate([[RESERVED], old.encode_points(np.array(new.points, np.uint32))], dtype=np.int32)
 
 
 def _spread(ids: NDArray[Any]) -> NDArray[Any]:
-    """At most `JUDGED_CHARS` of a text, in pieces from all over it."""
-    if len(ids) <= JUDGED_CHARS:
+    """At most `MAX_CHARS` of a text, in evenly spaced pieces."""
+    if len(ids) <= MAX_CHARS:
         return np.asarray(ids)
-    starts = np.linspace(0, len(ids) - PIECE_CHARS, JUDGED_CHARS // PIECE_CHARS).astype(int)
+    starts = np.linspace(0, len(ids) - PIECE_CHARS, MAX_CHARS // PIECE_CHARS).astype(int)
     return np.concatenate([ids[start : start + PIECE_CHARS] for start in starts])

@@ -1,23 +1,23 @@
-"""Whether a text has anything to learn: noise is as long compressed as its characters drawn one by one."""
+"""Tells noise from text: deflate compresses noise no better than the frequencies of its bytes allow."""
 
 import zlib
 
 import numpy as np
 
-MIN_BYTES = 4_000  # a shorter one says too little of itself
+MIN_BYTES = 4_000  # of a shorter file, the measurement is not reliable
 SAMPLE_BYTES = 65_536
-MIN_BITS = 1  # a byte; what is less surprising is no noise, and compressed it is mostly header
+MIN_BITS = 1  # per byte; with less entropy a file is not noise, and its compressed form is mostly header
 # Texts in many languages, names, code and music stay below 0.92 from 4,000 bytes on; random bytes, base64 and random
-# ideographs above 1.0.
-NOISE = 0.98
+# ideographs are above 1.0.
+NOISE_RATIO = 0.98
 
 
 def is_noise(data: bytes) -> bool:
-    """Whether the order of these bytes tells nothing: deflate does no better than their frequencies alone would."""
+    """Whether the order of these bytes carries no information, so that there is nothing to learn from them."""
     sample = data[:SAMPLE_BYTES]
     if len(sample) < MIN_BYTES:
         return False
     counts = np.bincount(np.frombuffer(sample, np.uint8))
     shares = counts[counts > 0] / len(sample)
     bits = float(-(shares * np.log2(shares)).sum())
-    return bits > MIN_BITS and len(zlib.compress(sample, 9)) > NOISE * bits * len(sample) / 8
+    return bits > MIN_BITS and len(zlib.compress(sample, 9)) > NOISE_RATIO * bits * len(sample) / 8

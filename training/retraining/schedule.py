@@ -1,6 +1,6 @@
-"""When the nights are: once a day, never two at once, one that was missed made up once. Knows no model.
+"""Runs a command once a day, never twice at once, and makes up a missed run once. Knows nothing of models.
 
-A night is a process of its own: what it took is free in the morning, and what kills it does not end the schedule.
+The command is a process of its own: its memory is freed when it ends, and a crash does not end the schedule.
 """
 
 import signal
@@ -15,7 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 
 class Schedule:
-    """Runs `command` every day at a time of day, until it is told to stop."""
+    """Runs `command` every day at the time `at`, until SIGTERM or SIGINT."""
 
     def __init__(self, command: Sequence[str], at: time, time_zone: ZoneInfo) -> None:
         self._command = command
@@ -24,41 +24,52 @@ class Schedule:
         self._scheduler = BackgroundScheduler(timezone=time_zone)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._night: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, *, at_once: bool) -> None:
-        """Until SIGTERM or SIGINT: a night under way is passed on the signal, saves itself, and is waited for."""
+        """Block until SIGTERM or SIGINT. A command in progress then gets SIGTERM and is waited for.
+
+        Args:
+            at_once: Whether to start the command now, and not only at the next time `at`.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         now = datetime.now(self._zone)
         self._scheduler.add_job(
-            self._spend,
+            self._run_command,
             self._trigger,
             next_run_time=now if at_once else self._trigger.get_next_fire_time(None, now),
-            coalesce=True,  # a laptop that slept through three of them makes up one
+            coalesce=True,  # after several missed runs, as on a laptop that was asleep, one is made up
             max_instances=1,
             misfire_grace_time=None,
         )
         self._scheduler.start()
         self._stopping.wait()
         with self._lock:
-            if self._night:
-                self._night.send_signal(signal.SIGTERM)
+            if self._process:
+                self._process.send_signal(signal.SIGTERM)
         self._scheduler.shutdown()
 
-    def _spend(self) -> None:
+    def _run_command(self) -> None:
         with self._lock:
             if self._stopping.is_set():
                 return
-            # A session of its own: Ctrl-C at the terminal reaches it through us, once.
-            self._night = subprocess.Popen(self._command, start_new_session=True)
-        self._night.wait()
+            # A session of its own: Ctrl-C in the terminal reaches the command once, through `run`.
+            self._process = subprocess.Popen(self._command, start_new_session=True)
+        self._process.wait()
         with self._lock:
-            self._night = None
+            self._process = None
 
 
-def is_due(last_nights: Iterable[datetime | None], at: time, time_zone: ZoneInfo, now: datetime) -> bool:
-    """Whether one of the models had no night since the last that was to be; None: it never had one."""
+def is_due(last: Iterable[datetime | None], at: time, time_zone: ZoneInfo, now: datetime) -> bool:
+    """Whether a model has missed the latest time `at`.
+
+    Args:
+        last: For each model, the start of its last completed run, or None.
+        at: Time of day of the schedule, in `time_zone`.
+        time_zone: Zone of `at`.
+        now: The current time, with any zone.
+    """
     today = datetime.combine(now.astimezone(time_zone).date(), at, time_zone)
-    last = today if today <= now else datetime.combine(today.date() - timedelta(days=1), at, time_zone)
-    return any(night is None or night < last for night in last_nights)
+    latest = today if today <= now else datetime.combine(today.date() - timedelta(days=1), at, time_zone)
+    return any(started is None or started < latest for started in last)

@@ -1,4 +1,4 @@
-"""Commands that are printed run as they are printed, in the folder that they are printed in."""
+"""Printed commands run as they are printed, in the working directory."""
 
 import shlex
 import subprocess
@@ -14,10 +14,36 @@ SIZE = ["--layers", "1", "--units", "8", "--batch-size", "4", "--window", "20", 
 
 
 def test_the_interpreter_is_the_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["training"])
     assert shlex.split(program())[-2:] == ["-m", "training"]
     monkeypatch.setattr(sys, "executable", str(tmp_path / "with space/.venv/bin/python"))
     monkeypatch.chdir(tmp_path)
     assert program() == "'with space/.venv/bin/python' -m training"
+
+
+def test_a_charloom_on_the_path_is_named_alone_and_any_other_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin/charloom"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert program() == "bin/charloom"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert program() == "charloom"
+
+
+def test_the_module_charloom_is_named_by_the_script_beside_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "charloom.py")])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python"))
+    assert program() == "bin/python -m charloom"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/charloom").touch()
+    assert program() == "bin/charloom"
 
 
 def test_folders_are_named_unless_they_are_the_default() -> None:
@@ -27,7 +53,7 @@ def test_folders_are_named_unless_they_are_the_default() -> None:
     assert both.endswith("train --name x --resume --runs=r --models=m")
 
 
-def test_what_train_prints_runs_as_it_is_printed(tiny: Path, tmp_path: Path) -> None:
+def test_the_hint_of_train_runs_as_it_is_printed(tiny: Path, tmp_path: Path) -> None:
     folders = ["--runs", "my runs", "--models", "my models"]
     arguments = ["train", "--name", "x", "--corpus", str(tiny / "corpus.txt"), *SIZE, "--force", *folders]
     printed = training(*arguments, cwd=tmp_path).stdout

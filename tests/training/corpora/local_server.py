@@ -1,4 +1,4 @@
-"""A web server on this machine that breaks off, ignores ranges, changes its file, or lies."""
+"""A local web server that interrupts transfers, ignores ranges, or changes its file."""
 
 import dataclasses
 import hashlib
@@ -18,18 +18,18 @@ CONTENT = random.Random(3).randbytes(400_000)
 
 @dataclass
 class Site:
-    """What the server does; `requests` is what it saw."""
+    """Settings of the server, and the requests that it received."""
 
     content: bytes = CONTENT
     etag: str | None = '"1"'
     date: str | None = None
     ranges: bool = True
-    heeds_if_range: bool = True
-    says_length: bool = True
+    obeys_if_range: bool = True
+    sends_length: bool = True
     content_type: str = "text/plain"
-    breaks: list[int] = field(default_factory=list)  # of each answer in turn: bytes until the line goes dead
-    statuses: list[int] = field(default_factory=list)  # of each request in turn, 200 where none is left
-    ending: str = "closed"  # how the line goes dead: closed, reset or stalled
+    breaks: list[int] = field(default_factory=list)  # for each response: bytes until the connection ends
+    statuses: list[int] = field(default_factory=list)  # for each request; 200 after the last one
+    ending: str = "closed"  # how the connection ends: closed, reset or stalled
     silent: bool = False
     requests: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(site.content) - 1}/{len(site.content)}"
-        if site.says_length:
+        if site.sends_length:
             headers["Content-Length"] = str(len(site.content) - begin)
         self._head(206 if begin else 200, headers)
         if not site.breaks:
@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
     def _begin(self) -> int:
         asked = self.headers.get("Range")
         current = self.headers.get("If-Range") in (self.site.etag, self.site.date)
-        if not asked or not self.site.ranges or (self.site.heeds_if_range and not current):
+        if not asked or not self.site.ranges or (self.site.obeys_if_range and not current):
             return 0
         return int(asked.removeprefix("bytes=").removesuffix("-"))
 
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Site]:
-    """A site on a free port, as long as the context lasts."""
+    """A site on a free port."""
     site, over = Site(), threading.Event()
     handler = type("SiteHandler", (Handler,), {"site": site, "over": over})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

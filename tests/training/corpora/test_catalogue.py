@@ -1,4 +1,4 @@
-"""What the catalogue promises of the blog post's corpora."""
+"""The catalogue of the blog post's corpora."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "corpora.md"
 entries = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 
 
-def test_every_corpus_of_the_post_has_an_entry_under_its_presets_name() -> None:
+def test_every_corpus_of_the_post_has_an_entry_with_its_presets_name() -> None:
     assert set(CATALOGUE) == PRESETS
     assert all(entry.name == name for name, entry in CATALOGUE.items())
 
@@ -28,20 +28,20 @@ def test_no_two_corpora_share_a_file() -> None:
 
 
 @entries
-def test_an_entry_says_whose_it_is_and_where_it_lies(entry: Entry) -> None:
+def test_an_entry_has_licence_origin_and_address(entry: Entry) -> None:
     assert entry.licence
     assert entry.origin
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", entry.file)
     if entry.url is None:
-        assert entry.note, "a corpus that cannot be fetched must say how to get it"
+        assert entry.note, "a corpus without an address needs instructions"
     else:
         assert urllib.parse.urlsplit(entry.url).scheme in ("http", "https")
     assert entry.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
-    assert entry.sha256 is None or entry.bytes, "whoever had the bytes for a checksum could count them"
+    assert entry.sha256 is None or entry.bytes, "a checksum needs a size"
 
 
 @entries
-def test_the_documentation_has_every_corpus_with_its_file(entry: Entry) -> None:
+def test_every_corpus_is_documented_with_its_file(entry: Entry) -> None:
     document = DOCUMENT.read_text(encoding="utf-8")
     assert f"`{entry.name}`" in document
     assert entry.url is None or f"corpora/{entry.file}" in document
@@ -77,7 +77,7 @@ def entry_of(content: bytes) -> Entry:
     )
 
 
-def test_one_other_byte_is_a_difference(tmp_path: Path) -> None:
+def test_another_byte_or_size_is_a_difference(tmp_path: Path) -> None:
     entry, file = entry_of(b"once upon"), tmp_path / "tale.txt"
     file.write_bytes(b"once upon")
     assert entry.difference(file) is None
@@ -87,10 +87,10 @@ def test_one_other_byte_is_a_difference(tmp_path: Path) -> None:
     assert entry.difference(file) == "it has 11 bytes, not 9"
 
 
-def test_without_a_checksum_any_file_passes_but_an_empty_one_and_nobody_vouches(tmp_path: Path) -> None:
+def test_without_a_checksum_any_file_but_an_empty_one_is_accepted(tmp_path: Path) -> None:
     entry, file = dataclasses.replace(entry_of(b"once"), bytes=None, sha256=None), tmp_path / "tale.txt"
     file.write_bytes(b"twice")
     assert entry.difference(file) is None
-    assert "nobody vouches" in entry.vouched
+    assert "no checksum is known" in entry.verification
     file.write_bytes(b"")
     assert entry.difference(file) == "it is empty"

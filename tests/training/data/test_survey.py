@@ -1,16 +1,14 @@
-"""All files of a corpus that are no text are told at once, with a proposal; which files are read can be chosen."""
+"""Every unreadable file of a corpus is reported at once, with a guess of its encoding."""
 
-import os
 import random
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.training.data.texts import config
-from training.data.corpus import Corpus, prepare
-from training.data.find import Selection
+from training.data.selection import Selection
+from training.data.survey import Survey, survey
 from training.errors import InputError
 
 FRENCH = "Plain first line\n" * 11 + "Les élèves étaient là… l’école « où » il pleuvait, 10 €.\n" * 4
@@ -26,10 +24,8 @@ def fill(folder: Path, **contents: bytes) -> Path:
     return folder
 
 
-def read(path: Path, encoding: str = "utf-8", **selection) -> Corpus:
-    """The corpus that this path makes."""
-    folder = path.parent / "encoded"
-    return prepare([str(path)], config(encoding=encoding), folder, selection=Selection(**selection))
+def read(path: Path, encoding: str = "utf-8", unit: str = "char", **selection) -> Survey:
+    return survey([str(path)], config(encoding=encoding, unit=unit), Selection(**selection))
 
 
 def refusal(path: Path, encoding: str = "utf-8", **selection) -> str:
@@ -38,11 +34,22 @@ def refusal(path: Path, encoding: str = "utf-8", **selection) -> str:
     return str(refused.value)
 
 
-def names(corpus: Corpus) -> list[str]:
-    return [file.path for file in corpus.files]
+def names(found: Survey) -> list[str]:
+    return [source.name for source in found.sources]
 
 
-def test_every_unreadable_file_is_told_at_once_with_what_it_is(tmp_path: Path) -> None:
+def text(found: Survey) -> str:
+    return "".join(part for reader in found.readers for part in type(reader)(reader.source).text("utf-8"))
+
+
+def test_readable_files_are_read_to_their_end(tmp_path: Path) -> None:
+    found = read(fill(tmp_path / "texts", a__txt="naïve".encode(), b__txt=b"text"))
+    assert [(reader.bytes, reader.chars) for reader in found.readers] == [(6, 5), (4, 4)]
+    assert (found.faults, found.notes) == ([], [])
+    assert text(found) == "naïvetext"
+
+
+def test_every_unreadable_file_is_reported_with_its_kind(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", a__txt=b"text\n" * 50, logo__png=PNG, fr__txt=FRENCH.encode("cp1252"))
     fill(folder, blob=bytes(range(256)), z__zst=b"\x28\xb5\x2f\xfd" + bytes(9), wrong__gz=b"no gzip")
     with zipfile.ZipFile(folder / "letter.docx", "w") as archive:
@@ -64,7 +71,12 @@ def test_every_unreadable_file_is_told_at_once_with_what_it_is(tmp_path: Path) -
     assert "latin" not in said
 
 
-def test_a_long_list_is_cut_after_ten_and_proposals_come_first(tmp_path: Path) -> None:
+def test_one_unreadable_file_is_one_line(tmp_path: Path) -> None:
+    path = fill(tmp_path / "texts", logo__png=PNG) / "logo.png"
+    assert refusal(path) == f"--corpus {path} is a PNG image. --unit byte reads the bytes of any file."
+
+
+def test_a_long_list_is_cut_after_ten_and_texts_come_first(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", **{f"{number:02}__png": PNG for number in range(14)})
     fill(folder, z__txt=FRENCH.encode("cp1252"))
     said = refusal(folder)
@@ -73,59 +85,51 @@ def test_a_long_list_is_cut_after_ten_and_proposals_come_first(tmp_path: Path) -
     assert "z.txt is not UTF-8" in said
 
 
+def test_bytes_are_read_of_any_file(tmp_path: Path) -> None:
+    found = read(fill(tmp_path / "texts", logo__png=PNG), unit="byte")
+    assert [(reader.bytes, reader.chars) for reader in found.readers] == [(len(PNG), 0)]
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
-def test_a_binary_is_none_in_an_encoding_that_takes_all_bytes(tmp_path: Path, encoding: str) -> None:
+def test_a_binary_file_is_not_text_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     folder = fill(tmp_path / "texts", logo__png=PNG, a__txt=("text\n" * 50).encode(encoding))
     assert "logo.png is a PNG image" in refusal(folder, encoding)
     assert names(read(folder, encoding, skip_unreadable=True)) == ["a.txt"]
 
 
-def test_what_is_skipped_is_listed(tmp_path: Path) -> None:
+def test_skipped_files_are_listed(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", a__txt=b"text\n" * 50, logo__png=PNG)
-    corpus = read(folder, skip_unreadable=True)
-    assert names(corpus) == ["a.txt"]
-    assert "logo.png is a PNG image" in "\n".join(corpus.notes)
-    assert read(folder, skip_unreadable=True).notes == corpus.notes  # of the encoding that is there already, too
+    found = read(folder, skip_unreadable=True)
+    assert names(found) == ["a.txt"]
+    assert found.notes[0] == "Left out because of --skip-unreadable: 1 × PNG image:"
+    assert "logo.png is a PNG image" in found.notes[1]
     (folder / "a.txt").unlink()
     assert "logo.png is a PNG image" in refusal(folder, skip_unreadable=True)
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding", "proposed"),
-    [
-        (FRENCH, "cp1252", "cp1252"),
-        ("naïve", "latin-1", "cp1252"),
-        ("“Quotes” – and dashes…", "cp1252", "cp1252"),
-        (JAPANESE, "shift_jis", "cp932"),
-        (JAPANESE, "euc_jp", "euc_jp"),
-        (RUSSIAN, "cp1251", "cp1251"),
-        (RUSSIAN, "koi8_r", "koi8_r"),
-        ("plain text\n" * 20, "utf-16", "utf-16"),
-        ("plain text\n" * 20, "utf-16-le", "utf-16-le"),
-        ("plain text\n" * 20, "utf-16-be", "utf-16-be"),
-    ],
+    ("content", "encoding"),
+    [(FRENCH, "cp1252"), (JAPANESE, "cp932"), (RUSSIAN, "koi8_r"), ("plain text\n" * 20, "utf-16-be")],
 )
-def test_an_encoding_is_proposed_and_the_proposal_works(tmp_path: Path, text, encoding, proposed) -> None:
-    path = fill(tmp_path / "texts", t__txt=text.encode(encoding)) / "t.txt"
-    assert f"--encoding {proposed} would read its line" in refusal(path)
-    if len(text) > 100:
-        corpus = read(path, proposed)
-        assert corpus.text(0, len(corpus)) == text
+def test_the_suggested_encoding_reads_the_text(tmp_path: Path, content: str, encoding: str) -> None:
+    path = fill(tmp_path / "texts", t__txt=content.encode(encoding)) / "t.txt"
+    assert f"--encoding {encoding} would read its line" in refusal(path)
+    assert text(read(path, encoding)) == content
 
 
-def test_auto_reads_each_file_as_what_it_looks_like_and_says_so(tmp_path: Path) -> None:
+def test_auto_reads_each_file_in_its_guessed_encoding_and_notes_it(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", a__txt=FRENCH.encode("cp1252"), b__txt=JAPANESE.encode("shift_jis"))
     fill(folder, c__txt=RUSSIAN.encode())
     assert "--encoding auto" in refusal(folder)
-    corpus = read(folder, "auto")
-    assert corpus.text(0, len(corpus)) == FRENCH + JAPANESE + RUSSIAN
-    said = "\n".join(corpus.notes)
+    found = read(folder, "auto")
+    assert text(found) == FRENCH + JAPANESE + RUSSIAN
+    said = "\n".join(found.notes)
     assert "a.txt is read as cp1252: its line 12 is 'Les élèves" in said
     assert "b.txt is read as cp932: its line 1 is '吾輩" in said
     assert "c.txt" not in said
 
 
-def test_text_that_is_read_in_a_wrong_encoding_without_an_error_is_remarked(tmp_path: Path) -> None:
+def test_a_probably_wrong_encoding_is_noted(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", a__txt=FRENCH.encode("cp1252"), b__txt=RUSSIAN.encode())
     said = "\n".join(read(folder, "latin-1").notes)
     assert "a.txt holds" in said
@@ -133,75 +137,5 @@ def test_text_that_is_read_in_a_wrong_encoding_without_an_error_is_remarked(tmp_
     assert "b.txt looks like UTF-8, but is read as latin-1" in said
 
 
-def test_include_and_exclude_choose_by_name_or_by_path(tmp_path: Path) -> None:
-    folder = tmp_path / "texts"
-    for name in ("a.txt", "a.md", "sub/b.txt", "sub/deep/c.txt", "node/d.txt"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("text\n" * 20)
-
-    def chosen(*include: str, exclude: tuple[str, ...] = ()) -> list[str]:
-        return names(read(folder, include=include, exclude=exclude))
-
-    assert chosen("*.txt") == ["a.txt", "d.txt", "b.txt", "c.txt"]
-    assert chosen("*.txt", exclude=("node",)) == ["a.txt", "b.txt", "c.txt"]
-    assert chosen("sub") == ["b.txt", "c.txt"]
-    assert chosen("sub/*.txt") == ["b.txt"]
-    assert chosen("sub/**/*.txt") == ["b.txt", "c.txt"]
-    assert chosen("/*.txt") == ["a.txt"]
-    assert "as --include chooses" in refusal(folder, include=("*.rst",))
-
-
-def test_a_tar_is_read_by_its_first_bytes_and_only_its_regular_files(tmp_path: Path) -> None:
-    (tmp_path / "b.txt").write_text("bbbb\n" * 20)
-    (tmp_path / "a.txt").write_text("aaaa\n" * 20)
-    for path, mode in ((tmp_path / "packed", "w:gz"), (tmp_path / "packed.tar", "w")):
-        with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-            for name in ("b.txt", "a.txt"):
-                archive.add(tmp_path / name, f"../{name}")
-            link = tarfile.TarInfo("link")
-            link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
-            archive.addfile(link)
-        corpus = read(path)
-        assert names(corpus) == [f"{path.name}/../b.txt", f"{path.name}/../a.txt"]
-        assert corpus.text(0, len(corpus)) == "bbbb\n" * 20 + "aaaa\n" * 20
-    content = path.read_bytes()
-    path.write_bytes(content[:700])
-    assert "packed.tar" in refusal(path)
-
-
-def test_links_are_followed_once_and_loops_end(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/far.txt").write_text("far text\n" * 20)
-    folder = fill(tmp_path / "texts", near__txt=b"near text\n" * 20)
-    (folder / "again.txt").symlink_to("near.txt")
-    (folder / "linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere/loop").symlink_to(folder)
-    (folder / "self").symlink_to("self")
-    (folder / "broken.txt").symlink_to("nowhere")
-    for path in (folder, folder / "**"):
-        corpus = read(path)
-        assert names(corpus) == ["far.txt", "near.txt"]
-        said = "\n".join(corpus.notes)
-        assert "broken.txt" in said
-        assert "self" in said
-        assert "read already were left out: 2" in said
-
-
-def test_a_folder_of_links_alone_has_text(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text\n" * 20)
-    (tmp_path / "texts").mkdir()
-    (tmp_path / "texts/link").symlink_to(tmp_path / "a.txt")
-    assert names(read(tmp_path / "texts")) == ["link"]
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_pattern_tells_an_unreadable_folder_as_a_path_does(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "texts", a__txt=b"text\n" * 20)
-    (folder / "locked").mkdir()
-    (folder / "locked").chmod(0)
-    try:
-        for path in (folder, folder / "**" / "*.txt", folder / "*" / "*.txt"):
-            assert "locked cannot be read: Permission denied" in refusal(path)
-        assert names(read(folder / "**" / "*.txt", skip_unreadable=True)) == ["a.txt"]
-    finally:
-        (folder / "locked").chmod(0o700)
+def test_an_unknown_encoding_is_refused_before_the_files(tmp_path: Path) -> None:
+    assert "--encoding klingon is not an encoding" in refusal(tmp_path / "missing", "klingon")

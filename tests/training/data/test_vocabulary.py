@@ -1,3 +1,5 @@
+"""Symbols and their ids."""
+
 import json
 import random
 import unicodedata
@@ -5,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from training.data.vocabulary import MAX_SYMBOLS, REPLACEMENT, RESERVED, Vocabulary, learned
+from training.data.vocabulary import MAX_SYMBOLS, REPLACEMENT, RESERVED, Vocabulary, vocabulary_of
 from training.errors import InputError
 
 
@@ -13,7 +15,7 @@ def of(text: str) -> Vocabulary:
     return Vocabulary("char", tuple(sorted(map(ord, set(text)))))
 
 
-def test_every_character_has_an_id_and_comes_back() -> None:
+def test_encoded_text_is_decoded_to_itself() -> None:
     text = "héllo wörld \U0001f600漢字"
     vocabulary = of(text)
     ids = vocabulary.encode(text)
@@ -37,7 +39,7 @@ def test_ids_are_those_of_a_plain_dictionary() -> None:
     assert vocabulary.encode_points(points).tolist() == vocabulary.encode(text).tolist()
 
 
-def test_unknown_characters_become_the_reserved_id_and_are_shown_as_such() -> None:
+def test_unknown_characters_become_the_reserved_id_and_its_replacement() -> None:
     vocabulary = of("bdf")
     assert vocabulary.encode("abcdefg\U0010ffff").tolist() == [0, 1, 0, 2, 0, 3, 0, 0]
     assert vocabulary.encode("").tolist() == []
@@ -45,7 +47,7 @@ def test_unknown_characters_become_the_reserved_id_and_are_shown_as_such() -> No
     assert vocabulary.decode([]) == ""
 
 
-def test_bytes_are_those_of_utf8_and_what_is_not_whole_is_shown_as_such() -> None:
+def test_bytes_are_utf_8_and_invalid_ones_become_the_replacement() -> None:
     text = "naïve 漢"
     vocabulary = Vocabulary("byte", tuple(range(256)))
     ids = vocabulary.encode(text)
@@ -55,7 +57,7 @@ def test_bytes_are_those_of_utf8_and_what_is_not_whole_is_shown_as_such() -> Non
     assert vocabulary.decode([ord("a") + 1, RESERVED, ord("b") + 1]) == f"a{REPLACEMENT}b"
 
 
-def test_json_keeps_the_order_whatever_it_is() -> None:
+def test_json_keeps_the_order() -> None:
     vocabulary = Vocabulary.from_json([None, "z", "a", "m"])
     assert vocabulary.to_json() == [None, "z", "a", "m"]
     assert vocabulary.encode("amz?").tolist() == [2, 3, 1, 0]
@@ -77,7 +79,7 @@ def test_json_keeps_the_order_whatever_it_is() -> None:
         ([None, "a"], "word", "word"),
     ],
 )
-def test_a_list_that_is_no_vocabulary_is_refused(symbols, unit, words) -> None:
+def test_an_invalid_list_is_refused(symbols, unit, words) -> None:
     with pytest.raises(InputError, match=words):
         Vocabulary.from_json(symbols, unit)
 
@@ -96,10 +98,10 @@ def test_ids_of_a_byte_fit_until_the_vocabulary_has_256() -> None:
 
 def test_rare_symbols_are_left_out_and_known_ones_kept() -> None:
     counts = {ord("a"): 5, ord("b"): 1, ord("c"): 2, ord("B"): 2}
-    assert learned("char", counts, min_count=2).to_json() == [None, "B", "a", "c"]
-    assert learned("char", counts).to_json() == [None, "B", "a", "b", "c"]
+    assert vocabulary_of("char", counts, min_count=2).to_json() == [None, "B", "a", "c"]
+    assert vocabulary_of("char", counts).to_json() == [None, "B", "a", "b", "c"]
     known = Vocabulary("char", (ord("b"), ord("q")))
-    assert learned("char", counts, min_count=2, known=known).to_json() == [None, "b", "q", "B", "a", "c"]
+    assert vocabulary_of("char", counts, min_count=2, known=known).to_json() == [None, "b", "q", "B", "a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -111,25 +113,25 @@ def test_rare_symbols_are_left_out_and_known_ones_kept() -> None:
         ("char", {97: 4, 98: 3}, 4, ["--min-count 4", "leaves 1 of 2"]),
     ],
 )
-def test_too_few_symbols_are_nothing_to_learn_from(unit, counts, min_count, words) -> None:
+def test_too_few_symbols_are_refused(unit, counts, min_count, words) -> None:
     with pytest.raises(InputError) as refusal:
-        learned(unit, counts, min_count=min_count)
+        vocabulary_of(unit, counts, min_count=min_count)
     for word in words:
         assert word in str(refusal.value)
 
 
-def test_too_many_symbols_are_refused_with_what_would_help() -> None:
+def test_too_many_symbols_are_refused_with_advice() -> None:
     common, rare = dict.fromkeys(range(100, 15_100), 99), dict.fromkeys(range(30_000, 40_000), 1)
     with pytest.raises(InputError, match=r"25,000 distinct.*20,000.*--unit byte.*--min-count 2 keeps 15,000"):
-        learned("char", common | rare)
-    assert len(learned("char", common | rare, min_count=2)) == 15_001
+        vocabulary_of("char", common | rare)
+    assert len(vocabulary_of("char", common | rare, min_count=2)) == 15_001
     for no_help in (dict.fromkeys(range(MAX_SYMBOLS + 1), 1), {**dict.fromkeys(range(30_000), 1), 7: 500}):
         with pytest.raises(InputError) as refusal:
-            learned("char", no_help)
+            vocabulary_of("char", no_help)
         assert "--min-count" not in str(refusal.value)
-    assert len(learned("char", dict.fromkeys(range(MAX_SYMBOLS), 1))) == MAX_SYMBOLS + 1
+    assert len(vocabulary_of("char", dict.fromkeys(range(MAX_SYMBOLS), 1))) == MAX_SYMBOLS + 1
 
 
-def test_normal_forms_are_not_the_vocabularys_business() -> None:
+def test_a_vocabulary_does_not_normalize() -> None:
     decomposed = unicodedata.normalize("NFD", "é")
     assert len(of("é").encode(decomposed)) == 2

@@ -1,4 +1,4 @@
-"""The logit scale, on networks that are unsure by a known amount, and the text that it is fitted on."""
+"""Temperature scaling, on networks that are over- or underconfident by a known factor."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 from training.learning.run import TrainingRun
@@ -15,32 +15,32 @@ from training.network.weights import weights_of
 
 
 class Guesser:
-    """A network without a state that gives the next of four symbols the same logits whatever came before."""
+    """A network without a state, whose logits for four symbols are constant and off by the factor `confidence`."""
 
-    def __init__(self, probabilities: list[float], sureness: float) -> None:
-        self._logits = sureness * np.log(probabilities)
+    def __init__(self, probabilities: list[float], confidence: float) -> None:
+        self._logits = confidence * np.log(probabilities)
 
     def __call__(self, previous, state):
         return tf.constant(np.broadcast_to(self._logits, (*previous.shape, 4)), tf.float32), state
 
 
-@pytest.mark.parametrize("sureness", [0.9, 1.0, 1.25])
-def test_the_scale_undoes_how_far_a_network_is_off(sureness: float) -> None:
+@pytest.mark.parametrize("confidence", [0.9, 1.0, 1.25])
+def test_the_scale_is_the_inverse_of_the_confidence(confidence: float) -> None:
     probabilities = [0.1, 0.2, 0.3, 0.4]
     ids = np.random.default_rng(1).choice(4, 50_000, p=probabilities).astype(np.uint8)
-    found = logit_scale(Guesser(probabilities, sureness), lambda streams: None, ids, symbols=4)
-    assert found == pytest.approx(1 / sureness, abs=0.03)
+    found = logit_scale(Guesser(probabilities, confidence), lambda streams: None, ids, symbols=4)
+    assert found == pytest.approx(1 / confidence, abs=0.03)
 
 
 @pytest.mark.parametrize("characters", [1, 99, 101, 1001, 2500])
-def test_any_length_of_text_will_do(characters: int) -> None:
+def test_a_text_may_have_any_length(characters: int) -> None:
     ids = np.zeros(characters, np.uint8)
     found = logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), lambda streams: None, ids, symbols=4)
     assert found == pytest.approx(1.2)
 
 
 def test_streams_carry_their_state_through_their_text() -> None:
-    """A network that counts its steps predicts right only if nobody resets or mixes the counts."""
+    """The state counts the steps of each stream."""
     seen: list[np.ndarray] = []
 
     def counting(previous, state):
@@ -51,7 +51,7 @@ def test_streams_carry_their_state_through_their_text() -> None:
     assert [state.tolist() for state in seen] == [[100.0 * window] * 3 for window in range(10)]
 
 
-def test_each_stream_is_fed_the_symbol_before_each_target_and_the_reserved_one_first() -> None:
+def test_each_stream_reads_the_symbol_before_each_target() -> None:
     ids = np.arange(3000) % 251 + 1
     fed: list[np.ndarray] = []
 
@@ -66,7 +66,7 @@ def test_each_stream_is_fed_the_symbol_before_each_target_and_the_reserved_one_f
     np.testing.assert_array_equal(streams[:, 1:], ids.reshape(3, 1000)[:, :-1])
 
 
-def test_many_symbols_mean_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_vocabulary_gets_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "MAX_LOGITS", 9000)
     asked: list[int] = []
     logit_scale(Guesser([0.25] * 4, 1.0), asked.append, np.zeros(9000, np.uint8), symbols=4)
@@ -75,8 +75,8 @@ def test_many_symbols_mean_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("dropout", [0.2, 0.0])
-def test_with_dropout_no_gradient_sees_the_text_that_the_scale_is_fitted_on(tmp_path: Path, dropout: float) -> None:
-    """Another beginning of the text: other weights if it was learned from, another scale if it was fitted on."""
+def test_with_dropout_no_gradient_uses_the_held_out_text(tmp_path: Path, dropout: float) -> None:
+    """A text with another beginning gives other weights if it is trained on, and another scale if it is fitted on."""
     off = {"input_dropout": 0.0, "dropout": 0.0, "weight_dropout": 0.0}
     setting = TrainConfig(units=4, embedding=3, batch_size=8, window=50, epochs=1, output_dropout=dropout, **off)
     letters = np.random.default_rng(3).choice(list("aab"), 60_000)

@@ -1,19 +1,15 @@
-"""What would fail late fails before the first step: folders that cannot be written to, disks that are too small."""
+"""The disk space that a run needs, computed before its network is made."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.processes import training
-from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.errors import InputError
-from training.files import require_space, require_writable
-from training.learning.disk_space import parameters_of
+from training.learning import disk_space
+from training.learning.disk_space import BYTES_PER_NUMBER, GRAPH_BYTES, parameters_of, require_disk_space
 from training.network.network import Network
 from training.network.weights import weights_of
-
-HUGE = ["--units", "1000000", "--window", "10"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -23,56 +19,18 @@ def test_parameters_are_counted_without_a_network(cell: str, embedding: int) -> 
     assert parameters_of(config, 7) == weights_of(Network(config, 7)).parameters
 
 
-@pytest.mark.parametrize("flag", ["--runs", "--models"])
-def test_a_folder_that_cannot_be_created_is_said_before_the_text_is_read(tmp_path: Path, flag: str) -> None:
-    (tmp_path / "file").touch()
-    for place in ("/proc/none", "file/below"):
-        words = ["train", "--name", "mine", "--corpus", "nowhere.txt", flag, place]
-        refused = training(*words, cwd=tmp_path, check=False)
-        assert refused.returncode == 1
-        assert refused.stderr.startswith(f"Error: {flag}: {place}/mine cannot be created: ")
-        assert len(refused.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+@pytest.mark.parametrize(("ema", "saved", "copies"), [(0.0, True, 4), (0.9, True, 5), (0.0, False, 8)])
+def test_a_run_needs_copies_of_its_weights(
+    monkeypatch: pytest.MonkeyPatch, ema: float, saved: bool, copies: int
+) -> None:
+    needs: list[dict[Path, int]] = []
+    monkeypatch.setattr(disk_space, "require_space", lambda folders, content: needs.append(folders))
+    config = TrainConfig(units=8, ema=ema)
+    require_disk_space(config, 9, Path("store"), Path("run"), saved=saved)
+    size = BYTES_PER_NUMBER * parameters_of(config, 9)
+    assert needs == [{Path("store"): size + GRAPH_BYTES, Path("run"): copies * size}]
 
 
-def test_a_version_is_not_published_into_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/run.json").touch()
-    refused = training("publish", "mine", "--from", "run", "--models", "/proc", cwd=tmp_path, check=False)
-    assert refused.stderr.startswith("Error: --models: /proc/mine cannot be created: ")
-
-
-@pytest.mark.parametrize("flag", ["--runs", "--models"])
-def test_a_night_does_not_begin_where_it_could_not_end(tmp_path: Path, flag: str) -> None:
-    (tmp_path / "nightly.toml").write_text('[[model]]\nname = "mine"\ncorpus = "texts"\nminutes = 1\n')
-    refused = training("retrain", flag, "/proc", cwd=tmp_path, check=False)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"Error: {flag}: /proc/mine cannot be created: ")
-
-
-def test_a_network_that_the_disk_has_no_room_for_is_refused_with_both_sizes(tmp_path: Path) -> None:
-    write_corpus(tmp_path / "corpus.txt")
-    refused = training("train", "--name", "mine", "--corpus", "corpus.txt", *HUGE, cwd=tmp_path, check=False)
-    assert refused.returncode == 1
-    assert "A network of 12," in refused.stderr
-    assert "of disk space in models/mine and runs/mine" in refused.stderr
-    assert "are free" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
-    assert not (tmp_path / "models").exists()
-    assert not [*(tmp_path / "runs").iterdir()]
-
-
-def test_needs_on_one_disk_are_added(tmp_path: Path) -> None:
-    import shutil
-
-    free = shutil.disk_usage(tmp_path).free
-    half = {tmp_path / "a/b": int(free * 0.6)}
-    require_space(half, "It")
-    with pytest.raises(InputError, match=r"It needs about .* MB of disk space in .*a/b and .*c, and .* MB are free"):
-        require_space(half | {tmp_path / "c": int(free * 0.6)}, "It")
-
-
-def test_looking_whether_a_folder_can_be_written_to_leaves_nothing(tmp_path: Path) -> None:
-    require_writable(tmp_path / "models" / "mine", "--models")
-    require_writable(tmp_path, "--models")
-    assert not [*tmp_path.iterdir()]
+def test_more_than_is_free_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"A network of 12,.* parameters needs about .* are free"):
+        require_disk_space(TrainConfig(units=1_000_000), 9, tmp_path / "models", tmp_path / "runs")

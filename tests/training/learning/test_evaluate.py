@@ -1,4 +1,4 @@
-"""The loss of a text read as several rows: every character once, and as if it were read as one row."""
+"""The loss of a text read as several rows: each character is counted once, as if it were one row."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from training.config import TrainConfig
-from training.data.corpus import prepare
+from training.data.prepare import prepare
 from training.learning.evaluate import ROW_CHARS, ROWS, WARM_UP, evaluate
 from training.learning.run import TrainingRun
 from training.learning.stages import Stages, Stopped
 
 
 class Recorder:
-    """A network that costs one nat for each character; remembers what each row was given."""
+    """A network with a loss of one nat per character, which records its inputs."""
 
     def __init__(self) -> None:
         self.previous: list[np.ndarray] = []
@@ -31,8 +31,8 @@ def test_every_character_is_counted_once(characters: int) -> None:
     assert (loss.nats_per_char, loss.characters) == (1, characters)
 
 
-def test_the_nats_of_a_character_are_its_own() -> None:
-    """A network that loses as many nats as the symbol has: the sum of the text is the sum of what is counted."""
+def test_each_character_is_counted_with_its_own_nats() -> None:
+    """The nats of a character are its id, so the mean loss is the mean id."""
     ids = np.random.default_rng(1).integers(0, 250, 30_011).astype(np.uint8)
     loss = evaluate(lambda previous, targets, state: (targets.astype(np.float32), state), lambda rows: None, ids)
     assert loss.nats_per_char == pytest.approx(ids.mean(dtype=np.float64), rel=1e-12)
@@ -45,7 +45,7 @@ def test_only_a_long_text_is_read_as_several_rows(characters: int, rows: int) ->
     assert asked == [rows]
 
 
-def test_each_row_begins_cold_a_warm_up_before_its_part_and_is_fed_the_symbol_before_each_target() -> None:
+def test_each_row_starts_a_warm_up_before_its_part() -> None:
     ids = np.arange(20_000) % 251 + 1
     reader = Recorder()
     evaluate(reader, lambda rows: None, ids)
@@ -56,7 +56,7 @@ def test_each_row_begins_cold_a_warm_up_before_its_part_and_is_fed_the_symbol_be
     np.testing.assert_array_equal(targets[:, 0], ids[np.arange(20) * int(stride)])
 
 
-def test_a_trained_network_loses_the_same_as_one_row(tmp_path: Path) -> None:
+def test_a_trained_network_has_the_loss_of_one_row(tmp_path: Path) -> None:
     text = "".join(np.random.default_rng(2).choice(["the ", "cat ", "sat. ", "on a mat "], 8000))
     (tmp_path / "text.txt").write_text(text)
     off = {"dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
@@ -71,7 +71,7 @@ def test_a_trained_network_loses_the_same_as_one_row(tmp_path: Path) -> None:
     )
 
 
-def test_a_stop_ends_it_between_two_windows() -> None:
+def test_a_stop_ends_an_evaluation_between_two_windows() -> None:
     reader = Recorder()
     stages = Stages(should_stop=lambda: len(reader.targets) == 3)
     with pytest.raises(Stopped):

@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends with the bits of one that never was."""
+"""A run that is killed many times ends with the bits of an uninterrupted one."""
 
 import json
 import random
@@ -26,7 +26,7 @@ LEARNING = ["--epochs", "8", "--learning-rate", "0.02", "--schedule", "cosine", 
 
 @dataclass
 class Ended:
-    """A run of each kind, and how the killed one came to its end."""
+    """An uninterrupted run `straight`, a `killed` one, and the moments of its kills."""
 
     folder: Path
     kills: list[str]
@@ -47,11 +47,11 @@ def without_speed(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in measured}
 
 
-def save_and_tell_each_step(events: Connection) -> None:
-    """In the process that trains: every step is followed by a checkpoint; steps and evaluations are told."""
+def save_and_report_each_step(events: Connection) -> None:
+    """Runs in the training process: save after every step, and send the number of each step and evaluation."""
     from training.learning import loop, run
 
-    def told(method: Any) -> Any:
+    def reported(method: Any) -> Any:
         def call(self: run.TrainingRun) -> Any:
             result = method(self)
             events.send(self.step)
@@ -60,18 +60,18 @@ def save_and_tell_each_step(events: Connection) -> None:
         return call
 
     loop.SECONDS_BETWEEN_CHECKPOINTS = -1
-    run.TrainingRun.take_step = told(run.TrainingRun.take_step)  # type: ignore[method-assign]
-    run.TrainingRun.evaluate = told(run.TrainingRun.evaluate)  # type: ignore[method-assign]
+    run.TrainingRun.take_step = reported(run.TrainingRun.take_step)  # type: ignore[method-assign]
+    run.TrainingRun.evaluate = reported(run.TrainingRun.evaluate)  # type: ignore[method-assign]
 
 
 def kill_once(arguments: list[str], folder: Path, step: int, generator: random.Random) -> int:
-    """Let a command train up to `step` and kill it within the moments after; returns the last step that it told."""
+    """Let a command train up to `step` and kill it shortly after; returns the last step that it reported."""
     events, theirs = CONTEXT.Pipe(duplex=False)
     log = folder / f"{arguments[2]}.log"
-    process = started(*arguments, cwd=folder, out=log, err=log, before=(save_and_tell_each_step, theirs))
+    process = started(*arguments, cwd=folder, out=log, err=log, before=(save_and_report_each_step, theirs))
     theirs.close()
     try:
-        while (told := events.recv()) < step:
+        while (reported := events.recv()) < step:
             pass
     except EOFError:
         pytest.fail(f"it ended by itself: {log.read_text()}")
@@ -81,7 +81,7 @@ def kill_once(arguments: list[str], folder: Path, step: int, generator: random.R
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    return told
+    return reported
 
 
 def train_under_kills(name: str, arguments: list[str], folder: Path, generator: random.Random) -> list[str]:
@@ -108,7 +108,7 @@ def both_ways(cell: str, folder: Path, seed: int) -> Ended:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """Both cells side by side: most of the time goes into starting."""
+    """Both cells in parallel, because most of the time is spent starting processes."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"The moments are those of seed {seed}.")
     cells = ("lstm", "gru")
@@ -118,7 +118,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_killed_ten_times_every_number_is_that_of_a_run_that_never_stopped(ended: dict[str, Ended], cell: str) -> None:
+def test_the_checkpoint_of_a_killed_run_is_the_same(ended: dict[str, Ended], cell: str) -> None:
     runs, how = ended[cell], ended[cell].kills
     straight, killed = runs.checkpoint("straight"), runs.checkpoint("killed")
     assert set(killed.arrays) == {"network", "optimizer", "averages", "best", "state"}
@@ -134,7 +134,7 @@ def test_killed_ten_times_every_number_is_that_of_a_run_that_never_stopped(ended
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_killed_ten_times_history_and_model_are_the_same(ended: dict[str, Ended], cell: str) -> None:
+def test_history_and_model_of_a_killed_run_are_the_same(ended: dict[str, Ended], cell: str) -> None:
     runs, how = ended[cell], ended[cell].kills
     assert len(runs.history("straight")) == STEPS // EVALUATED_EVERY
     assert runs.history("killed") == runs.history("straight"), how

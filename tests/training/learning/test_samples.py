@@ -1,4 +1,4 @@
-"""Samples while learning, drawn from logits written by hand."""
+"""Samples and their novelty, from logits written by hand."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from training.config import TrainConfig
-from training.data.corpus import Corpus, prepare
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.data.vocabulary import Vocabulary
 from training.learning.samples import LINES, SAMPLE_SYMBOLS, TEMPERATURES, Novelty, sample_texts
 
@@ -15,7 +16,7 @@ PROBABILITIES = np.array([0.5, 0.3, 0.15, 0.05])
 
 
 def always(logits: list[float]):
-    """A network without a state that gives every row the same logits whatever came before."""
+    """A network without a state, whose logits are constant."""
 
     def logits_of(previous, state):
         return np.tile(np.array(logits, np.float32), (len(previous), 1)), state
@@ -33,7 +34,7 @@ def long_samples(logits: list[float], *, calls: int = 40) -> dict[str, str]:
     return {temperature: "".join(text[temperature] for text in texts) for temperature in texts[0]}
 
 
-def test_symbols_come_as_often_as_the_softmax_at_each_temperature_says() -> None:
+def test_symbols_follow_the_softmax_at_each_temperature() -> None:
     texts = long_samples([50.0, *np.log(PROBABILITIES)])  # the reserved symbol would be nearly certain
     assert list(texts) == [str(temperature) for temperature in TEMPERATURES]
     for temperature, text in texts.items():
@@ -45,8 +46,8 @@ def test_symbols_come_as_often_as_the_softmax_at_each_temperature_says() -> None
         assert ((counts - expected) ** 2 / expected).sum() < 16.3
 
 
-def test_every_stream_reads_its_own_symbol_and_carries_its_own_state() -> None:
-    """The next symbol is decided by the last and by how many came before: the streams may not mix either."""
+def test_every_stream_has_its_own_symbols_and_state() -> None:
+    """The next symbol follows from the last one and from the number of symbols before it."""
     vocabulary = Vocabulary("char", tuple(map(ord, "abc")))
 
     def logits_of(previous, state):
@@ -73,14 +74,14 @@ def lines_of(corpus: Corpus, part) -> list[str]:
 
 
 class Reciter:
-    """A network that says one line after the other, by heart; its state is the place in the text of each row."""
+    """A network that writes given lines in order; its state is the position of each row in their text."""
 
     def __init__(self, corpus: Corpus, lines: list[str]) -> None:
         self._ids = corpus.vocabulary.encode("".join(line + "\n" for line in lines))
         self._symbols = len(corpus.vocabulary)
 
     def cold(self, streams: int):
-        return np.full(streams, -1)  # the first symbol that it reads is that of the cold start
+        return np.full(streams, -1)  # the first symbol that it reads is the reserved one
 
     def __call__(self, previous, state):
         following = self._ids[np.maximum(state, 0) % len(self._ids)]
@@ -92,7 +93,7 @@ def measured(corpus: Corpus, lines: list[str]) -> dict[str, float]:
     return Novelty(corpus).measure(reciter, reciter.cold, np.random.default_rng(2))
 
 
-def test_novelty_tells_training_validation_and_new_lines_apart(tmp_path: Path) -> None:
+def test_training_validation_and_new_lines_are_counted_apart(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))
     known, held_out = lines_of(corpus, corpus.training), lines_of(corpus, corpus.validation)
     assert (len(known), len(held_out)) == (5, 3)
@@ -110,12 +111,12 @@ def test_part_of_a_known_line_is_new_and_empty_lines_do_not_count(tmp_path: Path
     assert measured(corpus, [name, "", ""])["in_training"] == pytest.approx(1)
 
 
-def test_a_line_that_does_not_end_is_no_line(tmp_path: Path) -> None:
+def test_a_line_without_an_end_is_not_counted(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))
     found = measured(corpus, ["a" * 500])
     assert found == {"lines": 0, "in_training": 0, "in_validation": 0, "new": 0}
 
 
-def test_novelty_is_asked_of_lines_only(tmp_path: Path) -> None:
+def test_a_text_without_lines_has_no_novelty(tmp_path: Path) -> None:
     assert Novelty.of(corpus_of(tmp_path, "no line ends here " * 4, split_by="char")) is None
     assert isinstance(Novelty.of(corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))), Novelty)

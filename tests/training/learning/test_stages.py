@@ -1,109 +1,49 @@
-"""A signal stops a run wherever it is, in real processes; what goes on from there ends as if nothing had happened."""
+"""The stages of a run: their seconds, their progress, and the points where they stop."""
 
-import json
-import os
-import signal
-import threading
-from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
-from tests.processes import started, training
-from tests.texts import write_corpus
-
-NETWORK = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "10"]
-DROPOUT = ["--dropout", "0", "--output-dropout", "0.1", "--weight-dropout", "0"]
-RUN = [*NETWORK, *DROPOUT, "--steps", "50", "--force"]
-MEASURED = ("chars_per_second", "seconds", "elapsed_seconds")
+from training.learning import stages as module
+from training.learning.stages import Stages, Stopped
 
 
-def signal_in_stage(stage_and_number: tuple[str, int]) -> None:
-    """In the process that trains: the signal comes in the middle of this stage."""
-    from training.learning.stages import Stages
-
-    stage, number = stage_and_number
-    advance = Stages.advance
-
-    def interrupted(self: Any, parts: int = 1) -> None:
-        if self.current == stage:
-            os.kill(os.getpid(), number)
-            while not self.should_stop():  # the signal is heard by another thread
-                threading.Event().wait(0.001)
-        advance(self, parts)
-
-    Stages.advance = interrupted  # type: ignore[method-assign]
-
-
-def signal_twice_and_hang(_: None) -> None:
-    """In the process that trains: two signals, and the main thread never comes back to its work."""
-    from training.learning.run import TrainingRun
-
-    def hang(self: Any) -> float:
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        threading.Event().wait()
-        return 0.0
-
-    TrainingRun.take_step = hang  # type: ignore[method-assign]
+def test_every_second_belongs_to_one_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    stages = Stages()
+    for stage, seconds in (("training", 3.0), ("evaluation", 1.0), ("training", 2.0)):
+        stages.enter(stage)
+        now_s[0] += seconds
+    stages.clock()
+    assert stages.seconds == {"training": 5.0, "evaluation": 1.0}
+    stages.reset()
+    now_s[0] += 4.0
+    stages.clock()
+    assert stages.seconds == {"training": 4.0}
+    assert stages.elapsed_seconds == 10.0
 
 
-def run_of(*arguments: str, folder: Path, before: Any) -> tuple[int | None, str]:
-    """The exit code and stderr of a command."""
-    err = folder / "err"
-    err.unlink(missing_ok=True)
-    process = started(*arguments, cwd=folder, out=folder / "out", err=err, before=before)
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode, err.read_text()
+def test_progress_is_shown_by_stage() -> None:
+    shown: list[tuple[str, int, int]] = []
+    stages = Stages(show=lambda *progress: shown.append(progress))
+    stages.enter("evaluation", 3)
+    stages.advance()
+    stages.advance(2)
+    stages.enter("export")
+    assert shown == [("evaluation", 0, 3), ("evaluation", 1, 3), ("evaluation", 3, 3), ("export", 0, 0)]
 
 
-def history_of(folder: Path, name: str) -> list[dict[str, Any]]:
-    lines = (folder / "runs" / name / "history.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key not in MEASURED} for line in lines]
+def test_a_stop_is_raised_when_a_stage_starts_or_advances() -> None:
+    stages = Stages()
+    stages.enter("training")
+    stages.should_stop = lambda: True
+    for call in (stages.advance, lambda: stages.enter("evaluation")):
+        with pytest.raises(Stopped):
+            call()
 
 
-def probe_of(folder: Path, name: str) -> Any:
-    manifest = json.loads((folder / "models" / name / "1/assets.extra/manifest.json").read_text())
-    return manifest["probe"], manifest["metrics"]
-
-
-def test_stopped_in_every_stage_and_resumed_a_run_ends_with_the_same_bits(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus.txt", words=15_000)
-    training("train", "--name", "straight", "--corpus", str(corpus), *RUN, cwd=tmp_path)
-    begin = ["train", "--name", "stopped", "--corpus", str(corpus), *RUN]
-    stages = {
-        "training": signal.SIGHUP,
-        "calibration": signal.SIGTERM,
-        "evaluation": signal.SIGINT,
-        "sampling": signal.SIGHUP,
-        "export": signal.SIGTERM,
-        "validation text": signal.SIGINT,
-    }
-    for stage, number in stages.items():
-        code, errors = run_of(*begin, folder=tmp_path, before=(signal_in_stage, (stage, number)))
-        assert code == 128 + number, (stage, errors)
-        assert errors.splitlines()[-1].endswith("--name stopped --resume"), errors
-        assert "Traceback" not in errors
-        assert not [*(tmp_path / "models").glob("stopped/*")], stage
-        begin = ["train", "--name", "stopped", "--resume", "--force"]
-    assert "Published" in training(*begin, cwd=tmp_path).stdout
-    assert history_of(tmp_path, "stopped") == history_of(tmp_path, "straight")
-    assert probe_of(tmp_path, "stopped") == probe_of(tmp_path, "straight")
-
-
-def test_a_second_signal_ends_it_at_once_with_one_line(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus.txt")
-    begin = ["train", "--name", "me", "--corpus", str(corpus), *RUN]
-    code, errors = run_of(*begin, folder=tmp_path, before=(signal_twice_and_hang, None))
-    assert code == 130
-    assert errors.strip() == "Ended at once; what was saved before stays."
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_publishing_by_hand_stops_and_publishes_nothing(tiny: Path, tmp_path: Path, number: int) -> None:
-    (tmp_path / "runs").symlink_to(tiny / "runs")
-    publish = ["publish", "other", "--from", "runs/tiny"]
-    code, errors = run_of(*publish, folder=tmp_path, before=(signal_in_stage, ("export", number)))
-    assert (code, errors) == (128 + number, "Stopped; nothing was published.\n")
-    assert not [*(tmp_path / "models/other").iterdir()]
+def test_a_stage_that_must_run_is_entered_in_spite_of_a_stop() -> None:
+    stages = Stages(should_stop=lambda: True)
+    stages.switch("saving")
+    assert stages.current == "saving"

@@ -1,4 +1,4 @@
-"""Event files, read back with TensorFlow's own reader."""
+"""Event files, read with TensorFlow's own reader."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def events(folder: Path) -> list[Any]:
 
 
 def shown(folder: Path) -> dict[str, dict[int, Any]]:
-    """What TensorBoard shows: tag -> step -> value, earlier sessions forgotten from a later one's first step on."""
+    """The values that TensorBoard shows: tag -> step -> value. A session drops earlier events from its start on."""
     tags: dict[str, dict[int, Any]] = {}
     for event in events(folder):
         if event.session_log.status == tf.compat.v1.SessionLog.START:
@@ -47,7 +47,7 @@ def shown(folder: Path) -> dict[str, dict[int, Any]]:
     return tags
 
 
-def test_every_curve_stands_at_its_step(tmp_path: Path) -> None:
+def test_every_curve_has_a_value_at_its_step(tmp_path: Path) -> None:
     with EventLog(tmp_path / "tensorboard") as log:
         log.evaluation(record(25, nats=3.0))
         log.evaluation(record(50, nats=2.0))
@@ -67,7 +67,7 @@ def test_novelty_is_drawn_where_it_was_measured(tmp_path: Path) -> None:
     assert shown(tmp_path)["novelty/new"] == {2: 0.75}
 
 
-def test_samples_are_texts_whose_lines_stay(tmp_path: Path) -> None:
+def test_samples_are_texts_that_keep_their_lines(tmp_path: Path) -> None:
     with EventLog(tmp_path) as log:
         log.evaluation(record(7))
     tags = shown(tmp_path)
@@ -83,7 +83,7 @@ def test_a_sample_cannot_end_its_code_block(tmp_path: Path) -> None:
     assert shown(tmp_path)["sample/temperature_1.0"] == {7: "`````\na\n````\n# b 漢\x00\n`````"}
 
 
-def test_an_evaluation_can_be_read_before_the_next(tmp_path: Path) -> None:
+def test_an_evaluation_is_readable_at_once(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.evaluation(record(1))
     assert shown(tmp_path)["loss/training"] == {1: 2.0}
@@ -104,7 +104,7 @@ def test_a_resumed_run_shows_each_step_once(tmp_path: Path) -> None:
     assert list(shown(tmp_path)["sample/temperature_0.5"]) == [10, 20, 30, 40]
 
 
-def test_every_file_begins_with_its_version_and_a_session(tmp_path: Path) -> None:
+def test_every_file_starts_with_its_version_and_a_session(tmp_path: Path) -> None:
     for _ in range(2):
         with EventLog(tmp_path) as log:
             log.evaluation(record(5))
@@ -113,6 +113,6 @@ def test_every_file_begins_with_its_version_and_a_session(tmp_path: Path) -> Non
     assert [event.session_log.status for event in events(tmp_path)] == [0, tf.compat.v1.SessionLog.START, 0] * 2
 
 
-def test_a_run_that_never_evaluates_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_without_an_evaluation_leaves_no_file(tmp_path: Path) -> None:
     EventLog(tmp_path / "tensorboard").close()
     assert list(tmp_path.iterdir()) == []

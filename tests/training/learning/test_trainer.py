@@ -1,4 +1,4 @@
-"""The moving average of a trainer's weights, and the variables of an exact resume."""
+"""The moving average of a trainer's weights."""
 
 import numpy as np
 import pytest
@@ -34,19 +34,3 @@ def test_without_averages_the_trained_weights_are_used() -> None:
     with trainer.averaged():
         assert_weights(trainer.network, trained, atol=0)
     assert trainer.variables["averages"] == []
-
-
-def test_variables_hold_everything_that_a_step_changes() -> None:
-    """A second trainer with the variables of the first takes the same step."""
-    setting = vanilla(ema=0.5, optimizer="adam")
-    one, other = trainer_of(setting), trainer_of(setting)
-    window, state = window_for(setting)
-    one.train(window, state, rate=RATE, step=0)
-    for group, variables in one.variables.items():
-        for variable, array in zip(other.variables[group], variables, strict=True):
-            variable.assign(array)
-    for trainer in (one, other):
-        trainer.train(window, state, rate=RATE, step=1)
-    for group, variables in one.variables.items():
-        for found, expected in zip(other.variables[group], variables, strict=True):
-            np.testing.assert_array_equal(found.numpy(), expected.numpy())

@@ -31,8 +31,8 @@ def window_for(setting: TrainConfig) -> tuple[Window, Any]:
 
 
 def oracle_step(oracle: Oracle, window: Window, state: Any) -> tuple[float, list[Any], Any]:
-    """The mean loss, its gradients and the state after the window, from a state that is zero in fresh rows."""
-    return oracle.loss_and_gradients(window.previous, window.targets, np.where(window.fresh[None, :, None], 0, state))
+    """The mean loss, its gradients and the state after the window, from a state that is zero in reset rows."""
+    return oracle.loss_and_gradients(window.previous, window.targets, np.where(window.reset[None, :, None], 0, state))
 
 
 def norm_of(arrays: list[Any]) -> float:

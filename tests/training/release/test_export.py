@@ -1,4 +1,4 @@
-"""The SavedModel, loaded again, against the Keras network and plain NumPy."""
+"""The SavedModel, loaded, against the Keras network and plain NumPy."""
 
 import itertools
 import subprocess
@@ -23,13 +23,13 @@ EVERY_KIND = list(itertools.product(["lstm", "gru", "rnn"], [4, 0], [1, 2, 3]))
 
 
 class Loaded:
-    """An export of random weights, called with arrays; what is not said is off."""
+    """An export of random weights, called with arrays; sampling parameters are off by default."""
 
     def __init__(self, folder: Path, *, cell: str, embedding: int, layers: int) -> None:
         self.config = TrainConfig(cell=cell, layers=layers, units=UNITS, embedding=embedding, seed=layers)
         self.network = Network(self.config, SYMBOLS)
         generator = np.random.default_rng(1)
-        # Initial weights guess all symbols alike; larger ones have something to get wrong.
+        # Initial weights give all symbols about the same probability, which could hide errors.
         for variable in self.network.variables:
             variable.assign_add(generator.normal(0, 0.3, variable.shape))
         self.weights = weights_of(self.network)
@@ -41,7 +41,7 @@ class Loaded:
         return np.zeros(state_shape(self.config, rows), np.float32)
 
     def logprobs(self, symbols: np.ndarray) -> np.ndarray:
-        """[N, T, V] in NumPy, from a cold start, of what may stand in the place of each symbol."""
+        """The NumPy logprobs [N, T, V] at each position, from the initial state."""
         return log_softmax(self.oracle.forward(shifted(symbols), self.cold(len(symbols)))[0])
 
     def advance(self, **given) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def text(rows: int, steps: int) -> np.ndarray:
 
 
 def shifted(symbols: np.ndarray) -> np.ndarray:
-    """What the network is fed: the symbol before each one."""
+    """The network's input: the symbol before each one."""
     return np.pad(symbols, ((0, 0), (1, 0)))[:, :-1]
 
 
@@ -113,19 +113,19 @@ def test_logprobs_agree_with_keras_and_numpy(loaded: Loaded) -> None:
 
 def test_symbols_are_the_same_in_one_call_or_many(loaded: Loaded) -> None:
     uniforms = np.random.default_rng(4).random((1, 120), dtype=np.float32)
-    whole = loaded.advance(uniforms=uniforms)
-    assert len(set(whole["symbols"][0])) > 3  # it does not just repeat itself
+    expected = loaded.advance(uniforms=uniforms)
+    assert len(set(expected["symbols"][0])) > 3  # not only repetitions
     for steps in (7, 1):
         state, previous, parts = loaded.cold(1), np.zeros(1), []
         for start in range(0, uniforms.shape[1], steps):
             parts.append(loaded.advance(uniforms=uniforms[:, start : start + steps], state=state, previous=previous))
             state, previous = parts[-1]["state"], parts[-1]["previous"]
         for name in ("symbols", "logprobs"):
-            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis=1), whole[name])
-        np.testing.assert_array_equal(state, whole["state"])
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis=1), expected[name])
+        np.testing.assert_array_equal(state, expected["state"])
 
 
-def test_inspect_shows_what_the_network_thought(loaded: Loaded) -> None:
+def test_inspect_agrees_with_numpy(loaded: Loaded) -> None:
     symbols = text(2, 40)
     found, logprobs = loaded.inspect(symbols), loaded.logprobs(symbols)
     assert_close(found["logprobs"], of_symbols(logprobs, symbols))
@@ -139,15 +139,15 @@ def test_inspect_shows_what_the_network_thought(loaded: Loaded) -> None:
     assert_close(found["state"], state)
 
 
-def test_inspect_goes_on_from_its_state(loaded: Loaded) -> None:
+def test_inspect_continues_from_its_state(loaded: Loaded) -> None:
     symbols = text(2, 40)
-    whole, first = loaded.inspect(symbols), loaded.inspect(symbols[:, :13])
+    expected, first = loaded.inspect(symbols), loaded.inspect(symbols[:, :13])
     second = loaded.inspect(symbols[:, 13:], first["state"])
     for name in ("logprobs", "top_logprobs", "activations"):
-        assert_close(np.concatenate([first[name], second[name]], axis=1), whole[name], atol=1e-6)
+        assert_close(np.concatenate([first[name], second[name]], axis=1), expected[name], atol=1e-6)
 
 
-def test_trained_weights_come_back_as_they_went_in(loaded: Loaded) -> None:
+def test_trained_weights_survive_saving_and_loading(loaded: Loaded) -> None:
     found = trained_weights(loaded.model, loaded.config.cell)
     for ours, theirs in zip(found.arrays, loaded.weights.arrays, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -188,7 +188,7 @@ def test_bias_is_added_before_sampling_and_logprobs_stay_the_models_own(two_laye
     np.testing.assert_array_equal(found["logprobs"], two_layers.advance(given=found["symbols"])["logprobs"])
 
 
-def test_rows_follow_their_prompt_then_sample_then_rest(two_layers: Loaded) -> None:
+def test_rows_follow_a_prompt_then_sample_up_to_their_length(two_layers: Loaded) -> None:
     prompt = text(3, 10)
     uniforms = np.random.default_rng(8).random((3, 10), dtype=np.float32)
     found = two_layers.advance(
@@ -197,7 +197,7 @@ def test_rows_follow_their_prompt_then_sample_then_rest(two_layers: Loaded) -> N
     assert found["symbols"][0].tolist() == prompt[0].tolist()
     assert found["symbols"][1, :4].tolist() == prompt[1, :4].tolist()
     assert (found["symbols"][1, 4:7] > 0).all()
-    # Past its length a row rests: nothing comes out, and state and previous stay as they were.
+    # Past its length a row has no output, and its state and previous symbol stay as they are.
     assert not found["symbols"][1, 7:].any()
     assert not found["logprobs"][1, 7:].any()
     assert found["previous"].tolist() == [prompt[0, -1], found["symbols"][1, 6], 0]

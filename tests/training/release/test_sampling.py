@@ -1,4 +1,4 @@
-"""The sampling rule on hand-written distributions, and against a second reading of its words."""
+"""The sampling rule on hand-written distributions, and against the NumPy rule."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_random_rows_together_follow_the_rule_one_by_one() -> None:
     assert found.tolist() == expected
 
 
-ROWS, SYMBOLS = 120_000, 16  # whole vectors of symbols, as in the export: a row's bits depend on no neighbour
+ROWS, SYMBOLS = 120_000, 16  # a multiple of the vector size, as in the export: rows do not change each other's bits
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -116,9 +116,9 @@ def floats(generator: np.random.Generator, ordinary: np.ndarray) -> np.ndarray:
 
 def random_rows(generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Rows in which any parameter, any logit and any number of them may have random bits."""
-    whole = generator.random((ROWS, 1)) < 0.5  # whose logits are all ordinary
+    is_ordinary = generator.random((ROWS, 1)) < 0.5  # rows without random bits in their logits
     logits = generator.normal(0, 3, (ROWS, SYMBOLS)).astype(np.float32)
-    logits = np.where(whole, logits, floats(generator, logits))
+    logits = np.where(is_ordinary, logits, floats(generator, logits))
     logits[generator.random(logits.shape) < 0.2] = -np.inf
     logits[:, 0] = -np.inf
     extremes = np.array([0, 1 - 2**-24, 1, 2**-149], np.float32)

@@ -1,4 +1,4 @@
-"""How versions come, are withdrawn and go, without any network: a version is a folder with a manifest."""
+"""The store lists, places, withdraws and prunes versions; here a version is a folder with a manifest."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from training.release import store
 
 
 def publish(models: Path, name: str = "a") -> int:
-    """A version of nothing but its manifest."""
+    """Place a version that consists of its manifest."""
     with store.changing(models / name):
         aside = models / name / f"{store.PARTIAL}{threading.get_ident()}"
         (aside / store.MANIFEST.parent).mkdir(parents=True)
@@ -43,13 +43,13 @@ def test_models_are_the_folders_that_hold_a_version(tmp_path: Path) -> None:
     assert store.names(tmp_path) == ["a", "b"]
 
 
-def test_a_version_is_placed_under_the_next_number_which_its_manifest_says(tmp_path: Path) -> None:
+def test_a_version_gets_the_next_number_also_in_its_manifest(tmp_path: Path) -> None:
     assert [publish(tmp_path), publish(tmp_path)] == [1, 2]
     assert json.loads((tmp_path / "a/2" / store.MANIFEST).read_text())["version"] == 2
     assert store.manifest_of(tmp_path / "a/1") == {"name": "a", "version": 1}
 
 
-def test_many_publishers_at_once_take_a_number_each(tmp_path: Path) -> None:
+def test_publishers_in_parallel_get_different_numbers(tmp_path: Path) -> None:
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(publish(tmp_path))) for _ in range(20)]
     for thread in threads:
@@ -59,7 +59,7 @@ def test_many_publishers_at_once_take_a_number_each(tmp_path: Path) -> None:
     assert sorted(found) == store.versions(tmp_path, "a") == list(range(1, 21))
 
 
-def test_a_withdrawn_version_is_hidden_and_its_number_never_comes_back(tmp_path: Path) -> None:
+def test_a_withdrawn_version_is_hidden_and_its_number_not_used_again(tmp_path: Path) -> None:
     for _ in range(4):
         publish(tmp_path)
     assert store.withdraw(tmp_path, "a", 2) == [4, 3]
@@ -82,7 +82,7 @@ def test_pruning_keeps_the_newest_and_the_one_that_serves(tmp_path: Path) -> Non
     assert publish(tmp_path) == 7
 
 
-def test_pruning_sweeps_up_what_a_killed_process_left(tmp_path: Path) -> None:
+def test_pruning_deletes_the_remains_of_a_killed_process(tmp_path: Path) -> None:
     publish(tmp_path)
     for name in (".partial-0af", ".removed-9"):
         (tmp_path / "a" / name / "variables").mkdir(parents=True)
@@ -109,8 +109,8 @@ def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:
 def test_a_damaged_manifest_hides_no_other_version_from_the_list(tmp_path: Path) -> None:
     for _ in range(4):
         publish(tmp_path)
-    whole = {"name": "a", "version": 1, "parent": None, "parameters": 7, "created": "today", "metrics": {}}
-    (tmp_path / "a/1" / store.MANIFEST).write_text(json.dumps(whole))
+    valid = {"name": "a", "version": 1, "parent": None, "parameters": 7, "created": "today", "metrics": {}}
+    (tmp_path / "a/1" / store.MANIFEST).write_text(json.dumps(valid))
     (tmp_path / "a/2" / store.MANIFEST).write_text('{"name": "a", "ver')
     (tmp_path / "a/3" / store.MANIFEST).unlink()
     result = CliRunner().invoke(cli, ["list", "--models", str(tmp_path)])

@@ -1,42 +1,75 @@
-"""The arithmetic of a chart: where ticks and labels stand, how counts are said. What is drawn: test_report.py."""
+"""The SVG of a chart."""
+
+import math
+import re
+from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from training.report.charts import duration, short, spread, ticks
+from training.report.charts import Chart, Curve, Tooltip, svg
 
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (1.34, 1.67), (0, 6.02e7), (-3, 3), (0.001, 0.0011), (0, 1.04)])
-def test_ticks_are_round_few_even_and_inside(low: float, high: float) -> None:
-    for most in range(2, 12):
-        found = ticks(low, high, most)
-        assert len(found) <= most
-        assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
-        if most >= 4:
-            assert len(found) >= 2
-            np.testing.assert_allclose(np.diff(found), found[1] - found[0])
-            mantissa = f"{found[1] - found[0]:.2e}"[:4]
-            assert mantissa in ("1.00", "2.00", "2.50", "5.00")
+CHART = Chart(
+    name="loss",
+    title="Loss <&> characters",
+    y_name="nats",
+    x_name="characters",
+    curves=[Curve("training", [(1000, 3.0), (2000, 2.0), (3000, 1.5)])],
+    y_range=(1, 3),
+)
 
 
-def test_labels_are_spread_in_order_and_stay_inside() -> None:
-    generator = np.random.Generator(np.random.PCG64(1))
-    for count in range(1, 9):
-        places = sorted((100 + 5 * generator.random(count)).tolist())
-        found = spread(places, 13, 0, 200)
-        assert all(gap >= 13 - 1e-9 for gap in np.diff(found))
-        assert 0 <= found[0] <= found[-1] <= 200
-    assert spread([20, 60, 90], 13, 0, 100) == [20, 60, 90]  # those that stand apart do not move
-    assert spread([99.0, 99.5, 100], 13, 0, 100) == [74, 87, 100]
-    assert spread([1, 2, 3], 13, 0, 100) == [1, 14, 27]
-    assert spread([0, 0, 0], 13, 0, 10) == [0, 5, 10]  # no room
+def labels(drawing: str, anchor: str) -> list[tuple[float, float, str]]:
+    found = re.findall(rf'<text class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="{anchor}">([^<]+)</text>', drawing)
+    return [(float(x), float(y), text) for x, y, text in found]
 
 
-def test_durations_are_said_in_two_units_at_most() -> None:
-    assert [duration(n) for n in (0, 59.4, 59.6, 125, 3600, 12_000)] == [
-        "0 s", "59 s", "1 min 0 s", "2 min 5 s", "1 h 0 min", "3 h 20 min",
-    ]  # fmt: skip
+def count(text: str) -> float:
+    return 1000 * float(text.rstrip("k")) if text.endswith("k") else float(text)
 
 
-def test_counts_are_said_shortly() -> None:
-    assert [short(n) for n in (0, 950, 12_000, 6_420_000, 999_999, 2e9)] == ["0", "950", "12k", "6.42M", "1M", "2G"]
+def test_points_are_drawn_where_the_axes_say() -> None:
+    drawing = svg(CHART, 760, 380)
+    x_ticks = [(x, count(text)) for x, _, text in labels(drawing, "middle")]
+    y_ticks = [(y - 4, float(text)) for _, y, text in labels(drawing, "end") if text != "characters"]
+    path = re.search(r'class="curve training" d="M([^"]+)"', drawing)[1]
+    points = np.array([point.split() for point in path.split("L")], float)
+    xs = np.polyval(np.polyfit(*zip(*x_ticks, strict=True), 1), points[:, 0])
+    ys = np.polyval(np.polyfit(*zip(*y_ticks, strict=True), 1), points[:, 1])
+    np.testing.assert_allclose(xs, [1000, 2000, 3000], atol=5)
+    np.testing.assert_allclose(ys, [3, 2, 1.5], atol=0.01)
+
+
+def test_a_curve_is_interrupted_where_it_was_not_measured() -> None:
+    points = [(0, 1.0), (1, 2.0), (2, math.nan), (3, 1.0), (4, math.nan), (5, 1.0), (6, 2.0)]
+    drawing = svg(replace(CHART, curves=[Curve("training", points)]), 760, 380)
+    assert re.search(r'class="curve training" d="([^"]+)"', drawing)[1].count("M") == 2
+    assert re.search(r'class="point training" d="([^"]+)"', drawing)[1].count("M") == 1
+
+
+def test_levels_inside_the_range_are_drawn_with_labels_that_do_not_overlap() -> None:
+    drawing = svg(replace(CHART, levels={"a": 2.0, "b": 2.01, "c": 2.02, "outside": 3.5}), 760, 380)
+    assert drawing.count('class="level"') == 3
+    found = {text: y for _, y, text in labels(drawing, "start") if text in ("a", "b", "c", "outside")}
+    assert sorted(found, key=lambda text: found[text]) == ["c", "b", "a"]
+    assert min(np.diff(sorted(found.values()))) >= 12.9
+
+
+def test_a_tooltip_has_its_lines_and_a_dot_on_each_visible_curve() -> None:
+    tooltip = Tooltip(1000, ["epoch 1", "loss < 3"], {"training": 3.0, "validation": 5.0})
+    drawing = svg(replace(CHART, tooltips=[tooltip, replace(tooltip, x=2000)]), 760, 380)
+    assert "<title>epoch 1 · loss &lt; 3</title>" in drawing
+    assert drawing.count('class="dot training"') == 2
+    assert "dot validation" not in drawing
+    columns = re.findall(r'<rect x="([\d.]+)" y="0" width="([\d.]+)"', drawing)
+    assert float(columns[0][0]) + float(columns[0][1]) == float(columns[1][0])
+
+
+def test_the_title_is_escaped_and_the_clip_path_is_unique_for_each_width() -> None:
+    assert 'aria-label="Loss &lt;&amp;&gt; characters"' in svg(CHART, 760, 380)
+    assert 'id="loss-760"' in svg(CHART, 760, 380)
+    assert 'id="loss-360"' in svg(CHART, 360, 320)
+
+
+def test_the_best_point_is_a_circle() -> None:
+    assert svg(CHART, 760, 380).count("<circle") == 0
+    assert svg(replace(CHART, best=(3000, 1.5)), 760, 380).count('<circle class="best"') == 1

@@ -1,4 +1,4 @@
-"""Against the textbook: the same models from nested dictionaries, one symbol at a time."""
+"""N-gram losses against a second computation: the same models in nested dictionaries, one symbol at a time."""
 
 import math
 from collections import defaultdict
@@ -13,7 +13,7 @@ HIGHEST = 5
 
 
 class Textbook:
-    """Interpolated Kneser-Ney as it is defined, in sets and dictionaries of tuples."""
+    """Interpolated Kneser-Ney by its definition, in sets and dictionaries of tuples."""
 
     def __init__(self, text: list[int], symbols: int, order: int) -> None:
         self.symbols = symbols
@@ -31,7 +31,7 @@ class Textbook:
             self.levels[k] = counts, once / (once + 2 * twice) if once else 0.5
 
     def probability(self, context: tuple, symbol: int) -> float:
-        """`context` may be shorter than the order, at a text's beginning."""
+        """`context` may be shorter than the order, at the start of a text."""
         k = len(context) + 1
         lower = self.probability(context[1:], symbol) if context else 1 / self.symbols
         counts, discount = self.levels[k]
@@ -45,9 +45,9 @@ class Textbook:
 
 
 def random_text(length: int, symbols: int, seed: int) -> list[int]:
-    """Skewed, with repeated stretches, so that grams of every order return.
+    """A skewed text with repeated pieces, so that grams of every order recur.
 
-    The last symbol never occurs, the last but one only at the beginning: nothing ever came before it.
+    The last symbol never occurs, the last but one only at the start.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     text = (symbols - 2) * generator.random(length) ** 3
@@ -60,18 +60,17 @@ def computed(training: list[int], validation: list[int], symbols: int, dtype=np.
 
 @pytest.mark.parametrize("symbols", [4, 9, 300])
 @pytest.mark.parametrize("length", [3, 40, 400])
-def test_every_probability_is_the_textbooks(symbols: int, length: int) -> None:
+def test_every_probability_is_that_of_the_definition(symbols: int, length: int) -> None:
     training = random_text(length, symbols, seed=length)
     validation = [*random_text(100, symbols, seed=1), symbols - 1, 0, symbols - 2, *training[-9:]]
     found = computed(training, validation, symbols, np.uint16)
     for order in range(1, HIGHEST + 1):
         expected = Textbook(training, symbols, order).of(validation, order)
-        # Below its own order a model's first symbols are judged by the lower distributions, as the textbook's are.
         np.testing.assert_allclose(found[order], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
-def test_losses_are_the_mean_over_the_validation_text_whatever_the_type_of_ids(dtype) -> None:
+def test_losses_are_the_mean_over_the_validation_text_for_all_types_of_ids(dtype) -> None:
     training, validation = random_text(300, 250, seed=2), random_text(50, 250, seed=3)
     losses = baselines(np.array(training, dtype), np.array(validation, dtype), 250, orders=[2, 4])
     assert set(losses) == {2, 4}
@@ -91,7 +90,7 @@ def test_every_distribution_sums_to_one_after_seen_unseen_and_final_contexts() -
             assert math.fsum(last) == pytest.approx(1, abs=1e-12)
 
 
-def test_a_repeated_text_is_foretold_by_long_contexts_and_not_by_none() -> None:
+def test_a_repeated_text_is_predicted_from_long_contexts_only() -> None:
     losses = baselines(np.tile(np.arange(1, 9), 100), np.tile(np.arange(1, 9), 10), 9)
     assert list(losses) == list(range(1, 9))
     assert losses[1] == pytest.approx(math.log(8), rel=1e-2)
@@ -104,7 +103,7 @@ def test_text_shorter_than_the_order_still_has_a_finite_loss() -> None:
         assert all(math.isfinite(nats) for nats in losses.values())
 
 
-def test_of_long_texts_the_parts_beside_each_other_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_adjacent_parts_of_long_texts_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     text = np.array(random_text(300, 9, seed=5), np.uint8)
     expected = baselines(text[180:200], text[200:230], 9)
     monkeypatch.setattr(ngrams, "TRAINING_SYMBOLS", 20)

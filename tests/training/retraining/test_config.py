@@ -1,4 +1,4 @@
-"""nightly.toml: what it means, and one sentence for what it cannot mean."""
+"""nightly.toml: its defaults, its keys, and one sentence for each invalid value."""
 
 from datetime import time
 from pathlib import Path
@@ -7,43 +7,43 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from training.errors import InputError
-from training.retraining.config import Nightly
+from training.retraining.config import NightlyConfig
 
 MODEL = '[[model]]\nname = "a"\ncorpus = "texts"\n'
 
 
-def read(folder: Path, content: str) -> Nightly:
+def read(folder: Path, content: str) -> NightlyConfig:
     path = folder / "nightly.toml"
     path.write_text(content)
-    return Nightly.read(path)
+    return NightlyConfig.read(path)
 
 
-def test_what_is_not_mentioned_has_its_default(tmp_path: Path) -> None:
-    nightly = read(tmp_path, MODEL)
-    (job,) = nightly.model
-    assert (nightly.at, nightly.time_zone) == (time(3), ZoneInfo("UTC"))
+def test_keys_that_are_left_out_have_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path, MODEL)
+    (job,) = config.model
+    assert (config.at, config.time_zone) == (time(3), ZoneInfo("UTC"))
     assert (job.name, job.corpus, job.minutes, job.gate, job.keep) == ("a", ("texts",), 60, 0.01, 5)
     assert job.first_config().split_by == "each-file"
 
 
-def test_everything_can_be_said(tmp_path: Path) -> None:
-    nightly = read(
+def test_every_key_is_read(tmp_path: Path) -> None:
+    config = read(
         tmp_path,
         'at = "23:30"\ntime_zone = "Europe/Berlin"\n' + MODEL + "minutes = 5\ngate = 0.05\nkeep = 2\nepochs = 3\n"
         'preset = "tiny"\nlearning_rate = 0.002\n'
         "settings = { units = 64, weight-dropout = 0.25, split = [0.8, 0.2, 0] }\n"
         '[[model]]\nname = "b"\ncorpus = ["x", "y"]',
     )
-    job, other = nightly.model
-    config = job.first_config()
-    assert (nightly.at, nightly.time_zone) == (time(23, 30), ZoneInfo("Europe/Berlin"))
-    assert (config.units, config.weight_dropout, config.split) == (64, 0.25, (0.8, 0.2, 0))
-    assert (config.layers, config.epochs) == (1, 4)  # the preset's
+    job, other = config.model
+    first = job.first_config()
+    assert (config.at, config.time_zone) == (time(23, 30), ZoneInfo("Europe/Berlin"))
+    assert (first.units, first.weight_dropout, first.split) == (64, 0.25, (0.8, 0.2, 0))
+    assert (first.layers, first.epochs) == (1, 4)  # the preset's
     assert other.corpus == ("x", "y")
-    assert nightly.chosen(()) == (job, other)
-    assert nightly.chosen(("b",)) == (other,)
-    with pytest.raises(InputError, match="No model 'c' is configured: there is a, b"):
-        nightly.chosen(("c",))
+    assert config.chosen(()) == (job, other)
+    assert config.chosen(("b",)) == (other,)
+    with pytest.raises(InputError, match="No model 'c' is configured, only a, b"):
+        config.chosen(("c",))
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,16 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         (MODEL + "preset = 'big'", ["model.1.preset", "'tiny'", "'big'"]),
         (MODEL + "settings = { unit = 'word' }", ["model.1.settings", "--unit", "char, byte", "word"]),
         (MODEL + "settings = { unts = 3 }", ["model.1.settings", "--unts"]),
+        (MODEL + "settings = { minutes = 5 }", ["model.1.settings", "minutes is a key of [[model]] itself", "5"]),
         (MODEL + "settings = { units = 'many' }", ["model.1.settings", "units", "integer", "many"]),
         (MODEL.replace('"a"', '"A b"'), ["model.1.name", "A b"]),
         (MODEL.replace('"texts"', "[]"), ["model.1.corpus", "[]"]),
-        (MODEL + MODEL, ["2 of the name 'a'"]),
+        (MODEL + MODEL, ["2 models have the name 'a'"]),
         ("at = 'noon'\n" + MODEL, ["at", "noon"]),
         ("time_zone = 'Mars/Base'\n" + MODEL, ["time_zone", "Mars/Base"]),
     ],
 )
-def test_what_cannot_be_is_one_sentence(tmp_path: Path, content: str, words: list[str]) -> None:
+def test_an_invalid_value_is_one_sentence(tmp_path: Path, content: str, words: list[str]) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, content)
     for word in [*words, "nightly.toml"]:
@@ -77,6 +78,6 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path, content: str, words: lis
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no .*nightly.toml"):
-        Nightly.read(tmp_path / "nightly.toml")
+        NightlyConfig.read(tmp_path / "nightly.toml")

@@ -1,9 +1,7 @@
-"""Nights: what is new is learned, what is worse is refused, and whatever is interrupted is gone on with."""
+"""`retrain`: new text is learned, worse versions are refused, and interrupted runs are resumed."""
 
 import random
-import shutil
 import signal
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,164 +9,87 @@ from typing import Any
 import pytest
 
 from tests.processes import started, training
+from tests.texts import random_words
 from tests.training.full_disk import disk_takes
+from tests.training.retraining.toy_model import ENGLISH, FINNISH, NETWORK, RUSSIAN, ToyModel, stop_after
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.learning.run import TrainingRun
 from training.release import store
-from training.retraining.config import Job
-from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Night, nights
-from training.retraining.retrain import retrain
-
-NETWORK = {"layers": 1, "units": 16, "embedding": 8, "dropout": 0.0, "output_dropout": 0.0, "weight_dropout": 0.0}
-LEARNING: dict[str, Any] = {
-    "batch_size": 4,
-    "window": 20,
-    "epochs": 4,
-    "learning_rate": 0.02,
-    "warmup_steps": 5,
-    "weight_decay": 0.0,  # with the default the gate refuses such toy nights: 1 % worse on the reference text
-    "split": [0.8, 0.2, 0],
-}
-SETTINGS = NETWORK | LEARNING | {"split": (0.8, 0.2, 0.0)}  # of a Job that no file was read for
-ENGLISH = ["the ", "cat ", "sat ", "on ", "a ", "mat.\n", "dog ", "ran "]
-FINNISH = ["kissa ", "istui ", "matolla.\n", "koira ", "juoksi ", "ja ", "söi "]
-RUSSIAN = ["кот ", "сидел ", "на ", "ковре.\n", "пёс ", "бежал "]
+from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, records
 
 
-def words(choices: list[str], seed: int, count: int = 1500) -> str:
-    generator = random.Random(seed)
-    return "".join(generator.choice(choices) for _ in range(count))
-
-
-class Nightly:
-    """A folder with a store, runs and texts, and one model."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.models, self.runs = folder, folder / "models", folder / "runs"
-        self.texts = folder / "texts"
-        self.texts.mkdir(parents=True, exist_ok=True)
-        self.job = Job(name="mine", corpus=("texts",), minutes=5, learning_rate=0.01, settings=SETTINGS)
-
-    def write(self, name: str, text: str | bytes) -> None:
-        (self.texts / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-
-    def night(self, should_stop: Callable[[], bool] = lambda: False, **changes: Any) -> Night:
-        job = self.job.model_copy(update=changes | {"corpus": (str(self.texts),)})
-        return retrain(job, runs=self.runs, models=self.models, should_stop=should_stop)
-
-    @property
-    def versions(self) -> list[int]:
-        return store.versions(self.models, "mine")
-
-    def run(self, name: str) -> Path:
-        return self.runs / "mine" / name
-
-    def command(self, **changes: Any) -> list[str]:
-        """The same as a command, in `folder`."""
-        settings = ", ".join(f"{name} = {value}" for name, value in (NETWORK | LEARNING).items())
-        lines = [f"{name} = {value}" for name, value in ({"minutes": 5, "learning_rate": 0.01} | changes).items()]
-        text = "\n".join(['[[model]]\nname = "mine"\ncorpus = "texts"', *lines, f"settings = {{ {settings} }}\n"])
-        (self.folder / "nightly.toml").write_text(text)
-        return ["retrain"]
-
-
-@pytest.fixture(scope="module")
-def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the first night leaves. Not to be changed."""
-    nightly = Nightly(tmp_path_factory.mktemp("nightly"))
-    nightly.write("1.txt", words(ENGLISH, 1))
-    night = nightly.night()
-    assert (night.decision, night.version, night.parent) == (PUBLISHED, 1, None)
-    assert night.reason == "It is the first version."
-    return nightly.folder
-
-
-@pytest.fixture
-def served(after_one: Path, tmp_path: Path) -> Nightly:
-    """After its first night."""
-    return Nightly(shutil.copytree(after_one, tmp_path / "nightly"))
-
-
-def stop_after(checks: int, run: Path) -> Callable[[], bool]:
-    """Asks for a stop when it has been asked so many times since the run began: at least once a step."""
-    left: Iterator[int] = iter(range(checks))
-    return lambda: (run / PLAN).exists() and next(left, None) is None
-
-
-def test_nights_learn_what_is_new_and_nothing_twice(served: Nightly) -> None:
-    assert served.night().decision == UNCHANGED
-    served.write("2.txt", words(RUSSIAN, 2))
-    second = served.night(keep=1)
+def test_new_text_is_learned_and_the_same_text_is_not_learned_twice(served: ToyModel) -> None:
+    assert served.retrain().decision == UNCHANGED
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
+    second = served.retrain(keep=1)
     assert (second.decision, second.version, second.parent) == (PUBLISHED, 2, 1)
     assert (second.new_files, second.gone_files, second.new_symbols) == (1, 0, len(set("".join(RUSSIAN)) - set(" .\n")))
     for text in ("fresh", "reference"):
         assert second.losses[text]["new"] <= second.losses[text]["old"] * 1.01
-    assert second.losses["fresh"]["new"] < second.losses["fresh"]["old"] / 2  # which knew none of its letters
+    # The old version knows none of the letters.
+    assert second.losses["fresh"]["new"] < second.losses["fresh"]["old"] / 2
     assert served.versions == [2]
     manifest = store.manifest_of(served.models / "mine/2")
     assert manifest["parent"] == 1
-    assert [record["decision"] for record in nights(served.models, "mine")] == [
-        PUBLISHED,
-        UNCHANGED,
-        PUBLISHED,
-    ]
-    # What the second version was judged by is what it did not learn from: the end of each file.
+    decisions = [record["decision"] for record in records(served.models, "mine")]
+    assert decisions == [PUBLISHED, UNCHANGED, PUBLISHED]
+    # The validation text of the second version is the end of each file, which it was not trained on.
     judged = Plan.load(served.run("served")).open_corpus(served.run("served"))
-    texts = [words(ENGLISH, 1), words(RUSSIAN, 2)]
+    texts = [random_words(1, 1500, ENGLISH), random_words(2, 1500, RUSSIAN)]
     assert judged.text(*judged.split.validation) == "".join(text[int(len(text) * 0.8) :] for text in texts)
 
 
-def test_forgetting_what_it_knew_is_refused_and_the_run_is_kept(served: Nightly) -> None:
+def test_a_version_that_forgot_the_reference_text_is_refused_and_its_run_is_kept(served: ToyModel) -> None:
     (served.texts / "1.txt").unlink()
-    served.write("2.txt", words(FINNISH, 2))
-    night = served.night()
-    assert night.decision == REFUSED
-    assert "On the reference text" in night.reason
-    assert night.losses["fresh"]["new"] < night.losses["fresh"]["old"]
+    served.write("2.txt", random_words(2, 1500, FINNISH))
+    record = served.retrain()
+    assert record.decision == REFUSED
+    assert "On the reference text" in record.reason
+    assert record.losses["fresh"]["new"] < record.losses["fresh"]["old"]
     assert served.versions == [1]
     assert (served.run("refused") / CHECKPOINT).exists()
-    assert served.night().decision == UNCHANGED  # the same again would be refused again
+    assert served.retrain().decision == UNCHANGED  # the same text would be refused again
     result = training("publish", "mine", "--from", "runs/mine/refused", cwd=served.folder)
     assert "Published models/mine/2" in result.stdout
 
 
-def test_noise_is_refused_with_exit_code_3_before_anything_is_trained(served: Nightly) -> None:
+def test_noise_is_refused_with_exit_code_3_before_training(served: ToyModel) -> None:
     noise = random.Random(1).randbytes(30_000)
     served.write("2.txt", noise)
-    assert (served.night().decision, served.versions) == (REFUSED, [1])
+    assert (served.retrain().decision, served.versions) == (REFUSED, [1])
     served.write("2.txt", noise.hex())
     result = training(*served.command(), cwd=served.folder, check=False)
     assert result.returncode == 3, result.stderr
     assert "mine: refused after" in result.stdout
     assert "2.txt looks like noise" in result.stdout
     assert served.versions == [1]
-    assert served.night(noise=True).decision in (PUBLISHED, REFUSED)
+    assert served.retrain(noise=True).decision in (PUBLISHED, REFUSED)
 
 
-def test_a_stopped_night_is_gone_on_with(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2))
-    stopped = served.night(should_stop=stop_after(40, served.run("night")))
+def test_a_stopped_run_is_resumed(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
+    stopped = served.retrain(should_stop=stop_after(40, served.run("candidate")))
     assert stopped.decision == INTERRUPTED
     assert 0 < stopped.steps < 60
-    served.write("3.txt", words(FINNISH, 3))  # of the next night's business
-    resumed = served.night()
+    served.write("3.txt", random_words(3, 1500, FINNISH))  # for the run after the resumed one
+    resumed = served.retrain()
     assert (resumed.decision, resumed.resumed, resumed.version) == (PUBLISHED, True, 2)
     assert resumed.steps > stopped.steps
-    last = served.night()
+    last = served.retrain()
     assert (last.decision, last.resumed, last.new_files) == (PUBLISHED, False, 1)
 
 
-def test_a_stopped_night_that_was_published_under_another_name_is_resumed(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2))
-    assert served.night(should_stop=stop_after(40, served.run("night"))).decision == INTERRUPTED
-    replace(Plan.load(served.run("night")), published="models/other/1").save(served.run("night"))
-    night = served.night()
-    assert (night.decision, night.resumed, night.version) == (PUBLISHED, True, 2)
+def test_a_stopped_run_that_was_published_under_another_name_is_resumed(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
+    assert served.retrain(should_stop=stop_after(40, served.run("candidate"))).decision == INTERRUPTED
+    replace(Plan.load(served.run("candidate")), published="models/other/1").save(served.run("candidate"))
+    record = served.retrain()
+    assert (record.decision, record.resumed, record.version) == (PUBLISHED, True, 2)
 
 
 def die_at_step_30(_: None) -> None:
-    """In the process that trains."""
+    """Runs in the process that trains."""
     import os
 
     from training.learning import run
@@ -184,52 +105,52 @@ def die_at_step_30(_: None) -> None:
     run.TrainingRun.take_step = step  # type: ignore[method-assign]
 
 
-def test_a_killed_night_is_gone_on_with(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2))
+def test_a_killed_run_is_resumed(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
     log = served.folder / "log"
     process = started(*served.command(), cwd=served.folder, out=log, err=log, before=(die_at_step_30, None))
     process.join()
     assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert served.versions == [1]
-    night = served.night()
-    assert (night.decision, night.resumed, night.version) == (PUBLISHED, True, 2)
+    record = served.retrain()
+    assert (record.decision, record.resumed, record.version) == (PUBLISHED, True, 2)
 
 
-def test_a_run_that_cannot_be_read_is_given_up_and_begun_anew(served: Nightly) -> None:
-    served.run("night").mkdir()
-    (served.run("night") / PLAN).write_text("{")
-    assert served.night().decision == UNCHANGED
-    served.write("2.txt", words(RUSSIAN, 2))
-    assert served.night(should_stop=stop_after(10, served.run("night"))).decision == INTERRUPTED
-    Checkpoint({}, {}).save(served.run("night") / CHECKPOINT)  # whole, but of something else
-    night = served.night()
-    assert (night.decision, night.resumed, night.version) == (PUBLISHED, False, 2)
+def test_a_run_that_cannot_be_read_is_discarded_and_begun_again(served: ToyModel) -> None:
+    served.run("candidate").mkdir()
+    (served.run("candidate") / PLAN).write_text("{")
+    assert served.retrain().decision == UNCHANGED
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
+    assert served.retrain(should_stop=stop_after(10, served.run("candidate"))).decision == INTERRUPTED
+    Checkpoint({}, {}).save(served.run("candidate") / CHECKPOINT)  # a valid file, but not of a run
+    record = served.retrain()
+    assert (record.decision, record.resumed, record.version) == (PUBLISHED, False, 2)
 
 
-def test_what_nobody_foresaw_is_recorded_too(served: Nightly, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_recorded(served: ToyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: TrainingRun) -> float:
         raise MemoryError("OOM when allocating\nmore of it")
 
-    served.write("2.txt", words(RUSSIAN, 2))
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
     monkeypatch.setattr(TrainingRun, "take_step", fail)
-    night = served.night()
-    assert (night.decision, night.reason) == (FAILED, "MemoryError: OOM when allocating")
-    assert nights(served.models, "mine")[-1]["decision"] == FAILED
+    record = served.retrain()
+    assert (record.decision, record.reason) == (FAILED, "MemoryError: OOM when allocating")
+    assert records(served.models, "mine")[-1]["decision"] == FAILED
 
 
-def test_killed_after_its_version_was_placed_a_night_does_not_publish_it_twice(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2))
-    assert served.night().version == 2
-    # As it lies there in that moment: the run does not know of its version yet.
-    served.run("served").rename(served.run("night"))
-    replace(Plan.load(served.run("night")), published=None).save(served.run("night"))
-    assert served.night().decision == UNCHANGED
+def test_a_run_killed_after_publishing_is_not_published_twice(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
+    assert served.retrain().version == 2
+    # The state of the disk at that moment: the plan does not name the version yet.
+    served.run("served").rename(served.run("candidate"))
+    replace(Plan.load(served.run("candidate")), published=None).save(served.run("candidate"))
+    assert served.retrain().decision == UNCHANGED
     assert served.versions == [1, 2]
     assert (served.run("served") / PLAN).exists()
 
 
-def test_a_full_disk_while_publishing_leaves_the_old_version_and_the_next_night_publishes(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2))
+def test_after_a_full_disk_while_publishing_the_next_run_publishes(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 1500, RUSSIAN))
     real = TrainingRun.result
     with pytest.MonkeyPatch.context() as patch:
         full = disk_takes(2000)
@@ -240,85 +161,93 @@ def test_a_full_disk_while_publishing_leaves_the_old_version_and_the_next_night_
 
         patch.setattr(TrainingRun, "result", result)
         try:
-            night = served.night()
+            record = served.retrain()
         finally:
             full.__exit__(None, None, None)
-    assert night.decision == FAILED
+    assert record.decision == FAILED
     assert served.versions == [1]
     assert not [*(served.models / "mine").glob(".partial-*")]
-    after = served.night()
+    after = served.retrain()
     assert (after.decision, after.resumed, after.version) == (PUBLISHED, True, 2)
 
 
-def test_the_budget_ends_a_night_which_publishes_what_it_has(served: Nightly) -> None:
-    served.write("2.txt", words(RUSSIAN, 2, 30_000))
-    night = served.night(minutes=0.05, epochs=1000, gate=0.9)
-    assert night.decision == PUBLISHED
-    assert night.steps < 1000
+def test_at_the_time_limit_a_run_publishes_its_best_weights(served: ToyModel) -> None:
+    served.write("2.txt", random_words(2, 30_000, RUSSIAN))
+    record = served.retrain(minutes=0.05, epochs=1000, gate=0.9)
+    assert record.decision == PUBLISHED
+    assert record.steps < 1000
     assert store.manifest_of(served.models / "mine/2")["config"]["epochs"] == 1000
 
 
-def test_what_cannot_be_done_is_recorded_in_a_sentence(served: Nightly) -> None:
+def test_a_failure_is_recorded_in_one_sentence(served: ToyModel) -> None:
     served.write("2.txt", "\xff".encode("latin-1"))
-    night = served.night()
-    assert (night.decision, served.versions) == (FAILED, [1])
-    assert "2.txt is not UTF-8" in night.reason
+    record = served.retrain()
+    assert (record.decision, served.versions) == (FAILED, [1])
+    assert "2.txt is not UTF-8" in record.reason
     (served.texts / "2.txt").unlink()
-    served.write("3.txt", words(RUSSIAN, 2))
-    assert "units 32, and version 1 has 16" in served.night(settings=NETWORK | {"units": 32}).reason
+    served.write("3.txt", random_words(2, 1500, RUSSIAN))
+    assert "have units 32, and version 1 has 16" in served.retrain(settings=NETWORK | {"units": 32}).reason
     with locked(served.runs / "mine"):
-        assert "Another process is training" in served.night().reason
+        assert "Another process is training" in served.retrain().reason
 
 
-def test_what_was_held_out_of_a_file_stays_held_out_when_it_grows(served: Nightly) -> None:
-    first = words(ENGLISH, 1)
+def test_the_held_out_part_of_a_file_stays_held_out_when_the_file_grows(served: ToyModel) -> None:
+    first = random_words(1, 1500, ENGLISH)
     reference = first[int(len(first) * 0.8) :]
     for seed in (2, 3):
-        served.write("1.txt", (served.texts / "1.txt").read_text() + words(ENGLISH, seed))
-        night = served.night()
-        assert night.decision in (PUBLISHED, REFUSED)
-    run = served.run("served" if night.decision == PUBLISHED else "refused")
+        served.write("1.txt", (served.texts / "1.txt").read_text() + random_words(seed, 1500, ENGLISH))
+        record = served.retrain()
+        assert record.decision in (PUBLISHED, REFUSED)
+    run = served.run("served" if record.decision == PUBLISHED else "refused")
     corpus = Plan.load(run).open_corpus(run)
     assert reference in corpus.text(*corpus.split.validation)
     assert reference[:100] not in corpus.text(*corpus.split.train)
 
 
 @pytest.mark.parametrize("names", [[], [".gitkeep"], ["empty/"], ["empty.txt"]])
-def test_before_there_is_any_text_there_is_nothing_to_do(tmp_path: Path, names: list[str]) -> None:
-    nightly = Nightly(tmp_path)
+def test_without_any_text_a_model_is_unchanged(tmp_path: Path, names: list[str]) -> None:
+    model = ToyModel(tmp_path)
     for name in names:
-        (nightly.texts / name).mkdir() if name.endswith("/") else nightly.write(name, "")
-    night = nightly.night()
-    assert (night.decision, nightly.versions) == (UNCHANGED, [])
-    assert f"There is no text in {nightly.texts} yet." in night.reason
+        (model.texts / name).mkdir() if name.endswith("/") else model.write(name, "")
+    record = model.retrain()
+    assert (record.decision, model.versions) == (UNCHANGED, [])
+    assert f"There is no text in {model.texts} yet." in record.reason
 
 
-def test_a_folder_that_is_missing_is_a_failure(tmp_path: Path) -> None:
-    nightly = Nightly(tmp_path)
-    nightly.texts.rmdir()
-    night = nightly.night()
-    assert night.decision == FAILED
-    assert f"{nightly.texts} does not exist" in night.reason
+def test_a_missing_folder_is_a_failure(tmp_path: Path) -> None:
+    model = ToyModel(tmp_path)
+    model.texts.rmdir()
+    record = model.retrain()
+    assert record.decision == FAILED
+    assert f"{model.texts} does not exist" in record.reason
 
 
 def test_a_folder_with_brackets_in_its_name_is_read(tmp_path: Path) -> None:
-    nightly = Nightly(tmp_path)
-    nightly.texts = nightly.texts.rename(tmp_path / "texts [1]")
-    nightly.write("1.txt", words(ENGLISH, 1))
-    assert nightly.night().decision == PUBLISHED
+    model = ToyModel(tmp_path)
+    model.texts = model.texts.rename(tmp_path / "texts [1]")
+    model.write("1.txt", random_words(1, 1500, ENGLISH))
+    assert model.retrain().decision == PUBLISHED
 
 
-def test_a_night_leaves_out_what_the_job_says(tmp_path: Path) -> None:
-    nightly = Nightly(tmp_path)
-    nightly.write("1.txt", words(ENGLISH, 1))
-    nightly.write("logo.png", b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(9000))
-    nightly.write("noise.bin", random.Random(2).randbytes(9000))
-    refused = nightly.night(exclude=("*.bin",))
-    assert (refused.decision, nightly.versions) == (FAILED, [])
+def test_the_files_of_a_corpus_are_chosen_by_the_job(tmp_path: Path) -> None:
+    model = ToyModel(tmp_path)
+    model.write("1.txt", random_words(1, 1500, ENGLISH))
+    model.write("logo.png", b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(9000))
+    model.write("noise.bin", random.Random(2).randbytes(9000))
+    refused = model.retrain(exclude=("*.bin",))
+    assert (refused.decision, model.versions) == (FAILED, [])
     assert "logo.png is a PNG image" in refused.reason
-    assert nightly.night(skip_unreadable=True).decision == PUBLISHED
+    assert model.retrain(skip_unreadable=True).decision == PUBLISHED
 
 
-def test_once_there_is_a_version_text_that_went_is_a_failure(served: Nightly) -> None:
+def test_for_a_served_model_an_empty_folder_is_a_failure(served: ToyModel) -> None:
     (served.texts / "1.txt").unlink()
-    assert served.night().decision == FAILED
+    assert served.retrain().decision == FAILED
+
+
+@pytest.mark.parametrize("flag", ["--runs", "--models"])
+def test_retraining_does_not_start_without_writable_folders(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "nightly.toml").write_text('[[model]]\nname = "mine"\ncorpus = "texts"\nminutes = 1\n')
+    refused = training("retrain", flag, "/proc", cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Error: {flag}: /proc/mine cannot be created: ")

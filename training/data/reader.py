@@ -1,6 +1,6 @@
 """One file of a corpus, read in blocks of bytes or of decoded text.
 
-Changes no character but drops the byte order mark. Knows nothing of symbols, nor of how a file was found.
+Drops a byte order mark and changes no other character. Does not know how files are found or what symbols are.
 """
 
 import codecs
@@ -23,21 +23,21 @@ from training.errors import InputError
 
 BLOCK_BYTES = 1 << 20
 
-# zipfile raises RuntimeError for a member that is encrypted or packed in a way that it does not know, UnicodeError
-# for a member's name that is not the UTF-8 that its flag promises.
+# zipfile raises RuntimeError for a member that is encrypted or compressed in an unknown way, and UnicodeError for a
+# member's name that is not UTF-8 although its flag says so.
 UNREADABLE = (
     *(OSError, EOFError, zlib.error, lzma.LZMAError),
     *(zipfile.BadZipFile, tarfile.TarError, RuntimeError, UnicodeError),
 )
 
-# Controls and all that a reader may take for the end of a line.
+# Control characters, and all characters that some program takes for the end of a line.
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 _BOM = "\ufeff"
 
 
 class Stream(Protocol):
-    """What a source reads from."""
+    """A stream of bytes, as a source opens it."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
@@ -48,18 +48,18 @@ Opened = AbstractContextManager[Stream]
 
 @dataclass(frozen=True)
 class Source:
-    """One file to be read, wherever it lies."""
+    """A file, a member of an archive, or a pipe."""
 
-    name: str  # to record: base name, or archive.zip/member
-    place: str  # to show in a message: the whole path
-    repeatable: bool  # may be read more than once; a pipe may not
+    name: str  # for the record: base name, or archive.zip/member
+    display_path: str  # for messages: the complete path
+    repeatable: bool  # can be read more than once; a pipe cannot
     _open: Callable[[], Opened] = field(repr=False)
-    kind: str | None = None  # of a file that was found to be no text when it was opened
-    encoding: str | None = None  # its own, where the files of a corpus differ
+    kind: str | None = None  # such as "a Word document", if it turned out not to be text when it was opened
+    encoding: str | None = None  # overrides the encoding of the corpus
 
     @classmethod
     def failing(cls, path: Path, error: Exception) -> "Source":
-        """A source that cannot be read, for the reason that `error` gives."""
+        """A source that raises `error` when it is read."""
 
         def fail() -> Opened:
             raise error
@@ -70,28 +70,29 @@ class Source:
         """The content, decompressed, about 1 MiB at a time.
 
         Raises:
-            InputError: it cannot be read, or the archive that it is or lies in is damaged.
+            InputError: The source cannot be read, or its archive is damaged.
         """
         try:
             with self._open() as stream:
                 while block := stream.read(BLOCK_BYTES):
                     yield block
         except UNREADABLE as error:
-            raise unreadable(self.place, error) from error
+            raise unreadable(self.display_path, error) from error
 
 
-class Tally:
-    """Passes the blocks of one source on and keeps their number of bytes and their SHA-256."""
+class SourceReader:
+    """Reads one source once; counts its bytes and characters and computes its SHA-256 meanwhile."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.bytes = 0
-        self.head = b""  # the first bytes
-        self.marked = False  # by a byte order mark at its start, which is no part of the text
+        self.chars = 0  # 0 if only bytes are read
+        self.head = b""  # the first `HEAD_BYTES` bytes
+        self.marked = False  # whether the text began with a byte order mark, which is not part of the text
         self._digest = hashlib.sha256()
 
     def blocks(self) -> Iterator[bytes]:
-        """The blocks of the source; `bytes` and `sha256` speak of those passed on so far."""
+        """The content in blocks; `bytes` and `sha256` cover those yielded so far."""
         for block in self.source.blocks():
             self.bytes += len(block)
             if len(self.head) < HEAD_BYTES:
@@ -100,10 +101,11 @@ class Tally:
             yield block
 
     def text(self, encoding: str) -> Iterator[str]:
-        """The blocks, decoded, without a byte order mark at the start.
+        """The decoded content in blocks, without a byte order mark at the start.
 
         Raises:
-            InputError: the encoding is unknown, or the source is not written in it.
+            InputError: The encoding is unknown.
+            WrongEncoding: The source is not written in it.
         """
         encoding = self.source.encoding or encoding
         decoder = decoder_of(encoding)
@@ -116,7 +118,18 @@ class Tally:
                 self.marked = text.startswith(_BOM) or (bool(text) and head.startswith(hidden_marks))
                 text = text.removeprefix(_BOM)
                 at_start = not text and not self.marked
+            self.chars += len(text)
             yield text
+
+    def consume(self) -> None:
+        """Read all bytes, for `bytes` and `sha256`."""
+        for _ in self.blocks():
+            pass
+
+    @property
+    def sha256(self) -> str:
+        """Of the decompressed content, in hexadecimal."""
+        return self._digest.hexdigest()
 
     def _decode(self, decoder: codecs.IncrementalDecoder, block: bytes, encoding: str, final: bool) -> str:
         try:
@@ -124,47 +137,41 @@ class Tally:
         except UnicodeError as error:
             fault, other = str(error), "utf-16-le"  # of a codec that misses its byte order mark
             if isinstance(error, UnicodeDecodeError):
-                # The decoder may have kept bytes of earlier blocks, but what it was given last ends where we are.
+                # The decoder may have kept bytes of earlier blocks, but its last input ends at the current position.
                 offset = self.bytes - len(error.object) + error.start
                 fault = f"byte 0x{error.object[error.start]:02x} at offset {offset}"
                 other = "utf-16" if offset == 0 and error.object.startswith(UTF_16_MARKS) else "cp1252"
-            raise NotEncodedSo(
-                f"--corpus {self.source.place} is not {encoding.upper()}: {fault}; name the encoding that it is "
+            raise WrongEncoding(
+                f"--corpus {self.source.display_path} is not {encoding.upper()}: {fault}; name the encoding that it is "
                 f"written in, for example --encoding {other}, or read its bytes with --unit byte.",
                 fault,
             ) from None
 
-    def exhausted(self) -> "Tally":
-        """Read all of the source for its checksum alone; returns itself."""
-        for _ in self.blocks():
-            pass
-        return self
 
-    @property
-    def sha256(self) -> str:
-        """Of the decompressed content, in hexadecimal."""
-        return self._digest.hexdigest()
-
-
-class NotEncodedSo(InputError):
-    """A file is not written in the encoding that it was read in."""
+class WrongEncoding(InputError):
+    """A file is not written in the encoding that it was read in; `fault` names the first wrong byte."""
 
     def __init__(self, message: str, fault: str) -> None:
         super().__init__(message)
         self.fault = fault
 
 
+def open_file(path: Path) -> Opened:
+    """The bytes of a file without decompression."""
+    return path.open("rb")
+
+
 def shown(path: str | Path) -> str:
-    """A path for a record or a message. A name on disk may be any bytes, but these two are UTF-8."""
+    """A path as UTF-8 on one line, for a record or a message: a name on disk may be any bytes."""
     return on_one_line(os.fsencode(path).decode("utf-8", "replace"))
 
 
 def on_one_line(name: str) -> str:
-    """A text without controls: it stays on one line, and cannot speak to the terminal."""
+    """A text with its control characters escaped, so that it cannot break lines or control the terminal."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), name)
 
 
-def unreadable(place: str, error: Exception) -> InputError:
-    """The sentence for a file that could not be opened or read."""
+def unreadable(display_path: str, error: Exception) -> InputError:
+    """The error for a file that could not be opened or read."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return InputError(f"--corpus {place} cannot be read: {reason.rstrip('.')}.")
+    return InputError(f"--corpus {display_path} cannot be read: {reason.rstrip('.')}.")

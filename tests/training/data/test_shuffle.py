@@ -1,4 +1,4 @@
-"""In which order a text is learned from, and where it is cut."""
+"""The order in which training reads a text, and the parts that it is cut into."""
 
 import random
 import string
@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 
 from tests.training.data.texts import config, set_small_blocks, write
-from training.data.corpus import Corpus, prepare
-from training.data.order import Split
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
+from training.data.split import Split
 from training.data.vocabulary import REPLACEMENT, Vocabulary
-
-
-def test_split_is_contiguous_and_covers_everything() -> None:
-    assert Split.contiguous(1000, (0.9, 0.05, 0.05)) == Split((0, 900), (900, 950), (950, 1000))
-    # The split of tinyshakespeare that others publish.
-    others = Split((0, 1_003_854), (1_003_854, 1_115_394), (1_115_394, 1_115_394))
-    assert Split.contiguous(1_115_394, (0.9, 0.1, 0.0)) == others
 
 
 def parts_of(corpus: Corpus) -> list[str]:
@@ -47,7 +41,7 @@ def test_lines_are_shuffled_by_the_seed_and_cut_between_lines(
     assert parts_of(corpus) == [text.translate(rare) for text in expected]
 
 
-def test_lines_end_at_a_line_feed_and_at_no_other_character(tmp_path: Path) -> None:
+def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
     lines = [f"{number}\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\n" for number in range(30)]
     text = "".join(lines).replace("3\x0b", "3\r").replace("5\n", "5\r\n")
     corpus = prepare([write(tmp_path / "texts", text)], config(split_by="line"), tmp_path / "corpus")
@@ -56,7 +50,7 @@ def test_lines_end_at_a_line_feed_and_at_no_other_character(tmp_path: Path) -> N
     assert "".join(parts_of(corpus)) == "".join(unified[number] + "\n" for number in order)
 
 
-def test_lines_of_a_byte_corpus_end_at_byte_10_even_where_it_is_unknown(tmp_path: Path) -> None:
+def test_lines_of_bytes_end_at_byte_10_even_if_it_is_unknown(tmp_path: Path) -> None:
     data = b"".join(b"%d\xff\n" % number for number in range(100))
     digits = Vocabulary("byte", tuple(b"0123456789"))
     settings = config(unit="byte", split_by="line")
@@ -71,7 +65,7 @@ def test_lines_of_a_byte_corpus_end_at_byte_10_even_where_it_is_unknown(tmp_path
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whole_files_go_to_each_part_until_its_share_is_reached(tmp_path: Path, seed: int) -> None:
+def test_each_part_gets_complete_files_until_its_share_is_reached(tmp_path: Path, seed: int) -> None:
     generator = random.Random(seed)
     contents = [f"<{number}>" + "x" * generator.choice([0, 5, 50, 500]) for number in range(8)] + [""]
     fractions = generator.choice([(0.6, 0.2, 0.2), (0.8, 0.2, 0.0)])
@@ -94,7 +88,7 @@ def test_whole_files_go_to_each_part_until_its_share_is_reached(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_every_file_is_cut_by_the_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_every_file_is_cut_by_the_fractions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     generator = random.Random(seed)
     set_small_blocks(monkeypatch, generator)
     contents = ["".join(generator.choices("abcdé", k=generator.choice([0, 1, 19, 400]))) for _ in range(5)]
@@ -108,7 +102,7 @@ def test_every_file_is_cut_by_the_shares(tmp_path: Path, monkeypatch: pytest.Mon
     assert parts_of(corpus) == expected
 
 
-def test_a_file_that_comes_later_moves_no_text_from_one_part_of_another_to_the_other(tmp_path: Path) -> None:
+def test_a_new_file_moves_no_text_of_others_between_parts(tmp_path: Path) -> None:
     settings, texts = config(split_by="each-file", split=(0.7, 0.2, 0.1)), ["b" * 100 + "B" * 100, "c" * 50]
     before = prepare([write(tmp_path / "1", *texts)], settings, tmp_path / "corpus-1")
     after = prepare([write(tmp_path / "2", "a" * 77, *texts)], settings, tmp_path / "corpus-2")
@@ -121,24 +115,24 @@ def sentences(seed: int, length: int) -> str:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_file_that_grows_night_by_night_keeps_all_that_was_ever_held_out(tmp_path: Path, seed: int) -> None:
+def test_a_growing_file_keeps_all_text_that_was_ever_held_out(tmp_path: Path, seed: int) -> None:
     generator = random.Random(seed)
     settings = config(split_by="each-file", split=(0.8, 0.1, 0.1))
     text, earlier, held_out = sentences(seed, 4000), None, set()
-    for night in range(8):
-        folder = tmp_path / str(night)
+    for version in range(8):
+        folder = tmp_path / str(version)
         earlier = prepare([write(folder / "texts", text, "other " * 40)], settings, folder / "corpus", earlier=earlier)
         train, validation, test = parts_of(earlier)
         held_out |= {*validation.split("\n"), *test.split("\n")}
         assert not [line for line in held_out if len(line) > 40 and line in train]
         assert 0.7 < len(train) / len(earlier) < 0.85
         assert len(train) + len(validation) + len(test) == len(text) + 240
-        text += sentences(100 * seed + night, generator.choice([10, 300, 2000]))
-    assert len(validation) > 600  # of what came later, too
+        text += sentences(100 * seed + version, generator.choice([10, 300, 2000]))
+    assert len(validation) > 600  # also of the text added later
     assert len(test) > 600
 
 
-def test_text_that_was_held_out_stays_so_where_it_is_edited_moved_and_renamed(tmp_path: Path) -> None:
+def test_held_out_text_stays_held_out_when_it_is_edited_moved_and_renamed(tmp_path: Path) -> None:
     settings = config(split_by="each-file", split=(0.8, 0.2, 0.0))
     text = sentences(1, 5000)
     before = prepare([write(tmp_path / "1", text)], settings, tmp_path / "corpus-1")
@@ -147,18 +141,18 @@ def test_text_that_was_held_out_stays_so_where_it_is_edited_moved_and_renamed(tm
     train, validation, _ = parts_of(after)
     assert text[4000:4500] + "edited" + text[4503:] in validation
     assert text[:4000] in train
-    fresh = after.validation_of({after.files[1].sha256}, settings)
-    assert after.vocabulary.decode(fresh).startswith(text[4000:4500])
+    new = after.validation_of({after.files[1].sha256}, settings)
+    assert after.vocabulary.decode(new).startswith(text[4000:4500])
 
 
-def test_text_that_repeats_itself_is_learned_again(tmp_path: Path) -> None:
+def test_repeated_text_is_not_held_out(tmp_path: Path) -> None:
     settings = config(split_by="each-file", split=(0.8, 0.2, 0.0))
     before = prepare([write(tmp_path / "1", "hello world\n" * 100)], settings, tmp_path / "corpus-1")
     after = prepare([write(tmp_path / "2", "hello world\n" * 200)], settings, tmp_path / "corpus-2", earlier=before)
     assert len(after.training) == int(2400 * 0.8)
 
 
-def test_with_nothing_new_every_file_is_cut_where_it_was(tmp_path: Path) -> None:
+def test_unchanged_files_are_cut_where_they_were(tmp_path: Path) -> None:
     settings = config(split_by="each-file", split=(0.8, 0.1, 0.1))
     path = write(tmp_path / "texts", sentences(1, 5000), sentences(2, 777))
     before = prepare([path], settings, tmp_path / "corpus-1")

@@ -1,0 +1,76 @@
+"""The steps that fit into a time, measured on a fake run with a fake clock."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from training.config import TrainConfig
+from training.learning import budget
+from training.learning.budget import CHECKS, EXPORT_SECONDS, MIN_EVALUATIONS, MIN_STEPS, of_steps, within
+from training.learning.stages import Stages, Stopped
+
+STEP_S, FIRST_STEPS_S, EVALUATION_S, FIRST_EVALUATION_S = 0.125, 2.0, 0.5, 3.0
+
+
+class FakeRun:
+    """A run whose first steps and first evaluation take longer; its clock is `now_s`."""
+
+    steps_per_epoch = 40
+
+    def __init__(self) -> None:
+        self.stages = Stages()
+        self.now_s, self._steps, self._evaluations = 1000.0, 0, 0
+
+    def take_step(self) -> None:
+        self._steps += 1
+        self.now_s += FIRST_STEPS_S if self._steps <= budget.STEPS_COMPILED else STEP_S
+
+    def score(self) -> None:
+        self._evaluations += 1
+        self.now_s += FIRST_EVALUATION_S if self._evaluations == 1 else EVALUATION_S
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    run = FakeRun()
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: run.now_s))
+    return run
+
+
+def seconds_of(config: TrainConfig, run: Any) -> float:
+    """The time of the configured run on the fake machine, compiled again and published."""
+    compiled_s = budget.STEPS_COMPILED * FIRST_STEPS_S + FIRST_EVALUATION_S - EVALUATION_S
+    evaluations = config.steps / run.steps_per_epoch / config.eval_every
+    return compiled_s + config.steps * STEP_S + (evaluations + CHECKS) * EVALUATION_S + EXPORT_SECONDS
+
+
+@pytest.mark.parametrize("reserve", [0.0, 0.25])
+def test_steps_and_evaluations_fill_the_time(run: Any, reserve: float) -> None:
+    config = within(TrainConfig(epochs=99), run, run.now_s + 300, reserve=reserve)
+    left_s = (1 - reserve) * (1300 - run.now_s)
+    assert left_s - 2 * STEP_S < seconds_of(config, run) <= left_s
+
+
+def test_evaluations_take_at_most_a_tenth(run: Any) -> None:
+    config = within(TrainConfig(eval_every=0.01), run, run.now_s + 300)
+    evaluations = config.steps / run.steps_per_epoch / config.eval_every
+    assert evaluations * EVALUATION_S <= 0.1 * 300
+
+
+def test_a_time_that_is_too_short_still_trains_and_evaluates(run: Any) -> None:
+    config = within(TrainConfig(), run, run.now_s + 1)
+    assert config.steps == MIN_STEPS
+    assert config.steps / run.steps_per_epoch / config.eval_every == pytest.approx(MIN_EVALUATIONS)
+
+
+def test_a_stop_ends_the_measurement(run: Any) -> None:
+    run.stages.should_stop = lambda: True
+    with pytest.raises(Stopped):
+        within(TrainConfig(), run, run.now_s + 300)
+
+
+def test_of_steps_shortens_the_warm_up_and_spreads_the_evaluations() -> None:
+    config = of_steps(TrainConfig(warmup_steps=200, epochs=9), steps=100, steps_per_epoch=50, evaluations=4)
+    assert (config.steps, config.warmup_steps, config.eval_every) == (100, 10, 0.5)
+    assert of_steps(TrainConfig(warmup_steps=3), steps=100, steps_per_epoch=50, evaluations=4).warmup_steps == 3
