@@ -13,7 +13,6 @@ from service.engine.prefix_cache import Prefix, PrefixCache
 from service.engine.row import Row
 from service.engine.slots import Slots
 from service.model.model import Model
-from service.model.version import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,11 @@ class Batch:
 
     def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache) -> None:
         """At most `slots` rows, which take at most `chunk` steps a call."""
-        self.version = ModelVersion(model.manifest.name, model.manifest.version)
+        self.version = model.manifest.model_version
         self._model, self._cache = model, cache
         self._slots, self._chunk = slots, chunk
-        self._prefilling = Slots(model, self.version, max_rows=slots, chunk=chunk)
-        self._decoding = Slots(model, self.version, max_rows=slots, chunk=chunk)
+        self._prefilling = Slots(model, max_rows=slots, chunk=chunk)
+        self._decoding = Slots(model, max_rows=slots, chunk=chunk)
         self._hits = metrics.CACHE_HITS.labels(*self.version.labels)
         self._misses = metrics.CACHE_MISSES.labels(*self.version.labels)
 
@@ -83,10 +82,10 @@ class Batch:
                     self._finish_prefill(rows, index)
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
+        """Move a row to the rows that decode, which drop it at once if it has nothing to sample."""
         row, state = rows[index], rows.inputs.state[:, index]
         self._cache.keep(self._model, row.prompt, state)
-        if row.to_sample:
-            self._decoding.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+        self._decoding.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
         rows.drop(index)
 
     def _decode(self, rows: Slots) -> None:

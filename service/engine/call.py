@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from service import metrics
 from service.model.codec import RESERVED
 from service.model.model import Model, Stepped, Steps
-from service.model.version import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,7 @@ def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
     try:
         outputs, errors = model.advance(steps), Errors()
     except Exception as error:
-        version = ModelVersion(model.manifest.name, model.manifest.version)
-        log.exception("A call of %d rows of %s failed.", rows, version)
+        log.exception("A call of %d rows of %s failed.", rows, model.manifest.model_version)
         metrics.ENGINE_FAILURES.labels("call").inc()
         outputs, errors = _advance_by_halves(model, steps, rows, error)
     for row in _unusable(outputs, steps, model.manifest.symbols).tolist():

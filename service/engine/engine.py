@@ -60,7 +60,7 @@ class Engine:
             row.fail(error)
 
     def _step(self, batch: Batch) -> bool:
-        """Step a batch; false if it has no rows left, or has failed as a whole."""
+        """Step a batch; false if it has no rows left, or if all of it has failed."""
         try:
             batch.step()
         except Exception as error:

@@ -11,18 +11,20 @@ from service.engine.prefix_cache import Prefix
 from service.engine.row import Row
 from service.model.codec import RESERVED
 from service.model.model import Model, Stepped, Steps
-from service.model.version import ModelVersion
 
 
 class Slots:
     """Rows that advance together. Each has one index of every array; the first `len(self)` indices are in use."""
 
-    def __init__(self, model: Model, version: ModelVersion, *, max_rows: int, chunk: int) -> None:
+    def __init__(self, model: Model, *, max_rows: int, chunk: int) -> None:
         """At most `max_rows` rows, which take at most `chunk` steps a call."""
         self._model = model
         self._rows: list[Row] = []
-        self._rows_of_call = metrics.BATCH_ROWS.labels(*version.labels)
-        self._seconds_of_call = metrics.CALL_SECONDS.labels(*version.labels)
+        labels = model.manifest.model_version.labels
+        self._rows_of_call, self._seconds_of_call = (
+            metrics.BATCH_ROWS.labels(*labels),
+            metrics.CALL_SECONDS.labels(*labels),
+        )
         capacity = self._padded(max_rows)
         self.inputs = Steps(
             previous=np.zeros(capacity, np.int32),

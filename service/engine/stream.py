@@ -16,7 +16,6 @@ from service.engine.scheduler import Scheduler
 from service.engine.stop import StopBuffer
 from service.engine.text_queue import TextQueue
 from service.model.model import Model
-from service.model.version import ModelVersion
 
 
 class Stream:
@@ -30,7 +29,7 @@ class Stream:
         """
         codec = self._codec = model.text
         self.request = request
-        self.version = ModelVersion(model.manifest.name, model.manifest.version)
+        self.version = model.manifest.model_version
         self.status = Status.RUNNING
         self._prompt = codec.normalize(request.prompt)
         self._missing_chars = request.length

@@ -10,16 +10,21 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from service.engine.batch import Batch
 from service.engine.generation import GenerationRequest, Result
 from service.engine.prefix_cache import PrefixCache
+from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Stream
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
+from tests.service.fakes import Recorder
 
 REQUESTS, AT_ONCE = 500, 64
 
@@ -113,3 +118,32 @@ def copies(version: Path) -> tuple[Model, Model]:
 
 def test_500_streams_are_bit_for_bit_the_same_alone_and_batched(two_versions: tuple[Model, Model]) -> None:
     assert_same_alone_and_batched(*two_versions, REQUESTS)
+
+
+def test_a_text_has_the_same_logprobs_followed_and_sampled(two_versions: tuple[Model, Model]) -> None:
+    model, _ = two_versions
+    scheduler = Scheduler(engines=1, slots=8, queue=8, chunk=16, cache=PrefixCache(0))
+    requests = [request for request in random_requests(model, 60, seed=13) if not request.stop]
+    sampled = [run(model, request, scheduler) for request in requests]
+    scheduler.close()
+    batch = Batch(model, slots=len(requests), chunk=7, cache=PrefixCache(10_000_000))
+    followed = [
+        follow(batch, model, request.prompt + text) for request, (_, text, _) in zip(requests, sampled, strict=True)
+    ]
+    while len(batch):
+        batch.step()
+    for request, (_, text, logprobs), found in zip(requests, sampled, followed, strict=True):
+        assert len(found) == len(request.prompt) + len(text)
+        assert found[len(request.prompt) :] == np.array(logprobs, np.float32).tolist()
+
+
+def follow(batch: Batch, model: Model, text: str) -> list[float]:
+    """Let a row that only follows a text join, and return the list that its logprobs will be added to."""
+    logprobs: list[float] = []
+
+    def on_followed(symbols: NDArray[np.int32], found: NDArray[np.float32]) -> None:
+        logprobs.extend(found.tolist())
+
+    ids, sampling = model.text.encode(text), SamplingParams(seed=0)
+    batch.join(Row(ids, length=0, sampling=sampling, listener=Recorder(), on_followed=on_followed))
+    return logprobs

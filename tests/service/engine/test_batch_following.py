@@ -48,6 +48,13 @@ def test_a_row_that_only_follows_takes_no_other_step(model: FakeModel) -> None:
     assert (row.is_finished, recorder.error, recorder.symbols) == (True, None, [])
 
 
+def test_a_row_with_nothing_to_follow_or_sample_leaves_without_a_call(model: FakeModel) -> None:
+    batch = batch_of(model, slots=4, chunk=5)
+    batch.join(row_of(model, "", length=0, on_followed=Followed())[0])
+    run(batch)
+    assert not model.calls
+
+
 def test_rows_that_follow_and_rows_that_sample_do_not_affect_each_other(model: FakeModel) -> None:
     batch = batch_of(model, slots=16, chunk=4)
     rows = []

@@ -61,12 +61,12 @@ def test_it_ends_when_its_listener_needs_no_more() -> None:
 
 
 def test_followed_symbols_are_delivered_if_they_are_asked_for(model: FakeModel) -> None:
-    heard = []
-    asks, _ = row_of(model, "ab", on_followed=lambda symbols, logprobs: heard.append((symbols, logprobs)))
+    followed = []
+    asks, _ = row_of(model, "ab", on_followed=lambda symbols, logprobs: followed.append((symbols, logprobs)))
     asks_not, recorder = row_of(model, "ab")
     for row in (asks, asks_not):
         row.deliver_followed(SYMBOLS, LOGPROBS)
-    assert heard == [(SYMBOLS, LOGPROBS)]
+    assert followed == [(SYMBOLS, LOGPROBS)]
     assert recorder.symbols == []
     assert [row.may_use_cache for row in (asks, asks_not, row_of(model, "")[0])] == [False, True, False]
 

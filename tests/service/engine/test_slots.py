@@ -4,13 +4,12 @@ import pytest
 from service.engine.prefix_cache import Prefix
 from service.engine.slots import Slots
 from service.model.codec import RESERVED
-from service.model.version import ModelVersion
 from tests.service.engine.rows import row_of
 from tests.service.fakes import FakeModel
 
 
 def slots_of(model: FakeModel, max_rows: int = 4) -> Slots:
-    return Slots(model, ModelVersion("fake", 1), max_rows=max_rows, chunk=3)
+    return Slots(model, max_rows=max_rows, chunk=3)
 
 
 def test_a_row_gets_the_next_index_with_its_prefix_and_parameters(model: FakeModel) -> None:

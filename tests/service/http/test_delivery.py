@@ -126,9 +126,9 @@ def test_routes_choose_the_format_and_the_closing_object(scheduler: Scheduler, m
     client = two_routes(model, scheduler)
     streamed = client.get("/b")
     assert (streamed.text, streamed.mimetype) == (expected_text("", 5, 4).upper() + "<5>", "text/x-other")
-    whole = client.get("/a")
-    assert whole.json == {"n": 5}
-    for response in (whole, streamed):
+    in_one_object = client.get("/a")
+    assert in_one_object.json == {"n": 5}
+    for response in (in_one_object, streamed):
         headers = response.headers
         assert (headers["X-Model"], headers["X-Model-Version"], headers["X-Seed"]) == ("fake", "1", "4")
         assert (headers["X-Accel-Buffering"], headers["Cache-Control"]) == ("no", "no-store")

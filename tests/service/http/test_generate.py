@@ -29,11 +29,11 @@ def test_a_stream_has_an_event_for_each_character_and_the_closing_object(client:
 def test_without_a_stream_the_closing_object_has_the_logprobs(client: FlaskClient) -> None:
     fields = {"prompt": "cab", "length": 20, "seed": 4}
     streamed = events_of(client.post("/generate", json=fields).text)[-1]
-    whole = client.post("/generate", json=fields | {"stream": False}).json
-    assert whole.pop("logprobs") == [-(3 + index) for index in range(20)]
-    for answer in (streamed, whole):
+    in_one_object = client.post("/generate", json=fields | {"stream": False}).json
+    assert in_one_object.pop("logprobs") == [-(3 + index) for index in range(20)]
+    for answer in (streamed, in_one_object):
         del answer["timings"]
-    assert whole == streamed
+    assert in_one_object == streamed
 
 
 def test_all_sampling_parameters_reach_the_model(client: FlaskClient, model: FakeModel) -> None:

@@ -1,5 +1,3 @@
-"""The routes that show models and their readiness, over a store whose loader loads nothing."""
-
 import json
 import math
 import os
@@ -40,13 +38,15 @@ def history(tmp_path: Path) -> Path:
 
 
 def strict(body: bytes) -> dict:
+    """Parse JSON without NaN and infinity."""
+
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(body.decode(), parse_constant=refuse)
 
 
-def test_a_text_with_other_line_ends_is_one_line_of_the_history(client: FlaskClient, history: Path) -> None:
+def test_unusual_line_ends_do_not_split_a_line_of_the_history(client: FlaskClient, history: Path) -> None:
     lines = [{"step": 1, "sample": "a\x85b\u2028c\u2029d\x1ce\x0bf\r\ng"}, {"step": 2}]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     history.write_text(text, encoding="utf-8", newline="")
@@ -81,12 +81,12 @@ def test_damaged_lines_of_a_history_are_left_out_and_counted(client: FlaskClient
     assert shown["history_error"] == expected
 
 
-def test_bytes_that_are_no_text_are_a_damaged_line(client: FlaskClient, history: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_a_damaged_line(client: FlaskClient, history: Path) -> None:
     history.write_bytes(b'{"step": 1}\n\xff\xfe\n')
     assert strict(client.get("/models/tale/2").data)["history"] == [{"step": 1}]
 
 
-def a_sparse_file(path: Path) -> None:
+def make_sparse(path: Path) -> None:
     path.touch()
     os.truncate(path, 2**30)
 
@@ -96,12 +96,12 @@ def a_sparse_file(path: Path) -> None:
     [
         (Path.mkdir, "is not a regular file"),
         (os.mkfifo, "is not a regular file"),
-        (a_sparse_file, "has 1073741824 bytes, and at most 16777216 are read"),
+        (make_sparse, "has 1073741824 bytes, and at most 16777216 are read"),
         (lambda path: path.symlink_to("/etc/passwd"), "is a link out of the version's folder"),
         (lambda path: path.symlink_to(path), "cannot be read"),
     ],
 )
-def test_a_history_that_is_no_file_of_the_version_is_not_shown(
+def test_a_history_that_is_not_a_file_of_the_version_is_not_shown(
     client: FlaskClient, history: Path, make, words: str
 ) -> None:
     make(history)
@@ -111,7 +111,7 @@ def test_a_history_that_is_no_file_of_the_version_is_not_shown(
     assert shown["history_error"].startswith(expected)
 
 
-def test_a_manifest_that_cannot_be_shown_is_404_with_the_reason(client: FlaskClient, tmp_path: Path) -> None:
+def test_an_invalid_manifest_is_404_with_the_reason(client: FlaskClient, tmp_path: Path) -> None:
     for fields in (GOOD | {"corpus": math.nan}, GOOD | {"corpus": "\ud800"}, "[" * 100_000, GOOD | {"layers": 0}):
         write(tmp_path / "tale/2", fields)
         response = client.get("/models/tale/2")
@@ -119,7 +119,9 @@ def test_a_manifest_that_cannot_be_shown_is_404_with_the_reason(client: FlaskCli
         assert "Version tale/2 is refused: its manifest" in strict(response.data)["error"]["message"]
 
 
-def test_a_model_of_refused_versions_only_says_so_everywhere(client: FlaskClient, store: Store, tmp_path: Path) -> None:
+def test_a_model_without_a_valid_version_is_shown_with_the_reason(
+    client: FlaskClient, store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "tale/2/broken").touch()
     store.poll()
     reason = "Version tale/2 is refused: its probe fails."

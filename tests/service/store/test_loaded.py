@@ -221,7 +221,7 @@ def test_metrics_of_the_last_released_versions_are_kept(tmp_path: Path, versions
     versions.load(every[-2])  # it is in memory again, so it does not count
     kept = every[-METRICS_KEPT_AFTER_RELEASE:]
     assert set(samples(metrics.LOADS, name)) == {version.labels for version in kept}
-    for version in every[:2]:
+    for version in every[:METRICS_KEPT_AFTER_RELEASE]:
         versions.load(version)
         versions.release(version)
     assert every[-2].labels in samples(metrics.LOADS, name)

@@ -315,6 +315,21 @@ def test_a_numbered_version_stays_in_memory_until_it_is_idle(tmp_path: Path, loa
     assert impatient.get("a", 1) == "a/1"
 
 
+def test_the_idle_time_begins_with_the_last_request(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    publish(tmp_path, "a/1", "a/2")
+    store.get()
+    for is_requested, expected in ((True, [1, 2]), (True, [1, 2]), (False, [2])):
+        if is_requested:
+            store.get("a", 1)
+        now_s[0] += 600
+        store.poll()
+        assert in_memory(store) == expected
+
+
 def test_a_mended_version_is_tried_by_the_next_request_that_names_it(tmp_path: Path, store: Store) -> None:
     publish(tmp_path, "a/1", "a/2", broken=("a/1",))
     with pytest.raises(NotFound):
