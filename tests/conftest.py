@@ -14,6 +14,9 @@ from tests.texts import write_corpus
 from tests.workers import made_once
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# "make test" exports its variables, and a make that a test runs would read them.
+for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME", "CORPUS", "PORT"):
+    os.environ.pop(_name, None)
 
 # Started first, so that no worker of pytest-xdist is left alone with one of them at the end.
 SLOWEST_FILES = (
