@@ -23,7 +23,9 @@ SLOWEST_FILES = (
     "system/test_containers.py",
     "training/retraining/test_retrain.py",
     "training/learning/test_resume.py",
-    "system/test_operations.py",
+    "training/commands/test_train.py",
+    "contract/test_exactness.py",
+    "training/learning/test_step_jax.py",
 )
 
 

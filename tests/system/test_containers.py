@@ -27,7 +27,11 @@ ENGINE = (
     shutil.which("docker-compose")
     and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
 )
-pytestmark = pytest.mark.skipif(not ENGINE, reason="needs a running docker engine and docker-compose")
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.timeout(900),  # building the images may take minutes
+    pytest.mark.skipif(not ENGINE, reason="needs a running docker engine and docker-compose"),
+]
 
 TIMEOUT_S = 120
 wait = partial(wait_until, timeout_s=TIMEOUT_S, poll_s=0.1)  # asking the container engine costs CPU time
