@@ -105,7 +105,7 @@ def change_manifest(**changes):
         (lambda version: shutil.rmtree(version / "variables"), "cannot load it"),
         (damage_weights, "probe|cannot load it"),
         (lambda version: shutil.rmtree(version / "assets.extra"), "no assets.extra/manifest.json"),
-        (change_manifest(version=7), "says that it is tiny 7"),
+        (change_manifest(version=7), "says that it is tiny/7"),
         (change_manifest(unit="word"), "unit 'word'"),
         (change_manifest(vocabulary=[None, *"abcdefgh"]), "probe"),
         (change_manifest(probe={"prompt": "the", "seed": 1, "symbols": [1, 2, 3], "logprobs": [0, 0, 0]}), "probe"),
