@@ -17,7 +17,7 @@ SECONDS_TO_STOP = 60
 
 
 class Inbox:
-    """Counts what the engine samples for one row (see `service.engine.row.Listener`)."""
+    """Counts the samples of one row (see `service.engine.row.Listener`)."""
 
     def __init__(self, length: int, finished: "queue.SimpleQueue[Exception | None]") -> None:
         self.characters = 0
@@ -46,7 +46,7 @@ class Engine:
         self._model, self._scheduler = model, scheduler
 
     def __call__(self, turn: Turn) -> Sample:
-        """Keep the streams running for the turn, then cancel what still runs."""
+        """Keep the streams running for the turn, then cancel the remaining ones."""
         streams = _Streams(self._model, self._scheduler, turn.seed)
         for _ in range(turn.streams):
             streams.start()

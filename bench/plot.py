@@ -24,7 +24,7 @@ def svg(curves: Curves, title: str) -> str:
     """The drawing; names that begin with "limit" are dashed."""
     streams = sorted({n for curve in curves.values() for n in curve})
     speeds = [speed for curve in curves.values() for speed in curve.values()]
-    low, high = 10 ** (math.log10(min(speeds)) // 1), max(speeds) * 1.15
+    low, high = 10 ** int(math.log10(min(speeds)) // 1), max(speeds) * 1.15
     x = _scale(streams[0], max(streams[-1], streams[0] * 2), LEFT, WIDTH - RIGHT)
     y = _scale(low, high, HEIGHT - BOTTOM, TOP)
     parts = [
@@ -46,7 +46,7 @@ def _scale(low: float, high: float, start: float, stop: float) -> Callable[[floa
 
 
 def _grid(streams: Sequence[int], low: float, high: float, x: Callable[[float], float], y: Callable[[float], float]):
-    for power in range(round(math.log10(low)), int(math.log10(high)) + 1):
+    for power in range(round(math.log10(low)), int(math.log10(high) // 1) + 1):
         for factor in (1, 2, 5):
             if (value := factor * 10**power) <= high:
                 yield f'<path class="grid" d="M{LEFT} {y(value):.1f}H{WIDTH - RIGHT}"/>'

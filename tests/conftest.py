@@ -14,7 +14,7 @@ from tests.texts import write_corpus
 from tests.workers import made_once
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# "make test" exports its variables. A make that a test runs would take over ARGS, and print the folders that it enters.
+# "make test" exports its variables, and a make that a test runs would read them.
 for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME", "CORPUS", "PORT"):
     os.environ.pop(_name, None)
 
@@ -23,7 +23,9 @@ SLOWEST_FILES = (
     "system/test_containers.py",
     "training/retraining/test_retrain.py",
     "training/learning/test_resume.py",
-    "system/test_operations.py",
+    "training/commands/test_train.py",
+    "contract/test_exactness.py",
+    "training/learning/test_step_jax.py",
 )
 
 

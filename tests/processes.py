@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 # A new interpreter, for tests of the process itself: its stdin, its terminal, its packages.
 COMMAND = [sys.executable, "-m", "training"]
+# Tests train for seconds: XLA takes longer to optimise a step than all of its steps run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.pop("PYTHONUNBUFFERED", None)  # users do not set it, and the output must still come line by line
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
 

@@ -21,7 +21,7 @@ from bench.workload import lengths
 
 
 class Engine:
-    """One thread's batch. Counts what it samples."""
+    """The batch of one thread, which counts its samples."""
 
     def __init__(self, network: TorchNetwork, rows: int, seed: int) -> None:
         self.characters = 0
@@ -33,7 +33,7 @@ class Engine:
         self._generator = torch.Generator().manual_seed(seed)
 
     def run(self, stop: threading.Event) -> None:
-        """Step until told to stop."""
+        """Step until `stop` is set."""
         torch.set_num_threads(1)
         while not stop.is_set():
             self.step()

@@ -27,7 +27,11 @@ ENGINE = (
     shutil.which("docker-compose")
     and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
 )
-pytestmark = pytest.mark.skipif(not ENGINE, reason="needs a running docker engine and docker-compose")
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.timeout(900),  # building the images may take minutes
+    pytest.mark.skipif(not ENGINE, reason="needs a running docker engine and docker-compose"),
+]
 
 TIMEOUT_S = 120
 wait = partial(wait_until, timeout_s=TIMEOUT_S, poll_s=0.1)  # asking the container engine costs CPU time
@@ -61,7 +65,7 @@ class Compose:
         self._override = folder / "override.yml"
         self.configure("mine")
 
-    def configure(self, name: str, *, epochs: int = 4, minutes: int = 5) -> None:
+    def configure(self, name: str, *, epochs: int = 4, minutes: int = 1) -> None:
         """Write the nightly.toml of the nightly service."""
         nightly = self._override.with_name("nightly.toml")
         nightly.write_text(NIGHTLY.format(name=name, epochs=epochs, minutes=minutes))
@@ -199,8 +203,7 @@ def test_retraining_is_served_without_losing_a_stream_refuses_noise_and_resumes_
     refused = compose(*RETRAIN, check=False)
     assert (refused.returncode, "looks like noise" in refused.stdout) == (3, True)
 
-    compose.write("mine", "2.txt", words(2, 100_000))
-    compose.configure("mine", epochs=1000, minutes=1)
+    compose.write("mine", "2.txt", words(2, 20_000))  # for a run that lasts long enough to be killed
     name = f"killed-{uuid.uuid4().hex[:8]}"
     process = compose.start("run", "--rm", "--name", name, *RETRAIN[2:])
     wait(lambda: "run.json" in _ls(name, "/runs/mine/candidate"))

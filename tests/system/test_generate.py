@@ -201,5 +201,5 @@ def test_past_the_request_timeout_a_stream_ends_with_its_text_so_far(server: Ser
     response = serve(tiny / "models", engines=1, request_timeout=0.5).generate(length=100_000, seed=1)
     assert response["finish_reason"] == "timeout"
     assert 0 < response["usage"]["generated_chars"] == len(response["text"]) == len(response["logprobs"]) < 100_000
-    shorter = server.generate(length=len(response["text"]), seed=1)
-    assert shorter["text"] == response["text"]
+    length = min(1000, len(response["text"]))
+    assert server.generate(length=length, seed=1)["text"] == response["text"][:length]

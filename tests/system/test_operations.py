@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.servers import Server
 from tests.system.clients import ENDLESS, last_event, log_record, log_records, metric, streaming
 from tests.waiting import wait_until
 
@@ -66,10 +67,11 @@ def test_the_log_has_one_json_object_per_request_and_no_prompt(serve, tiny: Path
     assert prompt not in server.log()
 
 
-def test_sigterm_finishes_running_and_queued_streams_and_refuses_new_ones(serve, tiny: Path) -> None:
-    server = serve(tiny / "models", engines=1, slots=2, queue=4, chunk=1, drain_seconds=10 * DEADLINE_S)
-    requests = [{"length": 4_000, "seed": seed} for seed in range(3)]
+def test_sigterm_finishes_running_and_queued_streams_and_refuses_new_ones(server: Server, serve, tiny: Path) -> None:
+    requests = [{"length": 2_000, "seed": seed} for seed in range(3)]
     alone = [server.generate(**request)["text"] for request in requests]
+    # One step per call, so that the streams outlast the requests below.
+    server = serve(tiny / "models", engines=1, slots=2, queue=4, chunk=1, drain_seconds=10 * DEADLINE_S)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         streams = [stack.enter_context(streaming(server, **request)) for request in requests[:2]]
         queued = pool.submit(server.generate, **requests[2])

@@ -20,11 +20,11 @@ def generate_with_retries(server: Server, seed: int) -> int:
     """Ask until a stream is served, waiting as Retry-After says; returns the number of refusals."""
     refused = 0
     while True:
-        fields = {"length": 300, "seed": seed, "stream": seed % 2 == 0}
+        fields = {"length": 100, "seed": seed, "stream": seed % 2 == 0}
         status, headers, body = server.request("POST", "/generate", fields)
         if status == 200:
             last = json.loads(body.decode().rstrip().rpartition("data: ")[2])
-            assert (last["finish_reason"], len(last["text"])) == ("length", 300)
+            assert (last["finish_reason"], len(last["text"])) == ("length", 100)
             return refused
         assert (status, headers["Retry-After"]) == (429, "1")
         assert headers["Content-Type"] == "application/json"
@@ -49,7 +49,7 @@ def test_with_a_full_queue_clients_get_429_and_probes_stay_fast(serve, tiny: Pat
         served.set()
         probing.result()
     assert refused > 0
-    # On a busy machine streams that have ended and are not yet read count as open too.
+    # On a busy machine, streams that have ended but are not read yet count as open too.
     reasons = ("queue_full", "slow_clients")
     assert sum(metric(server, "charloom_rejected_total", reason=reason) for reason in reasons) == refused
     assert sorted(latencies_s)[int(0.99 * len(latencies_s))] < 2, "a probe waited behind streams"

@@ -8,15 +8,18 @@ import pytest
 from tests.processes import training
 from tests.texts import write_corpus
 from tests.training.commands.small_runs import BEGIN
+from tests.workers import made_once
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished and published run. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("finished")
+    return made_once(tmp_path_factory, "finished", _train)
+
+
+def _train(folder: Path) -> None:
     write_corpus(folder / "corpus.txt")
     assert "Published models/mine/1" in training(*BEGIN, cwd=folder).stdout
-    return folder
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def die_at_step_30(_: None) -> None:
 def test_a_killed_run_is_resumed(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     log = served.folder / "log"
-    process = started(*served.command(), cwd=served.folder, out=log, err=log, before=(die_at_step_30, None))
+    process = started(*served.command(minutes=1), cwd=served.folder, out=log, err=log, before=(die_at_step_30, None))
     process.join()
     assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert served.versions == [1]
