@@ -14,7 +14,7 @@ from tests.training.learning.trainers import (
     vanilla,
     window_for,
 )
-from tests.training.network.networks import config, oracle_of
+from tests.training.network.networks import config, oracle_of, random_network
 from training.config import CHOICES
 from training.data.windows import Window
 from training.learning.step import TensorFlowTrainer
@@ -179,3 +179,14 @@ def test_hello_is_learned_and_needs_the_state() -> None:
     # Without a state the network cannot tell the second l from the first.
     alone = [trainer.read(window.previous[:, t : t + 1], cold)[0].numpy() for t in (2, 3)]
     np.testing.assert_array_equal(*alone)
+
+
+def test_stock_layers_train_with_weight_dropout() -> None:
+    setting = config(2, weight_dropout=0.5, dropout=0.3)
+    trainer = TensorFlowTrainer(random_network(setting, stock=True, dtype="float32"), setting, replicas=1)
+    before = weights_of(trainer.network)
+    window, state = window_for(setting)
+    losses = [trainer.train(window, state.astype(np.float32), rate=0.01, step=step)[0] for step in range(30)]
+    assert losses[-1] < losses[0]
+    after = weights_of(trainer.network)
+    assert not np.array_equal(before.layers[1].recurrent_kernel, after.layers[1].recurrent_kernel)
