@@ -65,10 +65,10 @@ def test_a_missing_version_or_run_is_an_error_of_one_sentence(folder: Path, argu
     assert words in line
 
 
-def test_rollback_refuses_a_broken_version(folder: Path) -> None:
+def test_rollback_refuses_a_damaged_version(folder: Path) -> None:
     training("publish", "tiny", "--from", "runs/tiny", cwd=folder)
     weights = next((folder / "models/tiny/1/variables").glob("*.data-*"))
     weights.write_bytes(weights.read_bytes()[::-1])
     result = training("rollback", "tiny", cwd=folder, check=False)
-    assert "Version 1 of tiny is broken" in result.stderr
+    assert "Version 1 of tiny is damaged" in result.stderr
     assert served(folder) == 2
