@@ -27,7 +27,7 @@ train-arguments:
 	@:
 
 test: $(VENV)/dev.done  ## the whole test suite; ARGS="tests/service -x" for a part
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.done  ## format, lint, types, forbidden imports
 	$(BIN)/ruff format --check .

@@ -9,11 +9,20 @@ from click.testing import CliRunner
 from charloom import serve
 from tests.processes import ROOT
 
+# `make test` links the project into its environment, where every Python would find both packages.
+WITHOUT_LINK = """
+import sys
+linked = [finder for finder in sys.meta_path if getattr(finder, "__module__", "").startswith("__editable__")]
+for finder in linked:
+    sys.meta_path.remove(finder)
+"""
+
 
 def run(*arguments: str, cwd: Path, hidden: str) -> subprocess.CompletedProcess[str]:
     """Run it as the images do: as a script, with the packages on PYTHONPATH, here without `hidden`."""
     packages = cwd / "packages"
     packages.mkdir()
+    (packages / "sitecustomize.py").write_text(WITHOUT_LINK)
     for name in {"service", "training"} - {hidden}:
         (packages / name).symlink_to(ROOT / name)
     return subprocess.run(
