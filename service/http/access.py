@@ -9,7 +9,6 @@ import logging
 import math
 import re
 import time
-import uuid
 from functools import partial
 from typing import Any
 
@@ -19,9 +18,9 @@ from service import metrics
 from service.config import Config
 from service.http.errors import TooManyRequests, Unauthorized, shorten
 from service.http.rate import RateLimiter
+from service.request_id import request_id
 
 OPEN_PATHS = ("/livez", "/readyz", "/metrics")
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 WITH_PORT = re.compile(r"\[(.*)\](?::\d+)?|([^:]*):\d+")  # as some proxies write addresses
 MAX_PATH_CHARS = 200  # in the log
 
@@ -34,7 +33,7 @@ def name_requests(app: Flask) -> None:
     @app.before_request
     def name_request() -> None:
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.request_id = request_id(given)
         g.started_s = time.monotonic()
         g.logged = {"request_id": g.request_id, "method": request.method, "path": shorten(request.path, MAX_PATH_CHARS)}
 

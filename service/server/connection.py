@@ -21,7 +21,11 @@ SEND_TIMEOUT = struct.pack("ll", 60, 0)  # seconds, microseconds: for one blocki
 
 @dataclass(eq=False)
 class Connection:
-    """A client's socket with its current request and response."""
+    """A client's socket with its current request and response.
+
+    The socket blocks: a request's thread waits for its client, and the main thread passes MSG_DONTWAIT instead. To
+    switch the mode takes a system call.
+    """
 
     sock: socket.socket
     client: tuple[Any, ...]  # address and port
@@ -37,17 +41,11 @@ class Connection:
     discarded_bytes: int = 0  # received after the last response
 
     def __post_init__(self) -> None:
-        self.sock.setblocking(False)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, SEND_TIMEOUT)
         address = str(self.client[0])
         if address.startswith("::ffff:") and "." in address:  # an IPv4 client of a socket for both families
             self.client = (address.removeprefix("::ffff:"), self.client[1])
-
-    def make_nonblocking(self) -> None:
-        """Make the socket non-blocking, without a system call if it is already."""
-        if self.sock.getblocking():
-            self.sock.setblocking(False)
 
     def parsed(self, cfg: Any, request: bytes) -> Any:
         """A complete request in the form that gunicorn's workers handle.

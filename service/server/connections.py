@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
+from socket import MSG_DONTWAIT
 from typing import Any
 
 from gunicorn import util
@@ -155,7 +156,7 @@ class Connections:
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(RECEIVE_BYTES)
+            data = connection.sock.recv(RECEIVE_BYTES, MSG_DONTWAIT)
         except BlockingIOError:
             return
         if data:
@@ -176,7 +177,7 @@ class Connections:
             self._on_request(connection)
         elif request.wants_continue:
             request.wants_continue = False
-            connection.sock.send(CONTINUE)
+            connection.sock.send(CONTINUE, MSG_DONTWAIT)
         if connection in self.waiting:
             self._buffer(connection, len(data))
 
@@ -191,7 +192,6 @@ class Connections:
     ) -> None:
         """Send a complete response within `send_s` seconds, then run `then`; by default, linger and close."""
         self._stop_waiting(connection)
-        connection.make_nonblocking()
         connection.outgoing = memoryview(data)
         connection.after_sending = then or partial(self.linger, connection)
         seconds = SEND_S + len(data) / SEND_BYTES_PER_S if send_s is None else send_s
@@ -203,7 +203,7 @@ class Connections:
         if connection not in self.waiting:  # closed to free memory
             return
         try:
-            sent = connection.sock.send(connection.outgoing)
+            sent = connection.sock.send(connection.outgoing, MSG_DONTWAIT)
         except BlockingIOError:
             return
         connection.outgoing = connection.outgoing[sent:]
@@ -214,7 +214,6 @@ class Connections:
     def linger(self, connection: Connection) -> None:
         """Close once the client has read its last response; an earlier close would reset the connection."""
         self._stop_waiting(connection)
-        connection.make_nonblocking()
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -224,7 +223,7 @@ class Connections:
 
     def _discard(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(RECEIVE_BYTES)
+            data = connection.sock.recv(RECEIVE_BYTES, MSG_DONTWAIT)
         except BlockingIOError:
             return
         connection.discarded_bytes += len(data)

@@ -1,10 +1,9 @@
 """Error responses that the server sends without the application, in the form of the API's errors."""
 
-import json
-import uuid
 from http import HTTPStatus
 
-from gunicorn import util
+from service.request_id import request_id
+from service.server.response import json_response
 
 
 class Refusal(Exception):
@@ -13,23 +12,12 @@ class Refusal(Exception):
     def __init__(self, status: HTTPStatus, code: str, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.retry_after_s = status, code, retry_after_s
-        self.request_id = uuid.uuid4().hex
+        self.request_id = request_id()
 
     def response(self) -> bytes:
         """The complete response, after which the connection closes."""
         error = {"message": str(self), "type": self._type(), "param": None, "code": self.code}
-        body = json.dumps({"error": error}).encode()
-        head = [
-            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
-            f"Date: {util.http_date()}",
-            "Connection: close",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            f"X-Request-Id: {self.request_id}",
-        ]
-        if self.retry_after_s is not None:
-            head.append(f"Retry-After: {self.retry_after_s}")
-        return "\r\n".join([*head, "", ""]).encode() + body
+        return json_response(self.status, {"error": error}, self.request_id, retry_after_s=self.retry_after_s)
 
     def _type(self) -> str:
         if self.status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -73,6 +73,11 @@ class IncomingRequest:
         """Whether it is a GET of a health check or the metrics, without a body."""
         return bool(self._parser.method == b"GET" and self.path in PROBES and not self._body_bytes)
 
+    def header(self, name: bytes) -> str:
+        """The value of the last header with this lower-case name; an empty string if there is none."""
+        headers: list[tuple[bytes, bytes]] = self._parser.headers
+        return dict(headers).get(name, b"").decode("latin-1")
+
     def feed(self, data: bytes) -> None:
         """Parse the next bytes from the client.
 

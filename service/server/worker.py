@@ -21,16 +21,19 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from service import metrics
+from service.request_id import request_id
 from service.server import resources
 from service.server.connection import Connection
 from service.server.connections import LINGER_S, Connections, Step
 from service.server.pool import Pool
 from service.server.refusal import Refusal
 from service.server.request import IncomingRequest, Limits
+from service.server.response import json_response
 
 # The time after which a waiting thread requests the interpreter's lock. With Python's default, 5 ms, /livez is twice as
 # slow under 40 streams (docs/experiments.md).
 SWITCH_INTERVAL_S = 0.0005
+ALIVE = {"status": "alive"}  # as the application's own /livez
 PROBE_SEND_S = 2.0  # for a client to read a probe's response
 # A scrape computes for milliseconds. Its thread then sleeps so many times longer, so that clients that request metrics
 # all the time use at most a fifth of one core.
@@ -115,8 +118,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if pool:
                 pool.submit(partial(self._answer_probe, connection))
             else:
-                # /livez checks that the main thread works.
-                self._connections.take(connection, self._probe_step(connection))
+                self._answer_livez(connection)
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
@@ -134,7 +136,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
         """Keep the connection for the client's next request, of which `after` has already arrived."""
-        connection.make_nonblocking()
         silent_s = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, LINGER_S)
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
@@ -143,7 +144,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         request, after = connection.request.take()
 
         def respond() -> Step:
-            connection.sock.setblocking(True)
             keep = self.handle_request(connection.parsed(self.cfg, request), connection)
             next_ = partial(self._next_request, connection, after)
             return next_ if keep else partial(self._connections.linger, connection)
@@ -161,10 +161,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
-    def _answer_probe(self, connection: Connection) -> None:
-        self.method_queue.defer(self._connections.take, connection, self._probe_step(connection))
+    def _answer_livez(self, connection: Connection) -> None:
+        """Respond from the main thread, without the application: the response shows that this thread works."""
+        id_ = request_id(connection.request.header(b"x-request-id"))
+        self._connections.send(connection, json_response(HTTPStatus.OK, ALIVE, id_), send_s=PROBE_SEND_S)
 
-    def _probe_step(self, connection: Connection) -> Step:
+    def _answer_probe(self, connection: Connection) -> None:
         """As `_answer_short`, but the connection then closes; later requests on it are dropped."""
         request, _ = connection.request.take()
 
@@ -174,7 +176,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             response, _ = self._complete_response(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
-        return self._next_step(connection, respond)
+        self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
 
     def _complete_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
         """The response's bytes, and whether the connection may be kept."""

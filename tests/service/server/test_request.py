@@ -119,3 +119,9 @@ def test_expect_100_continue_is_for_http_1_1(version: bytes, expected: bool) -> 
     incoming.feed(head)
     assert incoming.wants_continue is expected
     assert not incoming.is_complete
+
+
+def test_a_header_is_found_by_its_lower_case_name() -> None:
+    arriving = request()
+    arriving.feed(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: one\r\n\r\n")
+    assert (arriving.header(b"x-request-id"), arriving.header(b"x-other")) == ("one", "")

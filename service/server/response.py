@@ -1,0 +1,25 @@
+"""Complete JSON responses that the server sends without the application."""
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn import util
+
+
+def json_response(
+    status: HTTPStatus, content: dict[str, Any], request_id: str, *, retry_after_s: int | None = None
+) -> bytes:
+    """Head and body of a response after which the connection closes."""
+    body = json.dumps(content).encode()
+    head = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"Date: {util.http_date()}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        f"X-Request-Id: {request_id}",
+    ]
+    if retry_after_s is not None:
+        head.append(f"Retry-After: {retry_after_s}")
+    return "\r\n".join([*head, "", ""]).encode() + body
