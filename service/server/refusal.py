@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from gunicorn import util
 
+from service.http.security import HEADERS
+
 
 class Refusal(Exception):
     """The server refuses a request before the application sees it."""
@@ -26,6 +28,7 @@ class Refusal(Exception):
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
             f"X-Request-Id: {self.request_id}",
+            *(f"{name}: {value}" for name, value in HEADERS.items()),
         ]
         if self.retry_after_s is not None:
             head.append(f"Retry-After: {self.retry_after_s}")
