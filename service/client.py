@@ -90,7 +90,7 @@ class TextStream:
             for event in self._events():
                 if "finish_reason" in event:
                     self.completion = _completion(event, logprobs)
-                    return
+                    continue  # to the end of the response, or the service would see a lost connection
                 logprobs.append(event["logprob"])
                 top = tuple((text, logprob) for text, logprob in event.get("top", ()))
                 yield Character(event["text"], event["logprob"], top)
@@ -100,7 +100,8 @@ class TextStream:
             raise _unexpected(self._response.status) from error
         finally:
             self.close()
-        raise _incomplete("it has no last event")
+        if self.completion is None:
+            raise _incomplete("it has no last event")
 
     def close(self) -> None:
         """Close the connection; the service stops generating."""
