@@ -85,7 +85,7 @@ class TextStream:
         self.close()
 
     def __iter__(self) -> Iterator[Character]:
-        logprobs = []
+        logprobs: list[float] = []
         try:
             for event in self._events():
                 if "finish_reason" in event:
