@@ -1,15 +1,24 @@
 #!/usr/bin/env python3
-"""The command `charloom`: `serve` starts the service, and every other command is one of training.
+"""The command `charloom`: `serve` starts the service, `client` asks one, and every other command is one of training.
 
 Imports neither package to start, so that each works where the other is not installed, as in the image of the service.
 """
 
+import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
 
 
 @click.command()
@@ -31,6 +40,85 @@ def serve(models: str | None, port: int | None) -> None:
     os.execve(sys.executable, command, os.environ | settings)
 
 
+@click.group()
+def client() -> None:
+    """Ask a running service over HTTP."""
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every command that asks a service."""
+    url = click.option("--url", default="http://localhost:8000", show_default=True, help="Address of the service.")
+    key = click.option("--key", envvar="CHARLOOM_KEY", help="API key.  [default: $CHARLOOM_KEY]")
+    return url(key(command))
+
+
+@contextmanager
+def connected(url: str, key: str | None) -> Iterator["Client"]:
+    """A client. Its errors end the command with one sentence, and Ctrl-C ends it without one."""
+    try:
+        from service.client import CharloomError, Client
+    except ModuleNotFoundError:
+        raise click.ClickException("charloom client needs the package service, which is not installed here.") from None
+    try:
+        service = Client(url, key)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+    try:
+        yield service
+    except CharloomError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo()
+        sys.exit(INTERRUPTED)
+
+
+@client.command()
+@click.argument("prompt", default="")
+@click.option("--model", help="Name of the model.  [default: the service's]")
+@click.option("--version", type=int, help="Version of the model.  [default: the newest]")
+@click.option("--length", type=int, help="Characters to generate.  [default: 500]")
+@click.option("--temperature", type=float, help="0: always the most likely character.  [default: 1]")
+@click.option("--top-k", type=int, help="Sample from the k most likely characters.  [default: 0, all]")
+@click.option("--top-p", type=float, help="Sample from the likeliest that add up to p.  [default: 1, all]")
+@click.option("--seed", type=int, help="The same seed gives the same text.  [default: random]")
+@click.option("--stop", multiple=True, metavar="TEXT", help="Text that ends the generation; may be repeated.")
+@connection_options
+def generate(prompt: str, url: str, key: str | None, stop: tuple[str, ...], **params: Any) -> None:
+    """Print text as a model generates it: PROMPT (default: empty) continued."""
+    with connected(url, key) as service, service.stream(prompt, stop=list(stop), **params) as stream:
+        click.echo(prompt, nl=False)
+        for character in stream:
+            click.echo(character.text, nl=False)
+        click.echo()
+        assert stream.completion is not None
+        click.echo(f"seed {stream.completion.seed}", err=True)
+
+
+@client.command()
+@connection_options
+def models(url: str, key: str | None) -> None:
+    """List the models and versions of a service."""
+    with connected(url, key) as service:
+        listed = service.models()
+        for model in listed["models"]:
+            default = " (default)" if model["name"] == listed["default"] else ""
+            for version in model["versions"]:
+                served = " (served)" if version["version"] == model["served"] else ""
+                refused = f" (refused: {version['refused']})" if version["refused"] else ""
+                click.echo(f"{model['name']}{default} {version['version']}{served}{refused}")
+
+
+@client.command()
+@connection_options
+def health(url: str, key: str | None) -> None:
+    """Print whether a service is ready; exit code 1 if it is not."""
+    with connected(url, key) as service:
+        status = service.health()
+        click.echo(f"{status['status']}: {status['model']} {status['version']}")
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def without_training() -> None:
     """Serve character-level recurrent networks. To train them, install the package training too."""
@@ -39,12 +127,13 @@ def without_training() -> None:
 def main() -> None:
     """Run one command."""
     without_training.add_command(serve)
-    if sys.argv[1:2] == ["serve"] or find_spec("training") is None:
+    without_training.add_command(client)
+    if sys.argv[1:2] in (["serve"], ["client"]) or find_spec("training") is None:
         without_training(prog_name="charloom")
     else:
         from training.__main__ import main as run
 
-        run(serve)
+        run(serve, client)
 
 
 if __name__ == "__main__":

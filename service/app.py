@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.config import Config
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
-from service.http import access, cors, errors, generate, models, operations, schemas
+from service.http import access, cors, errors, generate, models, operations, schemas, security
 from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model, configure_threads
@@ -70,8 +70,9 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
 
 
 def _add_checks(app: Flask, config: Config) -> None:
-    """Add error responses, request ids, CORS, keys, rate limits and trusted proxies to every request."""
+    """Add error responses, security headers, request ids, CORS, keys, rate limits and proxies to every request."""
     errors.register(app)
+    security.register(app)
     access.name_requests(app)
     cors.register(app, config.origins())
     access.register(app, config)

@@ -10,7 +10,7 @@ from typing import Any
 import limits
 
 from service.cpus import available_cpus
-from service.keys import KeyFileError, read_keys
+from service.keys import KeyFile, KeyFileError
 
 HOST = re.compile(r"\*|[0-9A-Za-z:._%-]{1,253}")  # "*" is every address
 MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -71,7 +71,7 @@ class Config:
             raise ConfigError(f"CHARLOOM_HOST must be a host name, an IP address or *, not {_shown(self.host)}.")
         if self.admin_port == self.port:
             raise ConfigError(f"CHARLOOM_ADMIN_PORT must differ from PORT, which is {self.port} too.")
-        self.api_keys()
+        self.key_file()
         self.rate()
         self.origins()
 
@@ -94,12 +94,12 @@ class Config:
                 given[setting.name] = _parse(variable, value, setting.type)
         return cls(**given)
 
-    def api_keys(self) -> frozenset[str]:
-        """The keys that clients may use; empty: no key is needed."""
+    def key_file(self) -> KeyFile | None:
+        """The keys that clients may use; None: no key is needed."""
         if self.api_keys_file is None:
-            return frozenset()
+            return None
         try:
-            return read_keys(self.api_keys_file)
+            return KeyFile(self.api_keys_file)
         except KeyFileError as error:
             raise ConfigError(f"CHARLOOM_API_KEYS_FILE names {self.api_keys_file}, {error}.") from error
 

@@ -1,13 +1,16 @@
-"""The command `charloom` where only one of the two packages is installed."""
+"""The command `charloom` where only one of the two packages is installed, and its commands `serve` and `client`."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from click.testing import CliRunner
+import pytest
+from click.testing import CliRunner, Result
 
-from charloom import serve
+from charloom import client, serve
 from tests.processes import ROOT
+from tests.servers import Server
 
 # `make test` links the project into its environment, where every Python would find both packages.
 WITHOUT_LINK = """
@@ -31,17 +34,24 @@ def run(*arguments: str, cwd: Path, hidden: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def test_without_training_only_serve_is_offered(tmp_path: Path) -> None:
+def test_without_training_serve_and_client_are_offered(tmp_path: Path) -> None:
     page = run("--help", cwd=tmp_path, hidden="training")
     assert page.returncode == 0, page.stderr
     commands = page.stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in commands] == ["serve"]
+    assert [line.split()[0] for line in commands] == ["client", "serve"]
 
 
-def test_without_the_service_serve_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    result = run("serve", cwd=tmp_path, hidden="service")
+@pytest.mark.parametrize("arguments", [["serve"], ["client", "health"]])
+def test_without_the_service_its_commands_are_refused_in_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
+    result = run(*arguments, cwd=tmp_path, hidden="service")
     assert result.returncode == 1
-    assert result.stderr == "Error: charloom serve needs the package service, which is not installed here.\n"
+    needed_by = f"charloom {arguments[0]}"
+    assert result.stderr == f"Error: {needed_by} needs the package service, which is not installed here.\n"
+
+
+def test_the_client_works_without_training(tmp_path: Path, server: Server) -> None:
+    result = run("client", "health", "--url", f"http://127.0.0.1:{server.port}", cwd=tmp_path, hidden="training")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "ready: tiny 1\n", "")
 
 
 def test_serve_starts_gunicorn_with_the_given_settings(monkeypatch, tmp_path: Path) -> None:
@@ -69,3 +79,51 @@ def test_a_port_out_of_range_is_a_usage_error() -> None:
     result = CliRunner().invoke(serve, ["--port", "0"])
     assert result.exit_code == 2
     assert "1<=x<=65535" in result.output
+
+
+def asked(server: Server, *arguments: str) -> Result:
+    """The result of a command of `charloom client` for this service."""
+    command, *others = arguments
+    return CliRunner().invoke(client, [command, "--url", f"http://127.0.0.1:{server.port}", *others])
+
+
+def test_generate_prints_the_prompt_the_text_and_its_seed(server: Server) -> None:
+    expected = server.generate(prompt="the ", length=30, seed=3, temperature=0.5, stop=["dog"])
+    options = ["--length", "30", "--seed", "3", "--temperature", "0.5", "--stop", "dog"]
+    result = asked(server, "generate", "the ", *options)
+    assert result.exit_code == 0
+    assert (result.stdout, result.stderr) == (f"the {expected['text']}\n", "seed 3\n")
+
+
+def test_models_lists_versions_with_the_served_and_the_default(server: Server) -> None:
+    result = asked(server, "models")
+    assert (result.exit_code, result.stdout) == (0, "tiny (default) 1 (served)\n")
+
+
+def test_an_error_of_the_service_is_one_sentence(server: Server) -> None:
+    result = asked(server, "generate", "--temperature", "9")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: temperature should be")
+
+
+def test_a_malformed_key_of_the_environment_is_a_usage_error_that_does_not_quote_it() -> None:
+    result = CliRunner().invoke(client, ["health"], env={"CHARLOOM_KEY": "my secret"})
+    assert result.exit_code == 2
+    assert "printable ASCII" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_ctrl_c_ends_the_generation_without_a_traceback(server: Server) -> None:
+    command = [sys.executable, "charloom.py", "client", "generate", "--length", "100000", "--url"]
+    process = subprocess.Popen(
+        [*command, f"http://127.0.0.1:{server.port}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.read(3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")

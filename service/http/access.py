@@ -3,7 +3,6 @@
 `g.logged` has the fields of the request's log line; a view adds its own. Never a prompt or a generated text.
 """
 
-import hmac
 import ipaddress
 import logging
 import math
@@ -17,7 +16,7 @@ from flask import Flask, Response, g, request
 from service import metrics
 from service.config import Config
 from service.http.errors import TooManyRequests, Unauthorized, shorten
-from service.http.rate import RateLimiter
+from service.http.rate import Quota, RateLimiter
 from service.request_id import request_id
 
 OPEN_PATHS = ("/livez", "/readyz", "/metrics")
@@ -47,8 +46,8 @@ def name_requests(app: Flask) -> None:
 
 
 def register(app: Flask, config: Config) -> None:
-    """Check the key and the rate of every request before its view runs."""
-    keys = config.api_keys()
+    """Check the key and the rate of every request before its view runs, and report the rate in its response."""
+    key_file = config.key_file()
     rate = config.rate()
     limiter = RateLimiter(rate) if rate else None
 
@@ -57,17 +56,25 @@ def register(app: Flask, config: Config) -> None:
         if request.path in OPEN_PATHS:
             return
         sent = _bearer(request.headers.get("Authorization", ""))
-        key = _matching(sent or "", keys)
+        key = key_file.match(sent) if key_file and sent else None
         # The key counts as the file has it, because a header may write it in many ways. Requests with a wrong key
         # count by address; a known key is served even then, or a stranger at the same address could lock it out.
         client = ("key", key) if key else ("address", network_of(request.remote_addr or ""))
-        if limiter and (wait_s := limiter.wait_s(client)):
-            metrics.REJECTED.labels("rate_limit").inc()
-            seconds = math.ceil(wait_s)
-            raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
-        if keys and not key:
+        if limiter:
+            quota = limiter.count(client)
+            g.rate_limit_headers = _rate_limit_headers(quota)
+            if quota.is_exceeded:
+                metrics.REJECTED.labels("rate_limit").inc()
+                seconds = math.ceil(quota.reset_s)
+                raise TooManyRequests(f"The rate limit is {rate}: try again in {seconds} s.", seconds)
+        if key_file and not key:
             message = "This service requires a valid key: send 'Authorization: Bearer KEY'."
             raise Unauthorized(message, wrong_key=sent is not None)
+
+    @app.after_request
+    def add_rate_limit(response: Response) -> Response:
+        response.headers.update(g.get("rate_limit_headers", {}))
+        return response
 
 
 def network_of(address: str) -> str:
@@ -92,11 +99,13 @@ def _bearer(header: str) -> str | None:
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
-def _matching(sent: str, keys: frozenset[str]) -> str | None:
-    """The key that was sent, if it is valid."""
-    # Every key is compared, each in constant time: the delay of the response reveals nothing about them.
-    matches = [key for key in keys if hmac.compare_digest(key.encode(), sent.encode())]
-    return matches[0] if matches else None
+def _rate_limit_headers(quota: Quota) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-06, which clients read; later drafts have others."""
+    return {
+        "RateLimit-Limit": str(quota.limit),
+        "RateLimit-Remaining": str(quota.remaining),
+        "RateLimit-Reset": str(math.ceil(quota.reset_s)),
+    }
 
 
 def _is_expected_probe(path: str, status: int) -> bool:

@@ -6,7 +6,9 @@ API keys are sent in a header, so cookies and other credentials are never allowe
 from flask import Flask, Response, request
 
 HEADERS_SENT = "Authorization, Content-Type, Accept, X-Request-Id"
-HEADERS_READ = "X-Request-Id, X-Model, X-Model-Version, X-Seed, Retry-After"
+HEADERS_READ = (
+    "X-Request-Id, X-Model, X-Model-Version, X-Seed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+)
 PREFLIGHT_SECONDS = 7200  # the most that Chromium caches a preflight response
 
 

@@ -6,8 +6,19 @@ It starts no thread: a request is never refused because the system has no thread
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import limits
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A client's requests in the window of its latest request."""
+
+    is_exceeded: bool  # the latest request is refused, and does not count
+    limit: int
+    remaining: int  # requests that are allowed now
+    reset_s: float  # until the oldest request leaves the window, and one more is allowed
 
 
 class RateLimiter:
@@ -24,18 +35,17 @@ class RateLimiter:
         """The number of clients whose requests are remembered."""
         return len(self._times)
 
-    def wait_s(self, client: tuple[str, str]) -> float:
-        """Count a request and return 0; or, if the limit is reached, return the time until the next is allowed."""
+    def count(self, client: tuple[str, str]) -> Quota:
+        """Count a request, unless the limit is reached."""
         with self._lock:
             now = time.monotonic()
             self._sweep(now - self._window_s)
             times = self._times.setdefault(client, deque())
             while times and times[0] <= now - self._window_s:
                 times.popleft()
-            if len(times) >= self._amount:
-                return times[0] + self._window_s - now
-            times.append(now)
-            return 0.0
+            if not (is_exceeded := len(times) >= self._amount):
+                times.append(now)
+            return Quota(is_exceeded, self._amount, self._amount - len(times), times[0] + self._window_s - now)
 
     def _sweep(self, before_s: float) -> None:
         """Once per window, forget the clients without a request in it."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from gunicorn import util
 
+from service.http.security import HEADERS
+
 
 def json_response(
     status: HTTPStatus, content: dict[str, Any], request_id: str, *, retry_after_s: int | None = None
@@ -19,6 +21,7 @@ def json_response(
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         f"X-Request-Id: {request_id}",
+        *(f"{name}: {value}" for name, value in HEADERS.items()),
     ]
     if retry_after_s is not None:
         head.append(f"Retry-After: {retry_after_s}")

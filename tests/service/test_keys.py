@@ -1,12 +1,14 @@
-"""Key files of any editor, and files that are refused without a word of their content."""
+"""Key files of any editor, files that are refused without quoting them, and files that change."""
 
 import codecs
+import hmac
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
-from service.keys import KeyFileError, read_keys
+from service.keys import KeyFile, KeyFileError, read_keys
 
 
 def keys_in(tmp_path: Path, content: bytes) -> frozenset[str]:
@@ -53,3 +55,76 @@ def test_a_key_file_must_be_a_regular_file(tmp_path: Path) -> None:
         read_keys(tmp_path / "keys")
     with pytest.raises(KeyFileError, match="cannot be read: No such file"):
         read_keys(tmp_path / "absent")
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with one key; its changes are seen at once."""
+    monkeypatch.setattr("service.keys.SECONDS_BETWEEN_CHECKS", 0)
+    path = tmp_path / "keys"
+    path.write_text("old-secret\n")
+    return path
+
+
+def replace(path: Path, content: str) -> None:
+    """Put a new file in the place of one, as tools that rotate secrets do."""
+    path.with_name("new").write_text(content)
+    path.with_name("new").rename(path)
+
+
+def test_only_a_complete_key_matches(path: Path) -> None:
+    keys = KeyFile(path)
+    assert keys.match("old-secret") == "old-secret"
+    for other in ("", "old-secre", "old-secret ", "old-secretx", "OLD-SECRET", "é"):
+        assert keys.match(other) is None
+
+
+def test_every_key_is_compared_in_constant_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("first\nsecond-and-longer\nthird\n")
+    keys = KeyFile(path)
+    compared: list[tuple[int, int]] = []
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append((len(a), len(b)))
+        return a == b
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for sent in ("first", "third", "x", "x" * 10_000):
+        compared.clear()
+        keys.match(sent)
+        assert compared == [(32, 32)] * 3
+
+
+def test_a_changed_file_is_read_again(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys = KeyFile(path)
+    replace(path, "new-secret\nsecret-2\n")
+    with caplog.at_level(logging.INFO):
+        assert [keys.match(key) for key in ("new-secret", "secret-2", "old-secret")] == ["new-secret", "secret-2", None]
+    assert caplog.messages == [f"The key file {path} has changed and was read again: it holds 2 keys."]
+
+
+def test_a_broken_or_missing_file_keeps_the_previous_keys_and_is_logged_once(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = KeyFile(path)
+    for change in (lambda: replace(path, "secret k\n"), path.unlink):
+        change()
+        assert [keys.match("old-secret") for _ in range(3)] == ["old-secret"] * 3
+    broken, missing = caplog.messages
+    assert broken.startswith(f"The key file {path}, whose line 1 is not a key")
+    assert missing.startswith(f"The key file {path}, which cannot be read: No such file or directory, is not used")
+    assert "secret" not in caplog.text.replace(str(path), "")
+    replace(path, "new-secret\n")
+    assert [keys.match(key) for key in ("new-secret", "old-secret")] == ["new-secret", None]
+
+
+def test_the_file_is_not_checked_for_each_request(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    monkeypatch.setattr("service.keys.SECONDS_BETWEEN_CHECKS", 1)
+    keys = KeyFile(path)
+    replace(path, "new-secret\n")
+    now_s += 0.9
+    assert keys.match("old-secret") == "old-secret"
+    now_s += 0.2
+    assert keys.match("old-secret") is None

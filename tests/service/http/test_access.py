@@ -117,6 +117,36 @@ def test_every_response_has_a_request_id(tmp_path: Path, given: str, is_kept: bo
     assert ids == [given, given] if is_kept else len({given, *ids}) == 3
 
 
+def test_every_limited_response_reports_the_rate(tmp_path: Path) -> None:
+    client = client_of(tmp_path, keys="alpha", rate_limit="2/hour")
+    headers = {"Authorization": "Bearer alpha"}
+    answers = [client.get("/ask", headers=headers), client.get("/missing", headers=headers)]
+    answers.append(client.get("/ask", headers=headers))
+    assert [answer.status_code for answer in answers] == [200, 404, 429]
+    assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    for answer in answers:
+        assert answer.headers["RateLimit-Limit"] == "2"
+        assert 3500 < int(answer.headers["RateLimit-Reset"]) <= 3600
+    assert answers[2].headers["Retry-After"] == answers[2].headers["RateLimit-Reset"]
+    assert client.get("/ask").headers["RateLimit-Remaining"] == "1", "a refused key counts by its address"
+
+
+@pytest.mark.parametrize(("path", "rate"), [("/livez", "1/hour"), ("/ask", None)])
+def test_a_response_without_a_limit_reports_none(tmp_path: Path, path: str, rate: str | None) -> None:
+    answer = client_of(tmp_path, rate_limit=rate).get(path)
+    assert answer.status_code == 200
+    assert not [name for name, _ in answer.headers if name.startswith("RateLimit-")]
+
+
+def test_keys_are_rotated_while_the_service_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of(tmp_path, keys="alpha\n")
+    (tmp_path / "keys").write_text("alpha\nnew-key\n")
+    monkeypatch.setattr("service.keys.SECONDS_BETWEEN_CHECKS", 0)
+    assert statuses(client, ["Bearer alpha", "Bearer new-key"]) == [200, 200]
+    (tmp_path / "keys").write_text("new-key\n")
+    assert statuses(client, ["Bearer alpha", "Bearer new-key"]) == [401, 200]
+
+
 def test_probes_need_no_key_and_cost_no_rate(tmp_path: Path) -> None:
     client = client_of(tmp_path, keys="alpha", rate_limit="1/hour")
     assert [client.get("/livez").status_code for _ in range(3)] == [200] * 3

@@ -9,6 +9,8 @@ from service.http import access, cors, errors
 
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
 
+RATE_LIMIT = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
 
 def client_of(tmp_path: Path, origins: str | None) -> FlaskClient:
     """An application with one route, the key `alpha` and a limit of one request."""
@@ -39,7 +41,7 @@ def test_a_preflight_of_an_allowed_origin_needs_no_key_and_costs_no_rate(tmp_pat
         answer = client.post("/ask", headers=headers)
         assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (status, "https://a.org")
         exposed = answer.headers["Access-Control-Expose-Headers"]
-        for name in ("X-Request-Id", "X-Model", "X-Model-Version", "X-Seed", "Retry-After"):
+        for name in ("X-Request-Id", "X-Model", "X-Model-Version", "X-Seed", "Retry-After", *RATE_LIMIT):
             assert name in exposed
 
 

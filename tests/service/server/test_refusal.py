@@ -24,6 +24,7 @@ def test_a_refusal_is_a_complete_response_that_closes_its_connection() -> None:
     assert (headers["Connection"], headers["Content-Type"]) == ("close", "application/json")
     assert headers["X-Request-Id"] == refusal.request_id
     assert "Retry-After" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
     assert error == {
         "message": "The request did not arrive in time.",
         "type": "invalid_request_error",
