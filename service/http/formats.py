@@ -41,7 +41,7 @@ def to_json(value: Any) -> str:
 _quoted = functools.lru_cache(maxsize=65536)(to_json)  # a model has few different characters
 
 
-def _events(characters: Characters, before: str, after: str) -> str:
+def _json_events(characters: Characters, before: str, after: str) -> str:
     """A JSON object for each character."""
     numbered = enumerate(zip(characters.text, characters.decimals(), strict=True), characters.index)
     return "".join(
@@ -59,14 +59,14 @@ def _sse(data: str) -> str:
 
 SSE = StreamFormat(
     "text/event-stream",
-    characters=lambda characters: _events(characters, "data: ", "\n\n"),
+    characters=lambda characters: _json_events(characters, "data: ", "\n\n"),
     last=lambda result: _sse(to_json(result)),
     error=lambda error: _sse(to_json(error)),
     waiting=": ping\n\n",
 )
 NDJSON = StreamFormat(
     "application/x-ndjson",
-    characters=lambda characters: _events(characters, "", "\n"),
+    characters=lambda characters: _json_events(characters, "", "\n"),
     last=lambda result: to_json(result) + "\n",
     error=lambda error: to_json(error) + "\n",
 )
@@ -78,9 +78,12 @@ PLAIN = StreamFormat(
 )
 
 
+FORMATS = (SSE, NDJSON, PLAIN)  # of two that a client likes equally, the first is taken
+
+
 def format_for(accept: MIMEAccept) -> StreamFormat:
-    """The format that an Accept header prefers; SSE where it accepts none of the three."""
-    return max((SSE, NDJSON, PLAIN), key=lambda format_: _preference(accept, format_.media_type))
+    """The format that an Accept header prefers; SSE where it accepts none of them."""
+    return max(FORMATS, key=lambda format_: _preference(accept, format_.media_type))
 
 
 def _preference(accept: MIMEAccept, media_type: str) -> tuple[float, int]:
