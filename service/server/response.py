@@ -13,7 +13,7 @@ def json_response(
     status: HTTPStatus, content: dict[str, Any], request_id: str, *, retry_after_s: int | None = None
 ) -> bytes:
     """Head and body of a response after which the connection closes."""
-    body = json.dumps(content).encode()
+    body = json.dumps(content, separators=(",", ":")).encode() + b"\n"  # as Flask writes it
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Date: {util.http_date()}",

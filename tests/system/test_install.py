@@ -108,7 +108,7 @@ def test_help_lists_the_commands_of_both_packages(installed: Path, tmp_path: Pat
     commands = {line.split()[0] for line in lines if line[:3].strip()}
     assert commands == {
         *("train", "sample", "evaluate", "report", "list", "publish", "rollback", "prune"),
-        *("retrain", "schedule", "corpus", "serve"),
+        *("retrain", "schedule", "corpus", "serve", "client"),
     }
 
 

@@ -152,7 +152,7 @@ def test_a_complete_response_reaches_a_client_that_still_sends(server: Server) -
     client.sendall(b"Authorization : Bearer secret\r\n\r\n")
     server.run_until(lambda: server.received() == 0)
     answer = b""
-    while not answer.endswith(b"}}"):
+    while not answer.endswith(b"}}\n"):
         answer += client.recv(1000)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert len(server.connections) == 1
