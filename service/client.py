@@ -173,7 +173,7 @@ class Client:
 
     def models(self) -> dict[str, Any]:
         """The response of GET /models: the default model, and each model's versions."""
-        return self._get("/models", retries=self._retries)
+        return self._get("/models", {"models", "default"}, retries=self._retries)
 
     def health(self) -> dict[str, Any]:
         """The response of GET /readyz. Not retried.
@@ -181,9 +181,10 @@ class Client:
         Raises:
             CharloomError: the service cannot be reached or is not ready (`status` 503); the message is the reason.
         """
-        return self._get("/readyz", retries=0)
+        return self._get("/readyz", {"status", "model", "version"}, retries=0)
 
-    def _get(self, path: str, *, retries: int) -> dict[str, Any]:
+    def _get(self, path: str, required: set[str], *, retries: int) -> dict[str, Any]:
+        """The object at a path, which has these fields if the service is Charloom."""
         connection, response = self._send("GET", path, None, retries=retries)
         try:
             with closing(connection), response:
@@ -192,7 +193,7 @@ class Client:
             raise _incomplete(error) from error
         except ValueError as error:
             raise _unexpected(response.status) from error
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or not required <= content.keys():
             raise _unexpected(response.status)
         return content
 

@@ -78,6 +78,18 @@ class Picky(FakeModel):
         return super().advance(steps)
 
 
+class FailsOnce(FakeModel):
+    """Fails in its first call only."""
+
+    has_failed = False
+
+    def advance(self, steps: Steps) -> Stepped:
+        if not self.has_failed:
+            self.has_failed = True
+            raise MemoryError
+        return super().advance(steps)
+
+
 class Recorder:
     """A row's listener that records every call."""
 

@@ -169,6 +169,14 @@ def test_other_errors_and_long_waits_are_not_retried(waits: list[float], content
     assert waits == []
 
 
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"status": "ok"}', b"<html>"])
+def test_a_service_that_is_not_charloom_is_an_unexpected_response(body: bytes) -> None:
+    for ask in (Client.models, Client.health):
+        with scripted(response("200 OK", body)) as (url, _), pytest.raises(CharloomError) as failure:
+            ask(Client(url))
+        assert failure.value.code == "unexpected_response"
+
+
 def test_health_is_not_retried(waits: list[float]) -> None:
     with scripted(refusal("503 Service Unavailable", "unavailable")) as (url, _), pytest.raises(CharloomError):
         Client(url).health()

@@ -1,4 +1,4 @@
-"""Cores by the process's affinity and its container's quota, on a folder that stands in for /sys/fs/cgroup."""
+"""The number of cores from the process's affinity and its container's quota. A folder replaces /sys/fs/cgroup."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Second pass over a corpus: provisional ids -> final ids, in the order in which training reads them.
 
-The text is kept as it stands, shuffled by lines or files, or cut file by file. Each part is then one range of the ids.
+The text is kept in its order, shuffled by lines or files, or cut file by file. Each part is then one range of the ids.
 """
 
 from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.model.model import Stepped, Steps
 from tests.service.engine.rows import batch_of, row_of, run
-from tests.service.fakes import FakeModel, Picky, Recorder, expected_text
+from tests.service.fakes import FailsOnce, FakeModel, Picky, Recorder, expected_text
 
 
 def prompt_of(index: int) -> str:
@@ -72,14 +72,7 @@ def test_if_every_call_fails_every_row_fails(model: FakeModel) -> None:
 
 
 def test_a_call_that_fails_once_fails_no_row() -> None:
-    class Once(Picky):
-        def advance(self, steps: Steps) -> Stepped:
-            if not self.attempts:
-                self.attempts += 1
-                raise MemoryError
-            return super().advance(steps)
-
-    model = Once(-1)
+    model = FailsOnce()
     batch = batch_of(model, slots=20, chunk=4)
     recorders = join_rows(batch, model)
     run(batch)

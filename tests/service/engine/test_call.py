@@ -5,7 +5,7 @@ import pytest
 
 from service.engine.call import UnusableOutput, advance
 from service.model.model import Stepped, Steps
-from tests.service.fakes import FakeModel, Picky
+from tests.service.fakes import FailsOnce, FakeModel, Picky
 
 ROWS = 20
 
@@ -46,14 +46,7 @@ def test_rows_that_make_a_call_fail_fail_alone(guilty: set[int]) -> None:
 
 
 def test_a_call_that_fails_once_fails_no_row() -> None:
-    class Once(Picky):
-        def advance(self, steps: Steps) -> Stepped:
-            if not self.attempts:
-                self.attempts += 1
-                raise MemoryError
-            return super().advance(steps)
-
-    model = Once(-1)
+    model = FailsOnce()
     steps = steps_of(model, [1] * ROWS)
     outputs, errors = advance(model, steps, ROWS)
     assert errors == {}

@@ -6,7 +6,7 @@ LIMITS = Limits(request_line=4094, request_fields=100, request_field_size=8190, 
 
 
 class Clock:
-    """Stands in for the module `time`."""
+    """A replacement for the module `time`: tests set its `now_s`."""
 
     now_s = 1000.0
 

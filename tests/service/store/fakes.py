@@ -1,7 +1,9 @@
 """A loader without TensorFlow, and functions that publish and change versions on disk."""
 
+import gc
 import shutil
 import threading
+import weakref
 from pathlib import Path
 
 from service.model.model import ModelError
@@ -10,6 +12,18 @@ from tests.service.model.manifests import GOOD, write
 
 class NamedModel(str):
     """A model that is only its version's name, with the text of its file `text`; it can be referred to weakly."""
+
+
+def assert_freed_with_its_last_user(users: list[NamedModel]) -> None:
+    """The one model in `users` is referred to by this list only, and by no cycle."""
+    gc.disable()  # the collector would free a cycle too
+    try:
+        freed = weakref.ref(users[0])
+        assert freed() is not None
+        users.clear()
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 class Loader:

@@ -1,8 +1,6 @@
 """Loads and refusals without TensorFlow, each of one version."""
 
-import gc
 import shutil
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from service.model import files
 from service.model.version import ModelVersion
 from service.store.folder import Folder
 from service.store.loaded import METRICS_KEPT_AFTER_RELEASE, LoadedVersions
-from tests.service.store.fakes import Loader, publish, replace, samples
+from tests.service.store.fakes import Loader, assert_freed_with_its_last_user, publish, replace, samples
 
 FIRST, SECOND, THIRD = (ModelVersion("a", number) for number in (1, 2, 3))
 
@@ -179,19 +177,12 @@ def test_a_released_version_is_freed_with_its_last_user(
 ) -> None:
     caplog.set_level("INFO")
     publish(tmp_path, "a/1")
-    stream = versions.load(FIRST).model
+    streams = [versions.load(FIRST).model]
     for _ in range(2):
         versions.release(FIRST)
     assert versions.get(FIRST) is None
     assert caplog.messages == ["Version a/1 is released."]
-    gc.disable()  # without the collector: nothing else refers to the model, and no cycle does
-    try:
-        freed = weakref.ref(stream)
-        assert freed() is not None
-        del stream
-        assert freed() is None
-    finally:
-        gc.enable()
+    assert_freed_with_its_last_user(streams)
 
 
 def test_metrics_count_loads_and_refusals_and_show_the_versions_in_memory(
