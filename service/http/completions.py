@@ -1,7 +1,4 @@
-"""POST /v1/completions and GET /v1/models, as OpenAI's clients use them; a token is a character.
-
-Converts a body into one generation for each choice, and the results into the response in one object.
-"""
+"""POST /v1/completions, as OpenAI's clients use it: its body -> a generation for each choice. A token is a character."""
 
 import secrets
 from typing import Any
@@ -18,13 +15,13 @@ from service.http.completion_body import MAX_CHOICES, CompletionBody
 from service.http.completion_format import CompletionFormat
 from service.http.delivery import OpenStreams
 from service.http.errors import InvalidField, UnsupportedField, shorten
+from service.http.generate import SEED_BITS
 from service.http.schemas import read_body
 from service.http.tokens import text_of
 from service.model.model import Model
 from service.store.store import Store
 
 MAX_LOGPROBS = 1  # `advance` gives the logprob of the symbol that it sampled, and no other guesses
-SEED_BITS = 53  # of a drawn seed: JavaScript reads larger integers of JSON inexactly
 
 
 def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
@@ -35,11 +32,11 @@ def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
     def completions() -> ResponseReturnValue:
         body = read_body(CompletionBody, request, config)
         _refuse_unsupported(body)
-        _refuse_too_many_choices(body, config)
+        _check_limits(body, config)
         model = model_ids.load(store, body.model)
         prompts = _texts(body, model, config)
-        delivery = streams.begin(model, *_generations(body, prompts, model, config))
         completion = CompletionFormat(body, prompts, model.manifest.model_version)
+        delivery = streams.begin(model, *_generations(body, prompts, model, config))
         if body.stream:
             return delivery.as_stream(completion.stream_format(), completion.usage_event)
         return delivery.as_object(lambda *results: _completion(completion, body, results))
@@ -77,7 +74,7 @@ def _refuse_unsupported(body: CompletionBody) -> None:
         raise UnsupportedField(f"best_of should be n, {body.n}, when stream is true, not {body.best_of}.", "best_of")
 
 
-def _refuse_too_many_choices(body: CompletionBody, config: Config) -> None:
+def _check_limits(body: CompletionBody, config: Config) -> None:
     """Refuse a request that can never be accepted, or whose choices are together longer than one text may be.
 
     Raises:
