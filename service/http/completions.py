@@ -1,4 +1,4 @@
-"""POST /v1/completions, as OpenAI's clients use it: its body -> a generation for each choice. A token is a character."""
+"""POST /v1/completions, as OpenAI's clients use it: a body -> a generation for each choice. A token is a character."""
 
 import secrets
 from typing import Any
