@@ -1,6 +1,6 @@
 """The body of POST /v1/completions and its limits. Knows no route, model or engine."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, LiteralString
 
 from pydantic import (
     BaseModel,
@@ -8,6 +8,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -15,6 +16,22 @@ from pydantic_core import PydanticCustomError
 from service.http.schemas import RequestBody, Seed, StopString, TopP
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
+
+
+def _one_sentence(message: LiteralString) -> WrapValidator:
+    """A validator that gives one sentence in place of the errors of each form that a field may have."""
+
+    def validate(value: Any, validate_forms: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate_forms(value)
+        except ValidationError:
+            raise PydanticCustomError("out_of_range", message) from None
+
+    return WrapValidator(validate)
+
+
+PROMPT_FORMS = _one_sentence("should be a string, a list of strings, a list of ids or a list of lists of ids")
+STOP_FORMS = _one_sentence("should be a string or a list of at most 4 strings, each of 1 to 256 characters")
 
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
@@ -33,7 +50,7 @@ class CompletionBody(RequestBody):
     """The fields of OpenAI's completions; a token is a character."""
 
     model: str | None = None
-    prompt: str | list[str] | list[int] | list[list[int]] = ""
+    prompt: Annotated[str | list[str] | list[int] | list[list[int]], PROMPT_FORMS] = ""
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: TopP = 1.0
@@ -41,7 +58,7 @@ class CompletionBody(RequestBody):
     best_of: Choices | None = None
     echo: bool = False
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
+    stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     seed: Seed | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
     presence_penalty: Penalty = 0.0
@@ -51,15 +68,6 @@ class CompletionBody(RequestBody):
     stream: bool = False
     stream_options: StreamOptions | None = None
 
-    @field_validator("prompt", mode="wrap")
-    @classmethod
-    def _prompt_has_one_of_four_forms(cls, prompt: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return validate(prompt)
-        except ValidationError:
-            message = "should be a string, a list of strings, a list of ids or a list of lists of ids"
-            raise PydanticCustomError("out_of_range", message) from None
-
     @field_validator("prompt")
     @classmethod
     def _prompt_is_not_an_empty_list(cls, prompt: Any) -> Any:
@@ -67,24 +75,13 @@ class CompletionBody(RequestBody):
             raise PydanticCustomError("out_of_range", "should have at least one item")
         return prompt
 
-    @field_validator("stop", mode="wrap")
-    @classmethod
-    def _stop_has_one_of_two_forms(cls, stop: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return validate(stop)
-        except ValidationError:
-            message = "should be a string or a list of at most 4 strings, each of 1 to 256 characters"
-            raise PydanticCustomError("out_of_range", message) from None
-
     @property
     def prompts(self) -> list[str | list[int]]:
         """The prompts as a list, each a text or ids."""
-        match self.prompt:
-            case [int(), *_]:
-                return [self.prompt]  # type: ignore[list-item]
-            case list():
-                return list(self.prompt)  # type: ignore[arg-type]
-        return [self.prompt]
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        items: list[Any] = self.prompt
+        return [items] if isinstance(items[0], int) else items
 
     @property
     def stop_strings(self) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def _completion(completion: CompletionFormat, body: CompletionBody, results: tup
     """The response in one object, with the best `n` candidates of each prompt."""
     chosen: list[Result] = []
     for first in range(0, len(results), body.candidates):
-        candidates = results[first : first + body.candidates]
+        candidates = list(results[first : first + body.candidates])
         if body.candidates > body.n:
             candidates = sorted(candidates, key=_nats_per_char)[: body.n]
         chosen += candidates
