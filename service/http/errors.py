@@ -75,6 +75,12 @@ class InvalidField(ApiError):
     status, type, code = 422, "invalid_request_error", "invalid_field"
 
 
+class UnsupportedField(ApiError):
+    """A field is valid in OpenAI's API, and this service does not support its value."""
+
+    status, type, code = 400, "invalid_request_error", "unsupported_value"
+
+
 class Unauthorized(ApiError):
     """No key, or a key that is not valid."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from flask import Request
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,27 +26,26 @@ log = logging.getLogger(__name__)
 MIN_TOP_P = 1.2e-38  # above the smallest normal float32; the model would take a smaller number for 0
 MAX_INTEGER = 2**63 - 1
 MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block the interpreter for half a second
-MAX_NAME_CHARS = 64  # of a model
+MAX_NAME_CHARS = 84  # of a model, with its version
 
 Body = TypeVar("Body", bound=BaseModel)
+
+
+def _is_a_float32(top_p: float) -> float:
+    if top_p < MIN_TOP_P:
+        raise _out_of_range("should be at least {limit}, not {value}", MIN_TOP_P, top_p)
+    return top_p
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+TopP = Annotated[float, Field(gt=0, le=1), AfterValidator(_is_a_float32)]
 
 
-class GenerateBody(BaseModel):
-    """The body of POST /generate."""
+class RequestBody(BaseModel):
+    """The fields of a request. Every field has a default, and null means the default."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-    prompt: str = ""
-    model: str | None = None
-    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
-    length: Annotated[int, Field(ge=1)] = 500
-    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
-    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    seed: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
-    stop: Annotated[list[StopString], Field(max_length=4)] = []
-    stream: bool = True
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -54,11 +54,31 @@ class GenerateBody(BaseModel):
             raise PydanticUseDefault
         return validate(value)
 
-    @field_validator("model")
+    @field_validator("model", check_fields=False)
     @classmethod
     def _shown(cls, name: str | None) -> str | None:
         # No model has a longer name, and the message of the 404 shows it.
         return name and shorten(name, MAX_NAME_CHARS)
+
+
+class ModelBody(RequestBody):
+    """The fields that select a model."""
+
+    model: str | None = None
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+
+
+class GenerateBody(ModelBody):
+    """The body of POST /generate."""
+
+    prompt: str = ""
+    length: Annotated[int, Field(ge=1)] = 500
+    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    top_p: TopP = 1.0
+    seed: Seed | None = None
+    stop: Annotated[list[StopString], Field(max_length=4)] = []
+    stream: bool = True
 
     @field_validator("prompt")
     @classmethod
@@ -76,12 +96,25 @@ class GenerateBody(BaseModel):
             raise _out_of_range("should be at most {limit}, not {value}", limit, length)
         return length
 
-    @field_validator("top_p")
+
+class TokenizeBody(ModelBody):
+    """The body of POST /tokenize, with llama.cpp's name of the text."""
+
+    content: str = ""
+
+    @field_validator("content")
     @classmethod
-    def _top_p_is_a_float32(cls, top_p: float) -> float:
-        if top_p < MIN_TOP_P:
-            raise _out_of_range("should be at least {limit}, not {value}", MIN_TOP_P, top_p)
-        return top_p
+    def _content_fits(cls, content: str, info: ValidationInfo) -> str:
+        limit = _config(info).max_prompt
+        if len(content) > limit:
+            raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(content))
+        return content
+
+
+class DetokenizeBody(ModelBody):
+    """The body of POST /detokenize."""
+
+    tokens: list[int] = []
 
 
 def max_body_bytes(config: Config) -> int:

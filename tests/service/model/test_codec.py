@@ -130,3 +130,23 @@ def test_line_ends_become_those_of_the_corpus(unit: str, symbols: tuple[str | in
 def test_the_characters_in_the_first_symbols_are_counted() -> None:
     assert [CHARS.chars_in("aé\n", symbols) for symbols in range(4)] == [0, 1, 2, 3]
     assert [EVERY_BYTE.chars_in("aé😀", symbols) for symbols in range(8)] == [0, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_a_prompt_keeps_its_characters_and_each_gets_the_sum_of_its_logprobs() -> None:
+    text = "a\u0000é\ud800😀?\n"
+    for codec, sizes in ((CHARS, [1] * 7), (EVERY_BYTE, [1, 1, 2, 3, 4, 1, 1]), (SOME_BYTES, [1, 1, 2, 3, 4, 1, 1])):
+        ids = codec.encode(text)
+        ends = np.cumsum(sizes)
+        assert codec.char_ends(text).tolist() == ends.tolist()
+        logprobs = -np.arange(len(ids), dtype=np.float32)
+        expected = [float(logprobs[end - size : end].sum()) for end, size in zip(ends, sizes, strict=True)]
+        for step in (1, 2, 3, 5, 100):
+            decoder = codec.prompt_decoder(text)
+            pieces = [decoder.read(ids[i : i + step], logprobs[i : i + step]) for i in range(0, len(ids), step)]
+            assert "".join(piece for piece, _ in pieces) == text
+            assert [len(piece) for piece, _ in pieces] == [len(nats) for _, nats in pieces]
+            assert np.concatenate([nats for _, nats in pieces]).tolist() == expected
+
+
+def test_an_empty_prompt_has_no_character() -> None:
+    assert CHARS.char_ends("").tolist() == EVERY_BYTE.char_ends("").tolist() == []
