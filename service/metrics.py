@@ -20,6 +20,7 @@ CALL_SECONDS = Histogram("charloom_call_seconds", "Time of one call of an engine
 PROMPT_CHARS = Counter("charloom_prompt_chars", "Characters of prompts.", MODEL)
 CACHED_CHARS = Counter("charloom_cached_chars", "Characters of prompts whose state came from the prefix cache.", MODEL)
 GENERATED_CHARS = Counter("charloom_generated_chars", "Characters generated.", MODEL)
+SCORED_CHARS = Counter("charloom_scored_chars", "Characters of texts that were scored.", MODEL)
 QUEUE_SECONDS = Histogram("charloom_queue_seconds", "From a request to its slot in a batch.", MODEL, buckets=_FAST_S)
 FIRST_CHAR_SECONDS = Histogram(
     "charloom_first_char_seconds", "From a request to its first character.", MODEL, buckets=_FAST_S
@@ -55,8 +56,9 @@ for _part in ("join", "call", "engine"):
 
 
 _BY_VERSION = (
-    *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, QUEUE_SECONDS, FIRST_CHAR_SECONDS),
-    *(GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS, REFUSALS, LOADED, SERVED),
+    *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, SCORED_CHARS, QUEUE_SECONDS),
+    *(FIRST_CHAR_SECONDS, GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS),
+    *(REFUSALS, LOADED, SERVED),
 )
 
 
