@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.config import Config
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
-from service.http import access, cors, errors, generate, models, operations, schemas
+from service.http import access, analysis, cors, errors, generate, models, operations, schemas
 from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model, configure_threads
@@ -49,7 +49,9 @@ def create_app(config: Config | None = None) -> Flask:
     app.json = PlainJson(app)
     _add_extensions(app, config, store, scheduler)
     _add_checks(app, config)
-    app.register_blueprint(generate.blueprint(config, store, OpenStreams(config, scheduler)))
+    streams = OpenStreams(config, scheduler)
+    app.register_blueprint(generate.blueprint(config, store, streams))
+    app.register_blueprint(analysis.blueprint(config, store, streams, scheduler))
     app.register_blueprint(models.blueprint(store))
     app.register_blueprint(operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]))
     try:
@@ -67,6 +69,7 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.extensions["admin_port"] = config.admin_port
     app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
+    app.extensions["max_body_bytes_of"] = {b"/score": schemas.body_bytes(config.max_text)}
 
 
 def _add_checks(app: Flask, config: Config) -> None:

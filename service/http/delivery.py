@@ -57,15 +57,24 @@ class OpenStreams:
             Overloaded: as many streams are open as may be.
             QueueFull, Closed: the scheduler takes no more.
         """
-        if not self._free.acquire(blocking=False):
-            metrics.REJECTED.labels("slow_clients").inc()
-            raise Overloaded(f"{self._limit} streams are open, which is the limit.")
+        release = self.reserve()
         try:
             stream = Stream(model, generation, self._scheduler)
         except BaseException:
-            self._free.release()
+            release()
             raise
-        return Delivery(stream, self._free.release)
+        return Delivery(stream, release)
+
+    def reserve(self) -> Callable[[], None]:
+        """Count one more open stream, until the returned function is called.
+
+        Raises:
+            Overloaded: as many streams are open as may be.
+        """
+        if not self._free.acquire(blocking=False):
+            metrics.REJECTED.labels("slow_clients").inc()
+            raise Overloaded(f"{self._limit} streams are open, which is the limit.")
+        return self._free.release
 
 
 class Delivery:
@@ -97,7 +106,7 @@ class Delivery:
             response.headers.update(self._headers())
             return response
         except ClientGone:
-            return Response(_abandoned(), CLIENT_CLOSED_REQUEST)
+            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
         finally:
             self._close()
 
@@ -151,7 +160,7 @@ class Delivery:
         }
 
 
-def _abandoned() -> Iterator[bytes]:
+def abandoned() -> Iterator[bytes]:
     """The body of a response that has no reader: the server closes the connection without sending one."""
     yield from ()
     raise ClientGone

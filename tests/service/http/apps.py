@@ -1,4 +1,4 @@
-"""An application with POST /generate on a fake model, for the tests of this folder."""
+"""An application with /generate, /score and /inspect on a fake model, for the tests of this folder."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from flask import Flask
 
 from service.config import Config
 from service.engine.scheduler import Scheduler
-from service.http import access, errors, generate
+from service.http import access, analysis, errors, generate
 from service.http.delivery import OpenStreams
 from service.store.store import Store
 from tests.service.fakes import FakeModel
@@ -20,5 +20,7 @@ def app_of(model: FakeModel, scheduler: Scheduler, folder: Path) -> Flask:
     access.name_requests(app)
     store = Store(folder, None, lambda version: model)  # type: ignore[arg-type, return-value]
     config = Config(models=folder, engines=1, slots=1, queue=0)
-    app.register_blueprint(generate.blueprint(config, store, OpenStreams(config, scheduler)))
+    streams = OpenStreams(config, scheduler)
+    app.register_blueprint(generate.blueprint(config, store, streams))
+    app.register_blueprint(analysis.blueprint(config, store, streams, scheduler))
     return app
