@@ -33,7 +33,7 @@ ACTIVATION_DECIMALS = 6
 def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Scheduler) -> Blueprint:
     """Read texts with the models of `store`; each text that is being read counts as one of `streams`."""
     routes = Blueprint("analysis", __name__)
-    limit = TextLimit(int(TEXTS_AT_ONCE * config.max_text))
+    limit = TextLimit(TEXTS_AT_ONCE * config.max_text)
 
     @routes.post("/score")
     def score() -> ResponseReturnValue:

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from service.engine.scheduler import Scheduler
-from service.http import analysis
+from service.http.analysis import TEXTS_AT_ONCE
 from service.http.delivery import UNREAD_STREAMS, ClientGone
 from service.model.model import MissingFunction
 from tests.service.analysis.fakes import InspectingModel
@@ -119,17 +119,19 @@ def test_an_invalid_field_is_refused_before_the_model_is_called(
 
 
 def test_the_texts_that_are_scored_at_once_have_a_limit(
-    model: InspectingModel, scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: InspectingModel, scheduler: Scheduler, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(analysis, "TEXTS_AT_ONCE", 2e-5)  # 20 characters
-    client = app_of(model, scheduler, tmp_path).test_client()
-    unread = client.post("/score", json={"text": TEXT}, headers=LINES)
-    wait_until(lambda: scheduler.is_idle)
+    client, unread = app_of(model, scheduler, tmp_path, max_text=5).test_client(), []
+    for _ in range(TEXTS_AT_ONCE):
+        unread.append(client.post("/score", json={"text": "abcde"}, headers=LINES))
+        wait_until(lambda: scheduler.is_idle)
     answer = client.post("/score", json={"text": "a"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
     assert "Texts of 20 characters are being scored; the limit is 20." in answer.json["error"]["message"]
-    unread.close()
-    assert client.post("/score", json={"text": TEXT}).status_code == 200
+    unread.pop().close()
+    assert client.post("/score", json={"text": "abcde"}).status_code == 200
+    for response in unread:
+        response.close()
 
 
 def test_texts_and_streams_share_one_limit(client: FlaskClient, scheduler: Scheduler) -> None:
