@@ -32,7 +32,7 @@ STREAM_SECONDS = Histogram("charloom_stream_seconds", "From a request to its las
 FINISHED = Counter("charloom_finished", "Streams that ended, by finish reason.", (*MODEL, "reason"))
 CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MODEL)
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))
-for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout"):
+for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout", "texts"):
     REJECTED.labels(_reason)  # starts the series at 0: Prometheus sees no increase in one that starts at 1
 
 CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts with a prefix in the prefix cache.", MODEL)

@@ -11,6 +11,7 @@ import numpy as np
 from flask import Response, g, jsonify, request
 from numpy.typing import NDArray
 
+from service import metrics
 from service.analysis.score import Score, ScoredCharacters, Scoring
 from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, abandoned, is_gone, probe_silence
 from service.http.errors import Overloaded, as_api_error
@@ -35,6 +36,7 @@ class TextLimit:
         """
         with self._lock:
             if chars > self._free:
+                metrics.REJECTED.labels("texts").inc()
                 scored = self._limit - self._free
                 raise Overloaded(f"Texts of {scored:,} characters are being scored; the limit is {self._limit:,}.")
             self._free -= chars

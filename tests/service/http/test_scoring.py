@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from flask import Flask
+from prometheus_client import REGISTRY
 
 from service.analysis.score import Scoring
 from service.engine.scheduler import Scheduler
@@ -16,8 +17,12 @@ from tests.waiting import wait_until
 TEXT = "abcdefghij"
 
 
+def rejected() -> float:
+    return REGISTRY.get_sample_value("charloom_rejected_total", {"reason": "texts"}) or 0
+
+
 def test_a_text_beyond_the_limit_is_refused_until_others_are_released() -> None:
-    limit = TextLimit(10)
+    limit, before = TextLimit(10), rejected()
     first, second = limit.reserve(6), limit.reserve(4)
     with pytest.raises(Overloaded, match="Texts of 10 characters are being scored; the limit is 10"):
         limit.reserve(1)
@@ -26,6 +31,7 @@ def test_a_text_beyond_the_limit_is_refused_until_others_are_released() -> None:
         limit.reserve(7)
     second()
     limit.reserve(10)
+    assert rejected() == before + 2
 
 
 def test_logprobs_are_written_with_the_digits_of_a_float32() -> None:

@@ -121,7 +121,7 @@ def steps_of(model: Model, rows: int) -> Steps:
     )
 
 
-def test_a_version_without_inspect_is_served_and_names_what_it_lacks(tmp_path: Path) -> None:
+def test_a_version_without_inspect_is_served_and_an_inspection_names_the_function(tmp_path: Path) -> None:
     model = Model(write_version(tmp_path))
     with pytest.raises(MissingFunction, match="Version scripted/1 was published without the function 'inspect'"):
         model.inspect(np.ones((1, 3), np.int32), model.initial_state(1))
