@@ -2,17 +2,20 @@ import json
 import logging
 import math
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from service.analysis.inspect import CHARS_PER_CALL
 from service.engine.scheduler import Scheduler
 from service.http.analysis import TEXTS_AT_ONCE
 from service.http.delivery import UNREAD_STREAMS, ClientGone
-from service.model.model import MissingFunction
-from tests.service.analysis.fakes import InspectingModel
+from service.model.model import Inspected, MissingFunction
+from tests.service.analysis.fakes import Gate, InspectingModel
 from tests.service.fakes import FakeModel
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
@@ -163,6 +166,27 @@ def test_a_client_that_has_left_ends_the_reading(
         client.post(path, buffered=True, **sent)
     wait_until(lambda: scheduler.is_idle)
     assert client.post(path, json={"text": TEXT}).status_code == 200
+
+
+def test_past_its_deadline_a_score_is_that_of_the_characters_so_far(scheduler: Scheduler, tmp_path: Path) -> None:
+    model = Gate()
+    client = app_of(model, scheduler, tmp_path, request_timeout=0.02).test_client()
+    score = client.post("/score", json={"text": TEXT}).json
+    assert (score["finish_reason"], score["chars"], score["nats"]) == ("timeout", 0, 0)
+    assert (score["nats_per_char"], score["bits_per_char"], score["perplexity"]) == (None, None, None)
+    model.permits.release(100)
+    wait_until(lambda: scheduler.is_idle)
+
+
+def test_past_its_deadline_an_inspection_has_the_characters_so_far(scheduler: Scheduler, tmp_path: Path) -> None:
+    class Slow(InspectingModel):
+        def inspect(self, symbols: np.ndarray, state: np.ndarray) -> Inspected:
+            time.sleep(0.01)
+            return super().inspect(symbols, state)
+
+    client = app_of(Slow(), scheduler, tmp_path, request_timeout=0.005).test_client()
+    found = client.post("/inspect", json={"text": TEXT * 5}).json
+    assert (found["finish_reason"], len(found["characters"])) == ("timeout", CHARS_PER_CALL)
 
 
 @pytest.mark.parametrize("path", ["/score", "/inspect"])
