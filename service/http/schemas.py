@@ -31,7 +31,7 @@ MAX_INSPECTED_CHARS = 10_000
 Body = TypeVar("Body", bound=BaseModel)
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-Unit = tuple[Index, Index]
+Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
 """A layer, and the index of a unit in it."""
 
 

@@ -36,7 +36,7 @@ def lines_of(body: str) -> list[dict[str, Any]]:
 def test_a_score_is_one_object(client: FlaskClient) -> None:
     answer = client.post("/score", json={"text": TEXT})
     score = answer.json
-    assert list(score.pop("timings")) == ["queue_ms", "total_ms", "chars_per_second"]
+    assert set(score.pop("timings")) == {"queue_ms", "total_ms", "chars_per_second"}
     assert score == {
         "chars": 20,
         "nats": 190.0,

@@ -74,7 +74,7 @@ def test_a_failure_is_the_last_line_or_an_exception(scheduler: Scheduler, model:
         delivery = ScoreDelivery(scoring, with_logprobs=False, release=lambda: released.append(scoring.close()))
         if is_streamed:
             response = delivery.as_lines()
-            assert json.loads(response.text)["error"]["type"] == "server_error"
+            assert json.loads(response.get_data())["error"]["type"] == "server_error"
             response.close()
         else:
             with pytest.raises(RuntimeError, match="the model broke"):
