@@ -120,7 +120,8 @@ class ScoreDelivery:
 
 def decimals(logprobs: NDArray[np.float32]) -> list[Any]:
     """The numbers, in lists of the same shape, that JSON writes with the fewest digits that identify a float32."""
-    return logprobs.astype(str).astype(np.float64).tolist()
+    numbers: list[Any] = logprobs.astype(str).astype(np.float64).tolist()
+    return numbers
 
 
 def headers_of(version: ModelVersion) -> dict[str, str]:
