@@ -43,10 +43,12 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
         if body.logprobs and not is_streamed and len(body.text) > MAX_LOGPROBS:
             problem = f"for a text of more than {MAX_LOGPROBS:,} characters; this one has {len(body.text):,}"
             raise InvalidField(f"logprobs needs 'Accept: {NDJSON.media_type}' {problem}.", "logprobs")
+        # A character may take as long as one of the longest text that may be generated.
+        timeout_s = config.request_timeout * max(1, len(body.text) / config.max_length)
         with ExitStack() as held:
             held.callback(limit.reserve(len(body.text)))
             held.callback(streams.reserve())
-            scoring = Scoring(model, body.text, scheduler, timeout_s=config.request_timeout)
+            scoring = Scoring(model, body.text, scheduler, timeout_s=timeout_s)
             held.callback(scoring.close)
             delivery = ScoreDelivery(scoring, with_logprobs=body.logprobs, release=held.pop_all().close)
         return delivery.as_lines() if is_streamed else delivery.as_object()

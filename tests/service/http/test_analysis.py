@@ -178,6 +178,14 @@ def test_past_its_deadline_a_score_is_that_of_the_characters_so_far(scheduler: S
     wait_until(lambda: scheduler.is_idle)
 
 
+def test_a_long_text_has_more_time(scheduler: Scheduler, tmp_path: Path) -> None:
+    model = Gate()
+    client = app_of(model, scheduler, tmp_path, request_timeout=0.02, max_length=2).test_client()
+    assert client.post("/score", json={"text": TEXT}).json["timings"]["total_ms"] >= 200
+    model.permits.release(100)
+    wait_until(lambda: scheduler.is_idle)
+
+
 def test_past_its_deadline_an_inspection_has_the_characters_so_far(scheduler: Scheduler, tmp_path: Path) -> None:
     class Slow(InspectingModel):
         def inspect(self, symbols: np.ndarray, state: np.ndarray) -> Inspected:
