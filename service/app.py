@@ -14,6 +14,7 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import (
     access,
+    analysis,
     completions,
     cors,
     errors,
@@ -61,7 +62,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.json = PlainJson(app)
     _add_extensions(app, config, store, scheduler)
     _add_checks(app, config)
-    _add_routes(app, config, store, OpenStreams(config, scheduler))
+    _add_routes(app, config, store, scheduler)
     try:
         store.get()
     except (NoModel, NotFound) as error:
@@ -77,13 +78,16 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.extensions["admin_port"] = config.admin_port
     app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
+    app.extensions["max_body_bytes_of"] = {b"/score": schemas.body_bytes(config.max_text)}
 
 
-def _add_routes(app: Flask, config: Config, store: Store, streams: OpenStreams) -> None:
+def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:
+    streams = OpenStreams(config, scheduler)
     for blueprint in (
         generate.blueprint(config, store, streams),
         completions.blueprint(config, store, streams),
         tokens.blueprint(config, store),
+        analysis.blueprint(config, store, streams, scheduler),
         models.blueprint(store),
         openai_models.blueprint(store),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),

@@ -23,6 +23,7 @@ from service.engine.scheduler import Scheduler
 from service.http.errors import Overloaded, as_api_error
 from service.http.formats import StreamFormat
 from service.model.model import Model
+from service.model.version import ModelVersion
 
 SECONDS_BETWEEN_PINGS = 1.0
 CLIENT_CLOSED_REQUEST = 499  # nginx's status; only the log shows it
@@ -116,7 +117,7 @@ class Delivery:
             response.headers.update(self._headers())
             return response
         except ClientGone:
-            return Response(_abandoned(), CLIENT_CLOSED_REQUEST)
+            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
         finally:
             self._close()
 
@@ -144,14 +145,7 @@ class Delivery:
         return self._results
 
     def _headers(self) -> dict[str, str]:
-        name, number = self._streams.version.labels
-        return {
-            "X-Model": name,
-            "X-Model-Version": number,
-            "X-Seed": str(self._seed),
-            "X-Accel-Buffering": "no",
-            "Cache-Control": "no-store",
-        }
+        return headers_of(self._streams.version) | {"X-Seed": str(self._seed)}
 
     def _close(self) -> None:
         """Close the streams, finished or not, and write the log fields."""
@@ -179,7 +173,13 @@ def _log_fields(results: list[Result]) -> dict[str, Any]:
     }
 
 
-def _abandoned() -> Iterator[bytes]:
+def headers_of(version: ModelVersion) -> dict[str, str]:
+    """The headers of a response that a version has computed."""
+    name, number = version.labels
+    return {"X-Model": name, "X-Model-Version": number, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+
+
+def abandoned() -> Iterator[bytes]:
     """The body of a response that has no reader: the server closes the connection without sending one."""
     yield from ()
     raise ClientGone

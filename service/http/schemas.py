@@ -27,6 +27,7 @@ MIN_TOP_P = 1.2e-38  # above the smallest normal float32; the model would take a
 MAX_INTEGER = 2**63 - 1
 MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block the interpreter for half a second
 MAX_NAME_CHARS = 84  # of a model, with its version
+MAX_INSPECTED_CHARS = 10_000
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -39,18 +40,21 @@ def _is_a_float32(top_p: float) -> float:
 
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
+"""A layer, and the index of a unit in it."""
 TopP = Annotated[float, Field(gt=0, le=1), AfterValidator(_is_a_float32)]
 
 
 class RequestBody(BaseModel):
-    """The fields of a request. Every field has a default, and null means the default."""
+    """The fields of a request. Null means the default of a field that has one."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _null_is_the_default(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        if value is None:
+    def _null_is_the_default(cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if value is None and not cls.model_fields[str(info.field_name)].is_required():
             raise PydanticUseDefault
         return validate(value)
 
@@ -117,13 +121,43 @@ class DetokenizeBody(ModelBody):
     tokens: list[int] = []
 
 
+class ScoreBody(ModelBody):
+    """The body of POST /score."""
+
+    text: str
+    logprobs: bool = False
+
+    @field_validator("text")
+    @classmethod
+    def _text_fits(cls, text: str, info: ValidationInfo) -> str:
+        return _text_of(text, _config(info).max_text)
+
+
+class InspectBody(ModelBody):
+    """The body of POST /inspect."""
+
+    text: str
+    units: list[Unit] = []
+    layer: Index | None = None
+
+    @field_validator("text")
+    @classmethod
+    def _text_fits(cls, text: str) -> str:
+        return _text_of(text, MAX_INSPECTED_CHARS)
+
+
 def max_body_bytes(config: Config) -> int:
-    """The longest prompt with every character escaped (at most twelve bytes each), and 64 KiB for the other fields."""
-    return 12 * config.max_prompt + 64 * 1024
+    """The most bytes of a body whose longest text is a prompt."""
+    return body_bytes(config.max_prompt)
 
 
-def read_body(kind: type[Body], request: Request, config: Config) -> Body:
-    """The request's JSON body.
+def body_bytes(chars: int) -> int:
+    """The longest text with every character escaped (at most twelve bytes each), and 64 KiB for the other fields."""
+    return 12 * chars + 64 * 1024
+
+
+def read_body(kind: type[Body], request: Request, config: Config, *, max_bytes: int | None = None) -> Body:
+    """The request's JSON body, by default of at most `max_body_bytes`.
 
     Raises:
         ApiError: the body is too long, incomplete or not JSON, its Content-Type is not JSON, or a field is wrong; the
@@ -133,7 +167,7 @@ def read_body(kind: type[Body], request: Request, config: Config) -> Body:
         found = shorten(request.content_type or "absent")
         raise WrongContentType(f"Content-Type must be application/json, not {found}.", "Content-Type")
     try:
-        return kind.model_validate_json(_content(request, max_body_bytes(config)), context=config)
+        return kind.model_validate_json(_content(request, max_bytes or max_body_bytes(config)), context=config)
     except ValidationError as error:
         if (count := error.error_count()) > MAX_ERRORS:
             raise InvalidField(f"The body has {count:,} fields or values that are unknown or invalid.") from None
@@ -174,6 +208,15 @@ def _sentence(error: ErrorDetails, field: str) -> str:
         case "out_of_range":
             return f"{field} {error['msg']}."
     return f"{field or 'The body'} {error['msg'].removeprefix('Input ')}, not {shorten(repr(error['input']))}."
+
+
+def _text_of(text: str, limit: int) -> str:
+    """A text that must have at least one character and at most `limit`."""
+    if not text:
+        raise _out_of_range("should have at least {limit} character, not {value}", 1, 0)
+    if len(text) > limit:
+        raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(text))
+    return text
 
 
 def _out_of_range(message: str, limit: float, value: float) -> PydanticCustomError:

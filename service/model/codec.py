@@ -78,6 +78,14 @@ class TextCodec:
         starts = np.flatnonzero((data & 0xC0) != 0x80)  # all bytes of UTF-8 but continuation bytes
         return np.append(starts, len(data))[1:].astype(np.int32)
 
+    def symbol_text(self, id_: int) -> str:
+        """One symbol as text: U+FFFD for `RESERVED`, and `\\xNN` for a byte that is not ASCII."""
+        if id_ == RESERVED:
+            return REPLACEMENT
+        if self._is_bytes:
+            return self._bytes[id_ : id_ + 1].decode("ascii", errors="backslashreplace")
+        return self._characters[id_]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all sampled ids of a stream; an incomplete character at the end becomes U+FFFD."""
         if self._is_bytes:

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from service.config import Config, variable_of
 from service.http.completion_body import CompletionBody
-from service.http.schemas import DetokenizeBody, GenerateBody, TokenizeBody
+from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, ScoreBody, TokenizeBody
 from tests.processes import ROOT
 
 DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_the_table_of_settings_is_complete() -> None:
 
 
 def test_every_field_of_a_request_is_documented() -> None:
-    for body in (GenerateBody, CompletionBody, TokenizeBody, DetokenizeBody):
+    for body in (GenerateBody, CompletionBody, TokenizeBody, DetokenizeBody, ScoreBody, InspectBody):
         for name in body.model_fields:
             assert f"`{name}`" in DOCUMENT
 

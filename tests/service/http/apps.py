@@ -1,4 +1,4 @@
-"""An application with the routes that generate on a fake model, for the tests of this folder."""
+"""An application with the routes that use a model, on a fake one, for the tests of this folder."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from flask import Flask
 
 from service.config import Config
 from service.engine.scheduler import Scheduler
-from service.http import access, completions, errors, generate, tokens
+from service.http import access, analysis, completions, errors, generate, tokens
 from service.http.delivery import OpenStreams
 from service.store.store import Store
 from tests.service.fakes import FakeModel
@@ -25,4 +25,5 @@ def app_of(model: FakeModel, scheduler: Scheduler, folder: Path, **settings: Any
     app.register_blueprint(generate.blueprint(config, store, streams))
     app.register_blueprint(completions.blueprint(config, store, streams))
     app.register_blueprint(tokens.blueprint(config, store))
+    app.register_blueprint(analysis.blueprint(config, store, streams, scheduler))
     return app

@@ -69,6 +69,21 @@ def test_random_bytes_are_decoded_alike_in_any_pieces() -> None:
         check(data, cuts)
 
 
+def test_the_ends_of_characters_are_counted_in_symbols() -> None:
+    text = "aé😀\ud800\u0301\n"
+    assert CHARS.char_ends(text).tolist() == [1, 2, 3, 4, 5, 6]
+    sizes = [len(character.encode(errors="surrogatepass")) for character in text]
+    assert EVERY_BYTE.char_ends(text).tolist() == np.cumsum(sizes).tolist() == [1, 3, 7, 10, 12, 13]
+    assert int(EVERY_BYTE.char_ends(text)[-1]) == len(EVERY_BYTE.encode(text))
+    assert CHARS.char_ends("").tolist() == EVERY_BYTE.char_ends("").tolist() == []
+
+
+def test_a_symbol_is_shown_as_text() -> None:
+    assert [CHARS.symbol_text(id_) for id_ in range(4)] == ["\ufffd", "a", "é", "\n"]
+    assert [EVERY_BYTE.symbol_text(byte + 1) for byte in (0x61, 0x0A, 0xC3, 0xFF)] == ["a", "\n", "\\xc3", "\\xff"]
+    assert EVERY_BYTE.symbol_text(0) == "\ufffd"
+
+
 def test_a_byte_model_changes_no_text() -> None:
     text = "aé😀\n\u0000\u2028\ufeff\ufffd e\u0301"
     for codec in (EVERY_BYTE, SOME_BYTES):
