@@ -98,6 +98,11 @@ class RunProgress(StageProgress):
             f"{new}{record['samples'][SHOWN_TEMPERATURE]}\n"
         )
 
+    def correction(self, total_steps: int) -> None:
+        """Show that the run was given another total of steps."""
+        self._bar.write(f"{total_steps:,} steps in place of {self._total_steps:,}, for the run to end in time.")
+        self._bar.total = self._total_steps = total_steps
+
     def _line(self, text: str, loss: str) -> str:
         share = f"step {self._step:,} of {self._total_steps:,} ({self._step / self._total_steps:.0%})"
         return ", ".join(part for part in (text, share, loss) if part)
