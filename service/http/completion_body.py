@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.http.schemas import RequestBody, Seed, StopString, TopP
+from service.http.schemas import MAX_BIASES, Bias, RequestBody, Seed, StopString, TopP
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
 
@@ -33,7 +33,6 @@ def _one_sentence(message: LiteralString) -> WrapValidator:
 PROMPT_FORMS = _one_sentence("should be a string, a list of strings, a list of ids or a list of lists of ids")
 STOP_FORMS = _one_sentence("should be a string or a list of at most 4 strings, each of 1 to 256 characters")
 
-Bias = Annotated[float, Field(ge=-100, le=100)]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -60,7 +59,7 @@ class CompletionBody(RequestBody):
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     seed: Seed | None = None
-    logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     suffix: str = ""

@@ -35,7 +35,9 @@ def train(
     """
     saved_at_s = time.monotonic()
     with (
-        RunProgress(run.stages, run.total_steps, run.step, run.steps_per_epoch) as progress,
+        RunProgress(
+            run.stages, run.total_steps, run.step, run.steps_per_epoch, with_estimate=limit is None
+        ) as progress,
         EventLog(run.folder / TENSORBOARD) as log,
     ):
         try:

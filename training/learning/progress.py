@@ -72,10 +72,13 @@ class StageProgress:
 class RunProgress(StageProgress):
     """Shows a run's epoch, its loss, the time left and its evaluations."""
 
-    def __init__(self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int, *, with_estimate: bool = True
+    ) -> None:
+        """`with_estimate`: say after the first steps how long the run will take."""
         super().__init__(stages, total=total_steps, done=step)
         self._total_steps, self._step, self._steps_per_epoch = total_steps, step, steps_per_epoch
-        self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, False
+        self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, not with_estimate
 
     def step(self, nats_per_char: float) -> None:
         """Show that an optimisation step is done."""
