@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.http.schemas import MAX_BIASES, Bias, RequestBody, Seed, StopString, TopP
+from service.model.guesses import MAX_GUESSES
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
 
@@ -56,7 +57,7 @@ class CompletionBody(RequestBody):
     n: Choices = 1
     best_of: Choices | None = None
     echo: bool = False
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_GUESSES)] | None = None
     stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     seed: Seed | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None

@@ -20,6 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
 from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable, WrongContentType, shorten
+from service.model.guesses import MAX_GUESSES
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class GenerateBody(ModelBody):
     seed: Seed | None = None
     stop: Annotated[list[StopString], Field(max_length=4)] = []
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] = {}
+    top_guesses: Annotated[int, Field(ge=0, le=MAX_GUESSES)] = 0
     stream: bool = True
 
     @field_validator("prompt")
