@@ -173,7 +173,15 @@ class Client:
 
     def models(self) -> dict[str, Any]:
         """The response of GET /models: the default model, and each model's versions."""
-        return self._get("/models", {"models", "default"}, retries=self._retries)
+        return self._object("GET", "/models", required={"models", "default"}, retries=self._retries)
+
+    def score(self, text: str, **params: Any) -> dict[str, Any]:
+        """The response of POST /score: `nats_per_char`, `bits_per_char`, ... `params`: model, version, logprobs.
+
+        The response is one object at the end, so `timeout_s` is the longest time for the whole text.
+        """
+        body = json.dumps({"text": text, **params}).encode()
+        return self._object("POST", "/score", body=body, required={"chars", "nats_per_char"}, retries=self._retries)
 
     def health(self) -> dict[str, Any]:
         """The response of GET /readyz. Not retried.
@@ -181,11 +189,13 @@ class Client:
         Raises:
             CharloomError: the service cannot be reached or is not ready (`status` 503); the message is the reason.
         """
-        return self._get("/readyz", {"status", "model", "version"}, retries=0)
+        return self._object("GET", "/readyz", required={"status", "model", "version"}, retries=0)
 
-    def _get(self, path: str, required: set[str], *, retries: int) -> dict[str, Any]:
-        """The object at a path, which has these fields if the service is Charloom."""
-        connection, response = self._send("GET", path, None, retries=retries)
+    def _object(
+        self, method: str, path: str, *, required: set[str], retries: int, body: bytes | None = None
+    ) -> dict[str, Any]:
+        """A response in one object, which has these fields if the service is Charloom."""
+        connection, response = self._send(method, path, body, retries=retries)
         try:
             with closing(connection), response:
                 content = json.loads(response.read())

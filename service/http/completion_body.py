@@ -44,6 +44,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class CompletionBody(RequestBody):
@@ -53,6 +54,7 @@ class CompletionBody(RequestBody):
     prompt: Annotated[str | list[str] | list[int] | list[list[int]], PROMPT_FORMS] = ""
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0  # not OpenAI's: vLLM and llama.cpp have it; -1 is off too
     top_p: TopP = 1.0
     n: Choices = 1
     best_of: Choices | None = None

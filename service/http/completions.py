@@ -66,6 +66,11 @@ def _refuse_unsupported(body: CompletionBody) -> None:
             raise UnsupportedField(f"{name} is not supported and should be 0, not {value}.", name)
     if body.stream_options and not body.stream:
         raise UnsupportedField("stream_options is only allowed when stream is true.", "stream_options")
+    if body.stream_options and body.stream_options.include_obfuscation:
+        raise UnsupportedField(
+            "stream_options.include_obfuscation is not supported and should be false.",
+            "stream_options.include_obfuscation",
+        )
     if body.stream and body.candidates > body.n:
         raise UnsupportedField(f"best_of should be n, {body.n}, when stream is true, not {body.best_of}.", "best_of")
 
@@ -112,7 +117,11 @@ def _generations(body: CompletionBody, prompts: list[str], model: Model, config:
             prompt=text,
             length=body.max_tokens,
             sampling=SamplingParams(
-                seed=seed_of(seed, choice), temperature=body.temperature, top_p=body.top_p, bias=bias
+                seed=seed_of(seed, choice),
+                temperature=body.temperature,
+                top_k=max(body.top_k, 0),
+                top_p=body.top_p,
+                bias=bias,
             ),
             stop=body.stop_strings,
             echo=body.echo,

@@ -311,6 +311,11 @@ UNSUPPORTED = [
     ({"presence_penalty": 0.5}, "presence_penalty", "should be 0, not 0.5"),
     ({"frequency_penalty": -2}, "frequency_penalty", "should be 0, not -2"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "only allowed when stream is true"),
+    (
+        {"stream": True, "stream_options": {"include_obfuscation": True}},
+        "stream_options.include_obfuscation",
+        "should be false",
+    ),
     ({"n": 1, "best_of": 2, "stream": True}, "best_of", "should be n, 1, when stream is true, not 2"),
 ]
 INVALID = [
