@@ -1,9 +1,10 @@
-"""POST /score and /inspect: reading a text instead of generating one."""
+"""POST /score, /inspect and /neurons: reading a text instead of generating one."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import numpy as np
 from flask import Blueprint, Response, g, jsonify, request
@@ -11,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 
 from service.analysis.inspect import InspectedCharacters, Unit, inspect
+from service.analysis.neurons import FeatureTracking, Ranking
 from service.analysis.score import Scoring
 from service.config import Config
 from service.engine.generation import Status
@@ -18,7 +20,15 @@ from service.engine.scheduler import Scheduler
 from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, OpenStreams, abandoned, headers_of, is_gone
 from service.http.errors import InvalidField
 from service.http.formats import NDJSON
-from service.http.schemas import MAX_INSPECTED_CHARS, InspectBody, ScoreBody, body_bytes, read_body
+from service.http.schemas import (
+    MAX_INSPECTED_CHARS,
+    MAX_RANKING_CHARS,
+    InspectBody,
+    NeuronsBody,
+    ScoreBody,
+    body_bytes,
+    read_body,
+)
 from service.http.scoring import ScoreDelivery, TextLimit, decimals
 from service.model.manifest import Manifest
 from service.model.model import Model
@@ -28,6 +38,9 @@ TEXTS_AT_ONCE = 4  # texts of the greatest length that may be scored at once, or
 MAX_LOGPROBS = 100_000  # in one object
 MAX_ACTIVATIONS = 1_000_000  # in one response
 ACTIVATION_DECIMALS = 6
+SCORE_DECIMALS = 6
+
+Part = TypeVar("Part")
 
 
 def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Scheduler) -> Blueprint:
@@ -58,13 +71,13 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
         body = read_body(InspectBody, request, config, max_bytes=body_bytes(MAX_INSPECTED_CHARS))
         model = store.get(body.model, body.version)
         units = _units(body, model.manifest)
-        release = streams.reserve()
-        try:
-            return _inspected(model, body.text, units, config.request_timeout)
-        except ClientGone:
-            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
-        finally:
-            release()
+        return _reserved(streams, lambda: _inspected(model, body.text, units, config.request_timeout))
+
+    @routes.post("/neurons")
+    def neurons() -> ResponseReturnValue:
+        body = read_body(NeuronsBody, request, config, max_bytes=body_bytes(MAX_RANKING_CHARS))
+        model = store.get(body.model, body.version)
+        return _reserved(streams, lambda: _ranked(model, body, config.request_timeout))
 
     return routes
 
@@ -100,35 +113,63 @@ def _beyond(field: str, count: int, value: int) -> InvalidField:
     return InvalidField(f"{field} should be less than {count}, which this model has, not {value}.", field)
 
 
-def _inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> Response:
-    """A response of one JSON object.
+def _reserved(streams: OpenStreams, read: Callable[[], Response]) -> Response:
+    """The response of reading a text, which counts as one stream; none if the client disconnects."""
+    release = streams.reserve()
+    try:
+        return read()
+    except ClientGone:
+        return Response(abandoned(), CLIENT_CLOSED_REQUEST)
+    finally:
+        release()
+
+
+def _read_to_end(parts: Iterator[Part], use: Callable[[Part], object], timeout_s: float) -> Status:
+    """Use each part of a text, until its end or the deadline.
 
     Raises:
         ClientGone: the client has disconnected.
     """
-    version, deadline_s = model.manifest.model_version, time.monotonic() + timeout_s
-    characters: list[dict[str, Any]] = []
-    status = Status.LENGTH
-    for found in inspect(model, text, units):
+    deadline_s = time.monotonic() + timeout_s
+    for part in parts:
         if is_gone(request.environ):
             raise ClientGone
-        characters += _characters(found)
+        use(part)
         if time.monotonic() > deadline_s:
-            status = Status.TIMEOUT
-            break
-    g.setdefault("logged", {}).update(
-        {"model": version.name, "version": version.number, "text_chars": len(text), "finish_reason": status}
-    )
+            return Status.TIMEOUT
+    return Status.LENGTH
+
+
+def _inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> Response:
+    characters: list[dict[str, Any]] = []
+    status = _read_to_end(inspect(model, text, units), lambda part: characters.extend(_characters(part)), timeout_s)
+    return _response(model, {"characters": characters, "units": units}, status, len(text))
+
+
+def _ranked(model: Model, body: NeuronsBody, timeout_s: float) -> Response:
+    tracking = FeatureTracking(model, body.text)
+    status = _read_to_end(tracking.read(), lambda chars: None, timeout_s)
     fields = {
-        "characters": characters,
-        "units": units,
-        "finish_reason": status,
-        "model": version.name,
-        "version": version.number,
+        "features": [_ranking(ranking) for ranking in tracking.rankings(body.limit)],
+        "constant": tracking.constant_features(),
+        "chars": tracking.chars,
     }
-    response = jsonify(fields)
+    return _response(model, fields, status, len(body.text))
+
+
+def _response(model: Model, fields: dict[str, Any], status: Status, text_chars: int) -> Response:
+    """A response of one JSON object, whose measurements are logged."""
+    version = model.manifest.model_version
+    common = {"finish_reason": status, "model": version.name, "version": version.number}
+    g.setdefault("logged", {}).update(common | {"text_chars": text_chars})
+    response = jsonify(fields | common)
     response.headers.update(headers_of(version))
     return response
+
+
+def _ranking(ranking: Ranking) -> dict[str, Any]:
+    units = [asdict(unit) | {"score": round(unit.score, SCORE_DECIMALS)} for unit in ranking.units]
+    return asdict(ranking) | {"max_score": round(ranking.max_score, SCORE_DECIMALS), "units": units}
 
 
 def _characters(found: InspectedCharacters) -> Iterator[dict[str, Any]]:
