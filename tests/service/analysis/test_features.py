@@ -82,7 +82,23 @@ def test_any_text_has_a_finite_value_for_each_character(feature: features.Featur
         assert not feature.is_binary or set(values.tolist()) <= {0, 1}
 
 
-HOSTILE = ["'a ", "'tis ", "'", '"', "\\", "'\\a", "/*", "/*/", "# ", "www.,", "http://a!", '"\n ', "'x. ", "‘a", "a\n'"]
+HOSTILE = [
+    "'a ",
+    "'tis ",
+    "'",
+    '"',
+    "\\",
+    "'\\a",
+    "/*",
+    "/*/",
+    "# ",
+    "www.,",
+    "http://a!",
+    '"\n ',
+    "'x. ",
+    "‘a",
+    "a\n'",
+]
 
 
 @pytest.mark.parametrize("part", HOSTILE)
