@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -94,6 +94,30 @@ def generate(prompt: str, url: str, key: str | None, stop: tuple[str, ...], **pa
         click.echo()
         assert stream.completion is not None
         click.echo(f"seed {stream.completion.seed}", err=True)
+
+
+@client.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--model", help="Name of the model.  [default: the service's]")
+@click.option("--version", type=int, help="Version of the model.  [default: the newest]")
+@connection_options
+def score(file: BinaryIO, url: str, key: str | None, **params: Any) -> None:
+    """Print the loss of a model on the text in FILE; - is the standard input."""
+    try:
+        text = file.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file.name} is not UTF-8: {error.reason}.") from error
+    with connected(url, key) as service:
+        found = service.score(text, **params)
+        if found["finish_reason"] != "length":
+            raise click.ClickException(
+                f"The service stopped after {found['chars']:,} characters: {found['finish_reason']}."
+            )
+        click.echo(
+            f"{found['model']} {found['version']}: {found['nats_per_char']:.4f} nats/char, "
+            f"{found['bits_per_char']:.4f} bits/char, perplexity {found['perplexity']:.3f}, "
+            f"{found['chars']:,} characters, {found['unknown_chars']:,} unknown"
+        )
 
 
 @client.command()

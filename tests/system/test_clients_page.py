@@ -17,7 +17,7 @@ from tests.servers import Server
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 EXPORT, *COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
-GENERATE, MODELS, HEALTH, CURL_STREAM, CURL_OBJECT = COMMANDS
+GENERATE, SCORE, MODELS, HEALTH, CURL_STREAM, CURL_OBJECT = COMMANDS
 PYTHON, OPENAI = [block for language, block in BLOCKS if language == "python"]
 (JAVASCRIPT,) = [block for language, block in BLOCKS if language == "js"]
 KEY = EXPORT.removeprefix("export CHARLOOM_KEY=")
@@ -54,6 +54,7 @@ def test_the_command_line(guarded: Server) -> None:
     text = shell(guarded, GENERATE)
     assert text.startswith("ROMEO:")
     assert len(text) == len("ROMEO:") + 200 + 1
+    assert shell(guarded, SCORE).startswith("tiny 1: ")
     assert shell(guarded, MODELS) == "tiny (default) 1 (served)\n"
     assert shell(guarded, HEALTH) == "ready: tiny 1\n"
 
@@ -67,6 +68,7 @@ def test_curl(guarded: Server) -> None:
 def test_the_python_client(guarded: Server) -> None:
     lines = output(guarded, sys.executable, "-c", PYTHON).splitlines()
     assert any(line.startswith("seed: ") for line in lines)
+    assert float(lines[-3]) > 0
     assert lines[-2] == "tiny ready"
     assert lines[-1].startswith("422 invalid_field temperature temperature should be")
 
