@@ -65,3 +65,11 @@ class ActiveModel(FakeModel):
             activations=self.activations[None, first : first + count],
             state=state,
         )
+
+
+class LongReader(FakeModel):
+    """A model that follows any number of symbols in one operation."""
+
+    def advance(self, steps: Steps) -> Stepped:
+        logprobs = np.full(steps.given.shape, -1, np.float32)
+        return Stepped(steps.given, logprobs, steps.previous, steps.state)
