@@ -1,5 +1,7 @@
 """The command `charloom` where only one of the two packages is installed, and its commands `serve` and `client`."""
 
+import json
+import math
 import signal
 import subprocess
 import sys
@@ -111,6 +113,31 @@ def test_score_prints_the_loss_of_a_text(server: Server, tmp_path: Path) -> None
 def test_models_lists_versions_with_the_served_and_the_default(server: Server) -> None:
     result = asked(server, "models")
     assert (result.exit_code, result.stdout) == (0, "tiny (default) 1 (served)\n")
+
+
+def test_score_prints_the_loss_of_a_file_or_of_the_standard_input(server: Server, tmp_path: Path) -> None:
+    file, text = tmp_path / "text.txt", "the cat\r\nZo\u00eb"
+    file.write_bytes(text.encode())
+    status, _, body = server.request("POST", "/score", {"text": text})
+    assert status == 200
+    score = json.loads(body)
+    nats = score["nats_per_char"]
+    result = asked(server, "score", str(file))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"tiny 1: {nats:.4f} nats/char, {nats / math.log(2):.4f} bits/char, perplexity ")
+    assert result.stdout.endswith(f", 11 characters, {score['unknown_chars']} unknown\n")
+    url = f"http://127.0.0.1:{server.port}"
+    assert CliRunner().invoke(client, ["score", "-", "--url", url], input=text.encode()).stdout == result.stdout
+
+
+def test_a_file_that_cannot_be_scored_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    for content, message in ((b"\xff", "is not UTF-8"), (b"", "text should have at least 1 character, not 0.")):
+        file.write_bytes(content)
+        result = asked(server, "score", str(file))
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 def test_an_error_of_the_service_is_one_sentence(server: Server) -> None:

@@ -116,7 +116,8 @@ class Scoring:
                 self.status = Status.LENGTH
             elif left_s <= wait_s:
                 self.status = Status.TIMEOUT
-            complete = int(np.searchsorted(self._ends, self._followed.count, side="right"))
+            followed = self._ends.dtype.type(self._followed.count)  # of another type, it would copy all ends
+            complete = int(np.searchsorted(self._ends, followed, side="right"))
             for first in range(self._chars, complete, MAX_CHARS_AT_ONCE) or (complete,):
                 yield self._take(min(complete, first + MAX_CHARS_AT_ONCE))
 

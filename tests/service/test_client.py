@@ -102,6 +102,48 @@ def test_complete_returns_the_whole_text(server: Server, client: Client) -> None
         assert getattr(completion, name) == expected[name]
 
 
+NAMES = ("finish_reason", "model")
+
+
+@pytest.mark.parametrize("logprobs", [False, True])
+def test_a_score_is_the_object_of_the_service(server: Server, client: Client, logprobs: bool) -> None:
+    text = "the cat\n" * 1000
+    expected = json.loads(server.request("POST", "/score", {"text": text, "logprobs": logprobs})[2])
+    found = client.score(text, logprobs=logprobs, model="tiny")
+    assert found.pop("timings").keys() == expected.pop("timings").keys()
+    assert found == expected | {name: pytest.approx(expected[name]) for name in expected if name not in NAMES}
+    assert (len(found.get("logprobs", ())) == len(text)) == logprobs
+
+
+PROGRESS = b'{"chars": 1, "nats": 2.0, "index": 0, "logprobs": [-2.0]}\n'
+
+
+def test_the_lines_of_a_score_are_joined() -> None:
+    lines = PROGRESS + b'{"chars": 2, "logprobs": [-3.0]}\n{"chars": 2, "finish_reason": "length"}\n'
+    with scripted(response("200 OK", lines)) as (url, requests):
+        assert Client(url).score("ab", logprobs=True) == {
+            "chars": 2,
+            "finish_reason": "length",
+            "logprobs": [-2.0, -3.0],
+        }
+    assert b"Accept: application/x-ndjson\r\n" in requests[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (b'{"error": {"message": "Broken.", "code": "internal_error"}}\n', "internal_error"),
+        (b"", "incomplete_response"),
+        (b"[]\n", "unexpected_response"),
+        (b"{", "unexpected_response"),
+    ],
+)
+def test_a_score_that_fails_is_not_retried(waits: list[float], end: bytes, code: str) -> None:
+    with scripted(response("200 OK", PROGRESS + end)) as (url, _), pytest.raises(CharloomError) as failure:
+        Client(url).score("ab")
+    assert (failure.value.code, waits) == (code, [])
+
+
 def test_models_and_health_are_the_responses_of_the_service(client: Client) -> None:
     assert client.models()["default"] == "tiny"
     assert client.health()["status"] == "ready"
