@@ -59,9 +59,13 @@ logs.configure()
 
 
 def on_starting(server: Any) -> None:
-    """Exit with one sentence if a port is in use, before gunicorn tries five times. Not called at a reload."""
+    """Exit with one sentence if a port is in use, before gunicorn tries five times, or if Redis does not answer.
+
+    Not called at a reload or when a worker is replaced: a service that runs outlives an outage of Redis.
+    """
     try:
         addresses.require_free(bind)
+        charloom.check_rate_storage()
     except ConfigError as error:
         sys.exit(f"Charloom cannot start: {error}")
 

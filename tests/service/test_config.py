@@ -8,7 +8,7 @@ import pytest
 
 from service.config import Config, ConfigError, variable_of
 
-TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "cors_origins", "host"}
+TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "rate_limit_storage", "cors_origins", "host"}
 NUMBERS = [setting for setting in fields(Config) if setting.name not in TEXTS]
 
 
