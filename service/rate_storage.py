@@ -4,6 +4,7 @@ The package `redis` is optional; it is imported only when a URL is configured.
 """
 
 import re
+from typing import cast
 from urllib.parse import urlsplit
 
 from limits.storage import RedisStorage
@@ -57,7 +58,7 @@ def check(storage: RedisStorage) -> None:
     """
     import redis
 
-    client = storage.get_connection()
+    client = cast(redis.Redis, storage.get_connection())
     try:
         client.ping()
     except redis.RedisError as error:

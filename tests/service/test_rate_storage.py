@@ -20,16 +20,10 @@ def test_a_redis_url_opens_a_storage_without_a_connection(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "",
-        "redis",
-        "memcached://host",
-        "redis://",
-        "redis://host:65536",
-        "redis://host:0",
-        "redis://host/x",
-        "redis://a b",
-    ]
-    + ["redis://host?socket_timeout=900", "redis+cluster://host", "memory://", "redis://host\n"],
+        *("", "redis", "memory://", "memcached://host", "redis+cluster://host"),
+        *("redis://", "redis://host:65536", "redis://host:0", "redis://host/x", "redis://a b", "redis://host\n"),
+        "redis://host?socket_timeout=900",
+    ],
 )
 def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(RateStorageError, match="must be 'memory' or a URL like 'redis://host:6379/0', not "):

@@ -57,7 +57,7 @@ def test_redis_stores_neither_keys_nor_addresses_and_forgets_them(server: RedisS
     limiter = limiter_of(server)
     for client in (CLIENT, ("address", "192.0.2.7")):
         limiter.count(client)
-    names = [name.decode() for name in server.client.keys()]
+    names = [name.decode() for name in server.client.scan_iter()]
     assert len(names) == 2
     for name in names:
         assert name.startswith("charloom:")
@@ -100,6 +100,6 @@ def test_a_redis_that_hangs_delays_one_request_for_a_bounded_time(server: RedisS
 def test_a_refusal_of_redis_is_a_failure_too(server: RedisServer) -> None:
     limiter = limiter_of(server)
     refused(limiter, 1)
-    (name,) = server.client.keys()
+    (name,) = server.client.scan_iter()
     server.client.set(name, "not a list")
     assert refused(limiter, 3) == [False, False, True]
