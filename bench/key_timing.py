@@ -4,9 +4,9 @@
 
 Keys of three kinds are refused in a random order: none, half, or all but the last of their characters are those of a
 valid key. A row gives the median of each kind, and compares the second and third with the first by the Mann-Whitney U
-test (two-sided, normal approximation with ties): p is uniform between 0 and 1 if their distributions are equal, so
-one p below 0.01 in a hundred is expected. The last row is a control, a comparison that stops at the first difference: there p
-has to be near 0, or the samples are too few.
+test (two-sided, normal approximation with ties). If two distributions are equal, p is uniform between 0 and 1: one p in
+a hundred is below 0.01. The last row is a control, a comparison that stops at the first difference: there p has to be
+near 0, or the samples are too few.
 """
 
 import argparse

@@ -46,6 +46,9 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
+# gunicorn has no limit between 8 KB and none; the worker checks the length before (worker.py).
+limit_request_line = 0
+
 # Signals control the process; the socket is not needed.
 control_socket_disable = True
 

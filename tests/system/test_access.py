@@ -100,7 +100,8 @@ NAMES = {
     "hidden": ".tiny",
     "a dot": "%2e",
     "upper case": "TINY",
-    "3 kB": "a" * 3000,
+    "10 kB": "a" * 10_000,
+    "10 kB of dots": "..%2f" * 2000,
     "not UTF-8": "%ff%fe",
     "surrogate": "%ed%a0%80",
 }
