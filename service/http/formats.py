@@ -94,7 +94,8 @@ def _events_with_guesses(characters: Characters, before: str, after: str) -> str
         columns += [[starts[id_] for id_ in ids], logprobs]
     top = ", ".join(["%s%s]"] * width)
     event = f'{before}{{"index": %s, "text": %s, "logprob": %s, "top": [{top}]}}{after}'
-    return event * count % tuple(chain.from_iterable(zip(*columns, strict=True)))
+    events: str = event * count % tuple(chain.from_iterable(zip(*columns, strict=True)))
+    return events
 
 
 @functools.lru_cache(maxsize=64)
