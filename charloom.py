@@ -97,26 +97,25 @@ def generate(prompt: str, url: str, key: str | None, stop: tuple[str, ...], **pa
 
 
 @client.command()
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("rb"), default="-")
 @click.option("--model", help="Name of the model.  [default: the service's]")
 @click.option("--version", type=int, help="Version of the model.  [default: the newest]")
 @connection_options
 def score(file: BinaryIO, url: str, key: str | None, **params: Any) -> None:
-    """Print the loss of a model on the text in FILE; - is the standard input."""
+    """Print the loss of a model on the text in FILE, in UTF-8 (default: standard input)."""
     try:
         text = file.read().decode()
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{file.name} is not UTF-8: {error.reason}.") from error
+        raise click.ClickException(f"{file.name} is not UTF-8: byte {error.start + 1} is invalid.") from None
     with connected(url, key) as service:
-        found = service.score(text, **params)
-        if found["finish_reason"] != "length":
-            raise click.ClickException(
-                f"The service stopped after {found['chars']:,} characters: {found['finish_reason']}."
-            )
+        scored = service.score(text, **params)
+        if scored["finish_reason"] != "length":
+            message = f"The service ran out of time after {scored['chars']:,} of {len(text):,} characters."
+            raise click.ClickException(message)
         click.echo(
-            f"{found['model']} {found['version']}: {found['nats_per_char']:.4f} nats/char, "
-            f"{found['bits_per_char']:.4f} bits/char, perplexity {found['perplexity']:.3f}, "
-            f"{found['chars']:,} characters, {found['unknown_chars']:,} unknown"
+            f"{scored['model']} {scored['version']}: {scored['nats_per_char']:.4f} nats/char, "
+            f"{scored['bits_per_char']:.4f} bits/char, perplexity {scored['perplexity']:.3f}, "
+            f"{scored['chars']:,} characters, {scored['unknown_chars']:,} unknown"
         )
 
 

@@ -165,6 +165,8 @@ class Client:
         with closing(connection), response, _reading(response):
             for event in _events(response):
                 logprobs += event.get("logprobs", ())
+        if "chars" not in event:
+            raise _unexpected(response.status)
         if "finish_reason" not in event:
             raise _incomplete("it has no last event")
         return event | {"logprobs": logprobs} if params.get("logprobs") else event

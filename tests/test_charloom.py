@@ -97,6 +97,19 @@ def test_generate_prints_the_prompt_the_text_and_its_seed(server: Server) -> Non
     assert (result.stdout, result.stderr) == (f"the {expected['text']}\n", "seed 3\n")
 
 
+def test_score_prints_the_loss_of_a_text(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes("the cat sat ☃\n".encode())
+    expected = server.ask("/score", {"text": "the cat sat ☃\n"})
+    result = asked(server, "score", str(tmp_path / "text.txt"))
+    loss = f"{expected['nats_per_char']:.4f} nats/char, {expected['bits_per_char']:.4f} bits/char"
+    assert (result.exit_code, result.stdout) == (
+        0, f"tiny 1: {loss}, perplexity {expected['perplexity']:.3f}, 14 characters, 1 unknown\n",
+    )  # fmt: skip
+    (tmp_path / "text.txt").write_bytes(b"a\xff")
+    result = asked(server, "score", str(tmp_path / "text.txt"))
+    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}/text.txt is not UTF-8: byte 2 is invalid.\n")
+
+
 def test_models_lists_versions_with_the_served_and_the_default(server: Server) -> None:
     result = asked(server, "models")
     assert (result.exit_code, result.stdout) == (0, "tiny (default) 1 (served)\n")

@@ -18,6 +18,7 @@ from service.engine.generation import Status
 from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
+from service.model.guesses import NO_GUESSES, Guesses
 from service.model.model import Model
 from service.model.version import ModelVersion
 
@@ -180,7 +181,7 @@ class _FollowedSymbols:
         self.started_s = time.monotonic()
         self._queue_seconds.observe(self.started_s - self.submitted_s)
 
-    def add(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+    def add(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> None:
         """Keep the logprobs of one call. The request's thread is only woken at the end."""
         count = self.count + len(symbols)
         self.logprobs[self.count : count] = logprobs
@@ -188,7 +189,7 @@ class _FollowedSymbols:
         if count == len(self.logprobs):
             self.ended.set()
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses) -> bool:
         """Never called: the row samples no symbol."""
         return True
 

@@ -13,7 +13,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.http.schemas import RequestBody, Seed, StopString, TopP
+from service.http.schemas import MAX_BIASES, Bias, RequestBody, Seed, StopString, TopP
+from service.model.guesses import MAX_GUESSES
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
 
@@ -33,7 +34,6 @@ def _one_sentence(message: LiteralString) -> WrapValidator:
 PROMPT_FORMS = _one_sentence("should be a string, a list of strings, a list of ids or a list of lists of ids")
 STOP_FORMS = _one_sentence("should be a string or a list of at most 4 strings, each of 1 to 256 characters")
 
-Bias = Annotated[float, Field(ge=-100, le=100)]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -44,6 +44,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class CompletionBody(RequestBody):
@@ -53,14 +54,15 @@ class CompletionBody(RequestBody):
     prompt: Annotated[str | list[str] | list[int] | list[list[int]], PROMPT_FORMS] = ""
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0  # not OpenAI's: vLLM and llama.cpp have it; -1 is off too
     top_p: TopP = 1.0
     n: Choices = 1
     best_of: Choices | None = None
     echo: bool = False
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_GUESSES)] | None = None
     stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     seed: Seed | None = None
-    logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     suffix: str = ""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, request
 
 from service import metrics
 from service.config import Config
@@ -21,7 +21,7 @@ from service.engine.choices import Choices
 from service.engine.generation import Characters, GenerationRequest, Result
 from service.engine.scheduler import Scheduler
 from service.http.errors import Overloaded, as_api_error
-from service.http.formats import StreamFormat
+from service.http.formats import StreamFormat, json_pieces
 from service.model.model import Model
 from service.model.version import ModelVersion
 
@@ -183,9 +183,8 @@ def _written(events: Iterator[str], stream_format: StreamFormat) -> Iterator[byt
 def in_one_object(fields: Callable[[], dict[str, Any]], headers: dict[str, str], close: Callable[[], None]) -> Response:
     """A response of the JSON object that `fields` returns, or none if it raises `ClientGone`; `close` is called."""
     try:
-        response = jsonify(fields())
-        response.headers.update(headers)
-        return response
+        content = "".join(json_pieces(fields())) + "\n"
+        return Response(content, content_type="application/json", headers=headers)
     except ClientGone:
         return Response(abandoned(), CLIENT_CLOSED_REQUEST)
     finally:

@@ -20,6 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
 from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable, WrongContentType, shorten
+from service.model.guesses import MAX_GUESSES
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ MAX_INTEGER = 2**63 - 1
 MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block the interpreter for half a second
 MAX_NAME_CHARS = 84  # of a model, with its version
 MAX_INSPECTED_CHARS = 10_000
+MAX_BIASES = 1024  # of a request
 MAX_RANKING_CHARS = 100_000
 MAX_RANKED_UNITS = 1000
 
@@ -41,6 +43,7 @@ def _is_a_float32(top_p: float) -> float:
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
@@ -84,6 +87,8 @@ class GenerateBody(ModelBody):
     top_p: TopP = 1.0
     seed: Seed | None = None
     stop: Annotated[list[StopString], Field(max_length=4)] = []
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] = {}
+    top_guesses: Annotated[int, Field(ge=0, le=MAX_GUESSES)] = 0
     stream: bool = True
 
     @field_validator("prompt")

@@ -149,6 +149,14 @@ def test_models_and_health_are_the_responses_of_the_service(client: Client) -> N
     assert client.health()["status"] == "ready"
 
 
+def test_score_is_the_response_of_the_service(server: Server, client: Client) -> None:
+    expected = server.ask("/score", {"text": "the cat", "logprobs": True})
+    scored = client.score("the cat", logprobs=True)
+    assert (scored["nats_per_char"], scored["logprobs"]) == (expected["nats_per_char"], expected["logprobs"])
+    with pytest.raises(CharloomError, match="text should have at least 1 character"):
+        client.score("")
+
+
 def test_a_wrong_field_is_an_error_with_the_words_of_the_service(client: Client) -> None:
     with pytest.raises(CharloomError) as failure:
         client.stream(temperature=9)
@@ -213,7 +221,7 @@ def test_other_errors_and_long_waits_are_not_retried(waits: list[float], content
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"status": "ok"}', b"<html>"])
 def test_a_service_that_is_not_charloom_is_an_unexpected_response(body: bytes) -> None:
-    for ask in (Client.models, Client.health):
+    for ask in (Client.models, Client.health, lambda client: client.score("a")):
         with scripted(response("200 OK", body)) as (url, _), pytest.raises(CharloomError) as failure:
             ask(Client(url))
         assert failure.value.code == "unexpected_response"
