@@ -137,7 +137,7 @@ def test_the_storage_is_checked_only_if_there_is_a_rate_limit(tmp_path: Path) ->
     storage = "redis://127.0.0.1:1"
     Config(models=tmp_path, rate_limit_storage=storage).check_rate_storage()
     Config(models=tmp_path, rate_limit="1/hour").check_rate_storage()
-    with pytest.raises(ConfigError, match="^CHARLOOM_RATE_LIMIT_STORAGE names a Redis that cannot be used: "):
+    with pytest.raises(ConfigError, match=r"^CHARLOOM_RATE_LIMIT_STORAGE names a Redis that cannot be used: "):
         Config(models=tmp_path, rate_limit="1/hour", rate_limit_storage=storage).check_rate_storage()
 
 
