@@ -1,4 +1,4 @@
-"""The OpenAPI document -> an HTML page, which needs no script. Knows the keywords that the document uses, and no route."""
+"""The OpenAPI document -> an HTML page without scripts. Knows the keywords that the document uses, and no route."""
 
 import json
 import re

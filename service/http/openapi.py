@@ -18,8 +18,8 @@ API_VERSION = "1"
 REFERENCE = "#/components/schemas/"
 DESCRIPTION = """Character-level LSTMs as an HTTP API. Every number counts characters, that is Unicode code points.
 
-Integers are written without a fraction or an exponent: 500, not 500.0 or 5e2. `null` means the default of a field that has
-one. A path with another method is 405, and every other path is 404."""
+Integers are written without a fraction or an exponent: 500, not 500.0 or 5e2. `null` means the default of a field that
+has one. A path with another method is 405, and every other path is 404."""
 
 ERRORS = {
     400: "The request is not valid HTTP/1.1, its body is not JSON, or a field of OpenAI's API is not supported.",
@@ -51,6 +51,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "RateLimit-Remaining": {"description": "The requests that are allowed now.", "schema": _COUNT},
     "RateLimit-Reset": {"description": "Seconds until one more request is allowed.", "schema": _COUNT},
 }
+RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("RateLimit-"))
 HEADERS_OF_ERRORS = {401: ("WWW-Authenticate",), 429: ("Retry-After",)}
 
 
@@ -85,12 +86,11 @@ def document(config: Config) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, config: Config) -> dict[str, Any]:
-    is_open = operation.path in OPEN_PATHS
     described: dict[str, Any] = {
         "operationId": operation.path.strip("/").translate(str.maketrans("/{}.", "____")),
         "tags": [operation.tag],
         "summary": operation.summary,
-        "responses": _responses(operation, needs_key=config.api_keys_file is not None and not is_open),
+        "responses": _responses(operation, config),
     }
     if operation.description:
         described["description"] = operation.description
@@ -109,15 +109,17 @@ def _operation(operation: Operation, config: Config) -> dict[str, Any]:
         examples = {name: {"value": value} for name, value in operation.examples.items()}
         content = {JSON: {"schema": _reference(operation.body), "examples": examples}}
         described["requestBody"] = {"required": True, "content": content}
-    if is_open:
+    if operation.path in OPEN_PATHS:
         described["security"] = []
     return described
 
 
-def _responses(operation: Operation, *, needs_key: bool) -> dict[str, Any]:
+def _responses(operation: Operation, config: Config) -> dict[str, Any]:
+    is_open = operation.path in OPEN_PATHS
+    needs_key, has_rate = (not is_open and setting is not None for setting in (config.api_keys_file, config.rate_limit))
     success = {
         "description": "Success.",
-        "headers": _headers(*operation.headers, *(["ETag"] if operation.is_cached else [])),
+        "headers": _headers(*operation.headers, *["ETag"] * operation.is_cached, *RATE_HEADERS * has_rate),
         "content": {media_type: _content(media_type, content) for media_type, content in operation.content.items()},
     }
     errors = {*OF_EVERY_OPERATION, *operation.errors, *(OF_A_BODY if operation.body else ()), *([401] * needs_key)}

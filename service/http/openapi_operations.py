@@ -88,8 +88,8 @@ OPERATIONS = (
         path="/score",
         tag="Reading",
         summary="The log-probability of each character of a text",
-        description="By the model alone: no temperature, no filter. 'Accept: application/x-ndjson' streams the progress, "
-        "then the result.",
+        description="By the model alone: no temperature, no filter. `Accept: application/x-ndjson` streams the "
+        "progress, then the result.",
         body=ScoreBody,
         examples={"With logprobs": {"text": "First Citizen:", "logprobs": True}},
         content={JSON: responses.ScoreResult, NDJSON: (responses.ScoreProgress, responses.ScoreResult)},
