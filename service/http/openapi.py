@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from service.config import Config, variable_of
 from service.http.access import OPEN_PATHS
-from service.http.openapi_operations import JSON, OPERATIONS, Content, Operation
+from service.http.openapi_operations import JSON, OPERATIONS, SSE, Content, Operation
 from service.http.responses import ErrorBody
 
 API_VERSION = "1"
@@ -133,10 +133,17 @@ def _responses(operation: Operation, config: Config) -> dict[str, Any]:
 
 def _content(media_type: str, content: Content) -> dict[str, Any]:
     if isinstance(content, tuple):
-        return {"schema": _TEXT, "x-events": [_reference(event) for event in content]}
+        events = [_reference(event) for event in (*content, ErrorBody)]
+        return {"schema": _sse(events) if media_type == SSE else _TEXT, "x-events": events}
     if content:
         return {"schema": _reference(content)}
     return {"schema": {"type": "object"} if media_type == JSON else _TEXT}
+
+
+def _sse(events: list[dict[str, str]]) -> dict[str, Any]:
+    """The schema of a server-sent event, in the form that OpenAPI 3.2 defines."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": {"anyOf": events}}
+    return {"type": "object", "properties": {"data": {"anyOf": [{"const": "[DONE]"}, data]}}, "required": ["data"]}
 
 
 def _headers(*names: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from service.http import responses
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "model"),
+    ("path", "body", "schema"),
     [
         ("/generate", {"length": 3, "stream": False}, responses.Generation),
         ("/v1/completions", {"max_tokens": 3, "logprobs": 1, "echo": True, "prompt": "ab"}, responses.Completion),
@@ -22,12 +22,12 @@ from service.http import responses
     ],
 )
 def test_a_response_has_the_fields_of_its_schema(
-    client: FlaskClient, path: str, body: dict[str, object], model: type[BaseModel]
+    client: FlaskClient, path: str, body: dict[str, object], schema: type[BaseModel]
 ) -> None:
     answer = client.post(path, json=body)
-    model.model_validate_json(answer.data)
+    schema.model_validate_json(answer.data)
     with pytest.raises(ValidationError):
-        model.model_validate_json(json.dumps(answer.json | {"unknown": 1}))
+        schema.model_validate_json(json.dumps(answer.json | {"unknown": 1}))
 
 
 def test_the_events_of_a_stream_have_the_fields_of_their_schemas(client: FlaskClient) -> None:
