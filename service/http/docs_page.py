@@ -64,7 +64,8 @@ def _operation(document: Json, path: str, method: str, operation: Json, address:
         for status, response in operation["responses"].items()
         if status != "200"
     ]
-    needs_key = {} not in operation.get("security", document["security"]) and operation.get("security") != []
+    security = operation["security"] if "security" in operation else document["security"]
+    needs_key = security != [] and {} not in security
     return {
         "id": operation["operationId"],
         "method": method.upper(),

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from service.config import Config, variable_of
 from service.http.access import OPEN_PATHS
-from service.http.openapi_operations import JSON, OPERATIONS, SSE, Content, Operation
+from service.http.openapi_operations import JSON, OPERATIONS, SSE, STREAMS, Models, Operation
 from service.http.responses import ErrorBody
 
 API_VERSION = "1"
@@ -38,20 +38,21 @@ ERRORS = {
 OF_EVERY_OPERATION = (400, 408, 413, 429, 431, 500)
 OF_A_BODY = (415, 422)
 
-_TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
+TEXT, COUNT, POSITIVE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "integer", "minimum": 1}
 HEADERS: dict[str, dict[str, Any]] = {
-    "X-Request-Id": {"description": "The id of the request: that which was sent, or a new one.", "schema": _TEXT},
-    "X-Model": {"description": "The model.", "schema": _TEXT},
-    "X-Model-Version": {"description": "Its version.", "schema": _COUNT},
-    "X-Seed": {"description": "The seed of the request.", "schema": _COUNT},
-    "ETag": {"description": "The identity of the content, for If-None-Match.", "schema": _TEXT},
-    "Retry-After": {"description": "Seconds to wait.", "schema": _COUNT},
-    "WWW-Authenticate": {"description": "The challenge.", "schema": _TEXT},
-    "RateLimit-Limit": {"description": "The requests that the limit allows in its window.", "schema": _COUNT},
-    "RateLimit-Remaining": {"description": "The requests that are allowed now.", "schema": _COUNT},
-    "RateLimit-Reset": {"description": "Seconds until one more request is allowed.", "schema": _COUNT},
+    "X-Request-Id": {"description": "The id of the request: that which was sent, or a new one.", "schema": TEXT},
+    "X-Model": {"description": "The model.", "schema": TEXT},
+    "X-Model-Version": {"description": "Its version.", "schema": COUNT},
+    "X-Seed": {"description": "The seed of the request.", "schema": COUNT},
+    "ETag": {"description": "The identity of the content, for If-None-Match.", "schema": TEXT},
+    "Retry-After": {"description": "Seconds to wait.", "schema": COUNT},
+    "WWW-Authenticate": {"description": "The challenge.", "schema": TEXT},
+    "RateLimit-Limit": {"description": "The requests that the limit allows in its window.", "schema": COUNT},
+    "RateLimit-Remaining": {"description": "The requests that are allowed now.", "schema": COUNT},
+    "RateLimit-Reset": {"description": "Seconds until one more request is allowed.", "schema": COUNT},
 }
 RATE_HEADERS = tuple(name for name in HEADERS if name.startswith("RateLimit-"))
+ERROR: Models = (ErrorBody,)
 HEADERS_OF_ERRORS = {401: ("WWW-Authenticate",), 429: ("Retry-After",)}
 
 
@@ -76,10 +77,7 @@ def document(config: Config) -> dict[str, Any]:
         "components": {
             "schemas": _schemas(config),
             "headers": {name: {"required": True, **header} for name, header in HEADERS.items()},
-            "responses": {
-                str(status): {"description": text, "headers": _headers(*HEADERS_OF_ERRORS.get(status, ()))} | _ERROR
-                for status, text in ERRORS.items()
-            },
+            "responses": {str(status): _error(status) for status in ERRORS},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -100,10 +98,10 @@ def _operation(operation: Operation, config: Config) -> dict[str, Any]:
                 "name": name,
                 "in": "path",
                 "required": True,
-                "schema": {"type": "integer", "minimum": 1} if kind is int else {"type": "string", "minLength": 1},
+                "schema": POSITIVE if isinstance(example, int) else {"type": "string", "minLength": 1},
                 "example": example,
             }
-            for name, (kind, example) in operation.parameters.items()
+            for name, example in operation.parameters.items()
         ]
     if operation.body:
         examples = {name: {"value": value} for name, value in operation.examples.items()}
@@ -120,7 +118,7 @@ def _responses(operation: Operation, config: Config) -> dict[str, Any]:
     success = {
         "description": "Success.",
         "headers": _headers(*operation.headers, *["ETag"] * operation.is_cached, *RATE_HEADERS * has_rate),
-        "content": {media_type: _content(media_type, content) for media_type, content in operation.content.items()},
+        "content": {media_type: _content(media_type, models) for media_type, models in operation.content.items()},
     }
     errors = {*OF_EVERY_OPERATION, *operation.errors, *(OF_A_BODY if operation.body else ()), *([401] * needs_key)}
     not_modified = {"304": {"description": "The client has this content.", "headers": _headers("ETag")}}
@@ -131,13 +129,21 @@ def _responses(operation: Operation, config: Config) -> dict[str, Any]:
     }
 
 
-def _content(media_type: str, content: Content) -> dict[str, Any]:
-    if isinstance(content, tuple):
-        events = [_reference(event) for event in (*content, ErrorBody)]
-        return {"schema": _sse(events) if media_type == SSE else _TEXT, "x-events": events}
-    if content:
-        return {"schema": _reference(content)}
-    return {"schema": {"type": "object"} if media_type == JSON else _TEXT}
+def _error(status: int) -> dict[str, Any]:
+    return {
+        "description": ERRORS[status],
+        "headers": _headers(*HEADERS_OF_ERRORS.get(status, ())),
+        "content": {JSON: {"schema": _reference(*ERROR)}},
+    }
+
+
+def _content(media_type: str, models: Models) -> dict[str, Any]:
+    if media_type in STREAMS:
+        events = [_reference(model) for model in (*models, *ERROR)]
+        return {"schema": _sse(events) if media_type == SSE else TEXT, "x-events": events}
+    if models:
+        return {"schema": _reference(*models)}
+    return {"schema": {"type": "object"} if media_type == JSON else TEXT}
 
 
 def _sse(events: list[dict[str, str]]) -> dict[str, Any]:
@@ -154,14 +160,11 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCE + model.__name__}
 
 
-_ERROR = {"content": {JSON: {"schema": _reference(ErrorBody)}}}
-
-
 def _schemas(config: Config) -> dict[str, Any]:
     """The schemas of all bodies, with the configured limits in place of the names of their settings."""
     models = dict.fromkeys(model for operation in OPERATIONS for model in _models(operation))
     _, definitions = models_json_schema(
-        [(model, "validation") for model in (*models, ErrorBody)],
+        [(model, "validation") for model in (*models, *ERROR)],
         ref_template=REFERENCE + "{model}",
         schema_generator=_Schemas,
     )
@@ -178,8 +181,8 @@ def _schemas(config: Config) -> dict[str, Any]:
 def _models(operation: Operation) -> Iterator[type[BaseModel]]:
     if operation.body:
         yield operation.body
-    for content in operation.content.values():
-        yield from content if isinstance(content, tuple) else (content,) if content else ()
+    for models in operation.content.values():
+        yield from models
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

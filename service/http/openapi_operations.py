@@ -10,12 +10,11 @@ from service.http import responses
 from service.http.completion_body import CompletionBody
 from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, ScoreBody, TokenizeBody
 
-JSON, SSE, NDJSON, TEXT, HTML = (
-    *("application/json", "text/event-stream", "application/x-ndjson", "text/plain"),
-    "text/html",
-)
-Content = type[BaseModel] | tuple[type[BaseModel], ...] | None
-"""The schema of a response; of each of its events or lines, for a stream; None: text."""
+JSON, SSE, NDJSON = "application/json", "text/event-stream", "application/x-ndjson"
+TEXT, HTML, CSS = "text/plain", "text/html", "text/css"
+STREAMS = (SSE, NDJSON)
+Models = tuple[type[BaseModel], ...]
+"""The model of a response; those of the events or lines of a stream; empty: no schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +24,14 @@ class Operation:
     path: str
     tag: str
     summary: str
-    content: Mapping[str, Content]
+    content: Mapping[str, Models]
     """By media type; the first is the default."""
     description: str = ""
     body: type[BaseModel] | None = None
     examples: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """Bodies, by what they show."""
-    parameters: Mapping[str, tuple[type, Any]] = field(default_factory=dict)
-    """The type and an example of each parameter in the path."""
+    parameters: Mapping[str, str | int] = field(default_factory=dict)
+    """An example of each parameter in the path."""
     errors: tuple[int, ...] = ()
     """Besides those of every operation, and of every body."""
     headers: tuple[str, ...] = ()
@@ -50,7 +49,6 @@ _COMPLETIONS = {
     "The log-probabilities of a prompt": {"prompt": "the cat", "max_tokens": 0, "echo": True, "logprobs": 1},
     "A stream": {"prompt": "ROMEO:", "max_tokens": 80, "stream": True, "stream_options": {"include_usage": True}},
 }
-_MODEL, _VERSION = {"name": (str, "shakespeare")}, {"version": (int, 1)}
 _OF_A_VERSION = ("X-Model", "X-Model-Version")
 _PROBE = "Needs no key, and does not count towards the rate limit."
 
@@ -66,8 +64,8 @@ OPERATIONS = (
         content={
             SSE: (responses.CharacterEvent, responses.LastEvent),
             NDJSON: (responses.CharacterEvent, responses.LastEvent),
-            TEXT: None,
-            JSON: responses.Generation,
+            TEXT: (),
+            JSON: (responses.Generation,),
         },
         errors=(404, 503),
         headers=(*_OF_A_VERSION, "X-Seed"),
@@ -80,7 +78,7 @@ OPERATIONS = (
         "those of one request to /generate.",
         body=CompletionBody,
         examples=_COMPLETIONS,
-        content={JSON: responses.Completion, SSE: (responses.CompletionEvent,)},
+        content={JSON: (responses.Completion,), SSE: (responses.CompletionEvent,)},
         errors=(404, 503),
         headers=(*_OF_A_VERSION, "X-Seed"),
     ),
@@ -92,7 +90,7 @@ OPERATIONS = (
         "progress, then the result.",
         body=ScoreBody,
         examples={"With logprobs": {"text": "First Citizen:", "logprobs": True}},
-        content={JSON: responses.ScoreResult, NDJSON: (responses.ScoreProgress, responses.ScoreResult)},
+        content={JSON: (responses.ScoreResult,), NDJSON: (responses.ScoreProgress, responses.ScoreResult)},
         errors=(404, 503),
         headers=_OF_A_VERSION,
     ),
@@ -102,7 +100,7 @@ OPERATIONS = (
         summary="The predictions and activations of the network while it reads a text",
         body=InspectBody,
         examples={"One unit": {"text": "the cat", "units": [[0, 1]]}, "A layer": {"text": "the cat", "layer": 0}},
-        content={JSON: responses.Inspection},
+        content={JSON: (responses.Inspection,)},
         errors=(404, 501, 503),
         headers=_OF_A_VERSION,
     ),
@@ -112,7 +110,7 @@ OPERATIONS = (
         summary="The ids of the symbols of a text",
         body=TokenizeBody,
         examples={"A word": {"content": "cat"}},
-        content={JSON: responses.Tokens},
+        content={JSON: (responses.Tokens,)},
         errors=(404, 503),
     ),
     Operation(
@@ -121,45 +119,45 @@ OPERATIONS = (
         summary="The text of ids of symbols",
         body=DetokenizeBody,
         examples={"Three ids": {"tokens": [1, 2, 3]}},
-        content={JSON: responses.Content},
+        content={JSON: (responses.Content,)},
         errors=(404, 503),
     ),
     Operation(
         path="/models",
         tag="Models",
         summary="All models and their versions",
-        content={JSON: responses.StoredModels},
+        content={JSON: (responses.StoredModels,)},
         errors=(503,),
     ),
     Operation(
         path="/models/{name}",
         tag="Models",
         summary="The versions of a model",
-        parameters=_MODEL,
-        content={JSON: responses.StoredModel},
+        parameters={"name": "shakespeare"},
+        content={JSON: (responses.StoredModel,)},
         errors=(404, 503),
     ),
     Operation(
         path="/models/{name}/{version}",
         tag="Models",
         summary="The manifest and the training history of a version",
-        parameters=_MODEL | _VERSION,
-        content={JSON: responses.VersionDetails},
+        parameters={"name": "shakespeare", "version": 1},
+        content={JSON: (responses.VersionDetails,)},
         errors=(404, 503),
     ),
     Operation(
         path="/v1/models",
         tag="Models",
         summary="All models, as OpenAI's API lists them",
-        content={JSON: responses.OpenAIModels},
+        content={JSON: (responses.OpenAIModels,)},
         errors=(503,),
     ),
     Operation(
         path="/v1/models/{model_id}",
         tag="Models",
         summary="A model, or a version as name@version",
-        parameters={"model_id": (str, "shakespeare")},
-        content={JSON: responses.OpenAIModel},
+        parameters={"model_id": "shakespeare"},
+        content={JSON: (responses.OpenAIModel,)},
         errors=(404, 503),
     ),
     Operation(
@@ -167,14 +165,14 @@ OPERATIONS = (
         tag="Operations",
         summary="Whether the process is up",
         description=_PROBE,
-        content={JSON: responses.Alive},
+        content={JSON: (responses.Alive,)},
     ),
     Operation(
         path="/readyz",
         tag="Operations",
         summary="Whether the default model is loaded and the service is not stopping",
         description=_PROBE,
-        content={JSON: responses.Ready},
+        content={JSON: (responses.Ready,)},
         errors=(503,),
     ),
     Operation(
@@ -182,27 +180,27 @@ OPERATIONS = (
         tag="Operations",
         summary="Metrics for Prometheus",
         description=_PROBE,
-        content={TEXT: None},
+        content={TEXT: ()},
     ),
     Operation(
         path="/openapi.json",
         tag="Documentation",
         summary="This document",
-        content={JSON: None},
+        content={JSON: ()},
         is_cached=True,
     ),
     Operation(
         path="/docs",
         tag="Documentation",
         summary="This document as a page",
-        content={HTML: None},
+        content={HTML: ()},
         is_cached=True,
     ),
     Operation(
         path="/docs.css",
         tag="Documentation",
         summary="The style sheet of the page",
-        content={"text/css": None},
+        content={CSS: ()},
         is_cached=True,
     ),
 )
