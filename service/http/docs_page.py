@@ -37,7 +37,7 @@ def render(document: Json, address: str) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["prose"] = _prose
+    environment.filters |= {"prose": _prose, "breakable": lambda name: escape(name).replace(".", Markup(".<wbr>"))}
     operations = [
         _operation(document, path, method, operation, address)
         for path, methods in document["paths"].items()
