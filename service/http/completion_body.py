@@ -13,7 +13,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.http.schemas import Limit, RequestBody, Seed, StopString, TopP
+from service.http.schemas import MAX_BIASES, Bias, Limit, RequestBody, Seed, StopString, TopP
+from service.model.guesses import MAX_GUESSES
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
 
@@ -37,12 +38,11 @@ Text = Annotated[str, Field(json_schema_extra={"x-setting": "max_prompt"})]
 Ids = list[int]
 AtLeastOne = Field(json_schema_extra={"minItems": 1})
 Prompt = Text | Annotated[list[Text], AtLeastOne] | Annotated[Ids, AtLeastOne] | Annotated[list[Ids], AtLeastOne]
-Bias = Annotated[float, Field(ge=-100, le=100)]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 # The schemas are narrower than the types: a value that is valid in OpenAI's API is refused as unsupported.
 Penalty = Annotated[float, Field(ge=-2, le=2, json_schema_extra={"minimum": 0, "maximum": 0})]
 Suffix = Annotated[str, Field(json_schema_extra={"maxLength": 0})]
-Logprobs = Annotated[int, Field(ge=0, le=5, json_schema_extra={"maximum": 1})]
+Unsupported = Annotated[bool, Field(json_schema_extra={"const": False})]
 
 
 class StreamOptions(BaseModel):
@@ -52,6 +52,8 @@ class StreamOptions(BaseModel):
 
     include_usage: bool | None = None
     """Send one more event, with the usage, before `[DONE]`."""
+    include_obfuscation: Unsupported | None = None
+    """Not supported: `true` is refused with 400."""
 
 
 class CompletionBody(RequestBody):
@@ -65,6 +67,8 @@ class CompletionBody(RequestBody):
     """The characters to generate, at most; over all choices at most the length of one text of `/generate`."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     """The divisor of the logits; 0 always takes the most likely character."""
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0  # not OpenAI's: vLLM and llama.cpp have it; -1 is off too
+    """Sample from the `top_k` most likely symbols only; 0 and -1: from all."""
     top_p: TopP = 1.0
     """Sample from the fewest symbols whose probability reaches `top_p`; 1: from all."""
     n: Choices = 1
@@ -73,13 +77,13 @@ class CompletionBody(RequestBody):
     """Generate so many, at least `n`, and return the `n` with the highest mean logprob. Not with `stream`."""
     echo: bool = False
     """Begin each text with its prompt."""
-    logprobs: Logprobs | None = None
-    """Return logprobs: 0, of the characters; 1, with `top_logprobs`. More are refused with 400."""
+    logprobs: Annotated[int, Field(ge=0, le=MAX_GUESSES)] | None = None
+    """Return the logprob of each character, and so many of the most likely characters before it."""
     stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     """A string, or up to 4; the text ends before the first one."""
     seed: Seed | None = None
     """By default a random seed, which the header X-Seed has. It also determines the seeds of further choices."""
-    logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None
     """Numbers that are added to the logits of symbols, by id."""
     presence_penalty: Penalty = 0.0
     """Not supported: any other number than 0 is refused with 400."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from service.http import responses
 from service.http.completion_body import CompletionBody
-from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, ScoreBody, TokenizeBody
+from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, NeuronsBody, ScoreBody, TokenizeBody
 
 JSON, SSE, NDJSON = "application/json", "text/event-stream", "application/x-ndjson"
 TEXT, HTML, CSS = "text/plain", "text/html", "text/css"
@@ -43,10 +43,11 @@ class Operation:
 _GENERATE = {
     "One JSON object": {"prompt": "ROMEO:", "length": 80, "seed": 7, "stream": False},
     "A stream of events": {"prompt": "ROMEO:", "length": 80, "temperature": 0.8, "stop": ["\n\n"]},
+    "The guesses before each character": {"prompt": "the ", "length": 10, "top_guesses": 3, "stream": False},
 }
 _COMPLETIONS = {
     "Two texts": {"model": "shakespeare", "prompt": "ROMEO:", "max_tokens": 80, "n": 2, "seed": 7},
-    "The log-probabilities of a prompt": {"prompt": "the cat", "max_tokens": 0, "echo": True, "logprobs": 1},
+    "The log-probabilities of a prompt": {"prompt": "the cat", "max_tokens": 0, "echo": True, "logprobs": 5},
     "A stream": {"prompt": "ROMEO:", "max_tokens": 80, "stream": True, "stream_options": {"include_usage": True}},
 }
 _OF_A_VERSION = ("X-Model", "X-Model-Version")
@@ -67,7 +68,7 @@ OPERATIONS = (
             TEXT: (),
             JSON: (responses.Generation,),
         },
-        errors=(404, 503),
+        errors=(404, 501, 503),
         headers=(*_OF_A_VERSION, "X-Seed"),
     ),
     Operation(
@@ -79,7 +80,7 @@ OPERATIONS = (
         body=CompletionBody,
         examples=_COMPLETIONS,
         content={JSON: (responses.Completion,), SSE: (responses.CompletionEvent,)},
-        errors=(404, 503),
+        errors=(404, 501, 503),
         headers=(*_OF_A_VERSION, "X-Seed"),
     ),
     Operation(
@@ -101,6 +102,16 @@ OPERATIONS = (
         body=InspectBody,
         examples={"One unit": {"text": "the cat", "units": [[0, 1]]}, "A layer": {"text": "the cat", "layer": 0}},
         content={JSON: (responses.Inspection,)},
+        errors=(404, 501, 503),
+        headers=_OF_A_VERSION,
+    ),
+    Operation(
+        path="/neurons",
+        tag="Reading",
+        summary="The units of the network that track each feature of a text best",
+        body=NeuronsBody,
+        examples={"The two best units": {"text": 'The cat\nsat on "a mat".\n', "limit": 2}},
+        content={JSON: (responses.Neurons,)},
         errors=(404, 501, 503),
         headers=_OF_A_VERSION,
     ),

@@ -50,12 +50,18 @@ class Timings(ResponseBody):
     chars_per_second: float
 
 
+Guess = tuple[str, float]
+"""A character and its logprob."""
+
+
 class CharacterEvent(ResponseBody):
     """An event of a stream."""
 
     index: int
     text: str
     logprob: float
+    top: list[Guess] = []
+    """The most likely characters before this one, if `top_guesses` requests them."""
 
 
 class LastEvent(ResponseBody):
@@ -75,6 +81,8 @@ class Generation(LastEvent):
 
     logprobs: list[float]
     """One for each character: the model's own, before temperature and filters."""
+    top: list[list[Guess]] = []
+    """For each character as in an event, if `top_guesses` requests them."""
 
 
 class Logprobs(ResponseBody):
@@ -176,7 +184,7 @@ class InspectedCharacter(ResponseBody):
 
     text: str
     logprob: float
-    top: list[tuple[str, float]]
+    top: list[Guess]
     """The most likely characters before this one was read, with their logprobs; at most five."""
     activations: list[float]
     """Of each unit, after this character was read."""
@@ -187,6 +195,41 @@ class Inspection(ResponseBody):
 
     characters: list[InspectedCharacter]
     units: list[tuple[int, int]]
+    finish_reason: Literal["length", "timeout"]
+    model: str
+    version: int
+
+
+class RankedUnit(ResponseBody):
+    """A unit, and how well it tracks a feature."""
+
+    layer: int
+    unit: int
+    score: float
+    sign: Literal[-1, 1]
+    """-1: the activation falls where the feature rises."""
+    examples: list[int]
+    """Positions in the text where the activation, times the sign, is highest."""
+
+
+class RankedFeature(ResponseBody):
+    """The units that track a feature best, the best first."""
+
+    feature: str
+    measure: Literal["mutual_information_bits", "absolute_correlation"]
+    max_score: float
+    """The highest score that a unit can have."""
+    units: list[RankedUnit]
+
+
+class Neurons(ResponseBody):
+    """The units that track each feature of a text."""
+
+    features: list[RankedFeature]
+    constant: list[str]
+    """The features that have one value in the whole text, and no ranking."""
+    chars: int
+    """The characters that were read."""
     finish_reason: Literal["length", "timeout"]
     model: str
     version: int

@@ -25,6 +25,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
 from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable, WrongContentType, shorten
+from service.model.guesses import MAX_GUESSES
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ MAX_INTEGER = 2**63 - 1
 MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block the interpreter for half a second
 MAX_NAME_CHARS = 84  # of a model, with its version
 MAX_INSPECTED_CHARS = 10_000
+MAX_BIASES = 1024  # of a request
+MAX_RANKING_CHARS = 100_000
+MAX_RANKED_UNITS = 1000
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -78,6 +82,7 @@ def _is_a_float32(top_p: float) -> float:
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
@@ -144,6 +149,10 @@ class GenerateBody(ModelBody):
     """The same request with the same seed gives the same text; by default a random seed, which the response has."""
     stop: Annotated[list[StopString], Field(max_length=4)] = []
     """The text ends before the first of these strings."""
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] = {}
+    """Numbers that are added to the logits, by character."""
+    top_guesses: Annotated[int, Field(ge=0, le=MAX_GUESSES)] = 0
+    """Return so many of the most likely characters before each character, with their logprobs."""
     stream: bool = True
     """Send each character as it is generated; `false`: one JSON object at the end."""
 
@@ -182,9 +191,24 @@ class InspectBody(ModelBody):
     """All units of this layer; not together with `units`."""
 
 
+class NeuronsBody(ModelBody):
+    """The body of POST /neurons."""
+
+    text: Annotated[str, Limit(MAX_RANKING_CHARS, at_least=1)]
+    """The text to read."""
+    limit: Annotated[int, Field(ge=1, le=MAX_RANKED_UNITS)] = 5
+    """The units to return for each feature."""
+
+
 def max_body_bytes(config: Config) -> int:
     """The most bytes of a body whose longest text is a prompt."""
     return body_bytes(config.max_prompt)
+
+
+def max_body_bytes_of(config: Config) -> dict[bytes, int]:
+    """The most bytes of a body whose longest text is another, by the path of its route."""
+    chars = {b"/score": config.max_text, b"/inspect": MAX_INSPECTED_CHARS, b"/neurons": MAX_RANKING_CHARS}
+    return {path: body_bytes(count) for path, count in chars.items()}
 
 
 def body_bytes(chars: int) -> int:

@@ -1,14 +1,22 @@
 """A check for schemathesis: a body that its schema accepts is refused only for a reason that no schema can have."""
 
+import json
 import os
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 import schemathesis
 
-LAYERS, UNITS, SYMBOLS, MAX_CHOICES, MAX_LENGTH, MAX_PROMPT = (
-    int(number) for number in os.environ["SCHEMATHESIS_LIMITS"].split(",")
-)
+LIMITS = json.loads(os.environ["SCHEMATHESIS_LIMITS"])
+VOCABULARY: list[str] = LIMITS["vocabulary"]  # of a model of characters, in NFC
+SYMBOLS = len(VOCABULARY)
+
+
+def generate(body: dict[str, Any]) -> set[str]:
+    """The fields of a valid body that the model refuses."""
+    keys = [unicodedata.normalize("NFC", key) for key in body.get("logit_bias") or {}]
+    return {"logit_bias"} if len(keys) != len(set(keys) & set(VOCABULARY)) else set()
 
 
 def detokenize(body: dict[str, Any]) -> set[str]:
@@ -19,9 +27,9 @@ def detokenize(body: dict[str, Any]) -> set[str]:
 def inspect(body: dict[str, Any]) -> set[str]:
     """The fields of a valid body that the model refuses."""
     layer, units = body.get("layer"), body.get("units") or []
-    refused = {"layer"} if layer is not None and (layer >= LAYERS or units) else set()
-    refused |= {f"units.{index}.0" for index, (of, _) in enumerate(units) if of >= LAYERS}
-    return refused | {f"units.{index}.1" for index, (_, unit) in enumerate(units) if unit >= UNITS}
+    refused = {"layer"} if layer is not None and (layer >= LIMITS["layers"] or units) else set()
+    refused |= {f"units.{index}.0" for index, (of, _) in enumerate(units) if of >= LIMITS["layers"]}
+    return refused | {f"units.{index}.1" for index, (_, unit) in enumerate(units) if unit >= LIMITS["units"]}
 
 
 def completions(body: dict[str, Any]) -> set[str]:
@@ -35,19 +43,20 @@ def completions(body: dict[str, Any]) -> set[str]:
     refused = {"stream_options"} if "stream_options" in given and not stream else set()
     if candidates < n or (stream and candidates > n):
         refused.add("best_of")
-    if choices > MAX_CHOICES:
+    if choices > LIMITS["choices"]:
         refused |= {"prompt", "best_of", "n"}
-    if given.get("max_tokens", 16) * choices > MAX_LENGTH:
+    if given.get("max_tokens", 16) * choices > LIMITS["max_length"]:
         refused.add("max_tokens")
     if any(isinstance(ids, list) and has_unknown(ids) for ids in prompts):
         refused.add("prompt")
-    if sum(map(len, prompts)) * candidates > MAX_PROMPT:
+    if sum(map(len, prompts)) * candidates > LIMITS["max_prompt"]:
         refused.add("prompt")
     ids = {str(id_) for id_ in range(1, SYMBOLS)}
     return refused | ({"logit_bias"} if given.get("logit_bias", {}).keys() - ids else set())
 
 
 REFUSED: dict[str, Callable[[dict[str, Any]], set[str]]] = {
+    "/generate": generate,
     "/detokenize": detokenize,
     "/inspect": inspect,
     "/v1/completions": completions,

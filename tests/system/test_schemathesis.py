@@ -37,8 +37,7 @@ def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 @pytest.mark.timeout(3600)
 def test_every_response_is_as_documented(guarded: Server, tiny: Path, tmp_path: Path) -> None:
     manifest = json.loads((tiny / "models/tiny/1/assets.extra/manifest.json").read_text())
-    model = (manifest["layers"], manifest["units"], len(manifest["vocabulary"]))
-    limits = [*model, CHOICES, SETTINGS["max_length"], SETTINGS["max_prompt"]]
+    of_the_model = {name: manifest[name] for name in ("layers", "units", "vocabulary")}
     result = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/system/schemathesis.toml"),
@@ -46,7 +45,8 @@ def test_every_response_is_as_documented(guarded: Server, tiny: Path, tmp_path: 
             *("--max-examples", str(EXAMPLES), "--header", "Authorization: Bearer alpha"),
         ],
         cwd=ROOT,
-        env=os.environ | {"SCHEMATHESIS_LIMITS": ",".join(map(str, limits)), "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | {"SCHEMATHESIS_LIMITS": json.dumps(SETTINGS | of_the_model | {"choices": CHOICES}), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
