@@ -41,13 +41,18 @@ class CharacterCounts(ResponseBody):
     generated_chars: int
 
 
-class Timings(ResponseBody):
+class ScoreTimings(ResponseBody):
     """Milliseconds, and the characters of a second."""
 
     queue_ms: float
-    first_char_ms: float | None
     total_ms: float
     chars_per_second: float
+
+
+class Timings(ScoreTimings):
+    """The times of a generation."""
+
+    first_char_ms: float | None
 
 
 Guess = tuple[str, float]
@@ -142,33 +147,26 @@ class Content(ResponseBody):
     content: str
 
 
-class ScoreProgress(ResponseBody):
-    """A line of a streamed score: the loss on the first `chars` characters."""
+class Loss(ResponseBody):
+    """The loss on the first characters of a text; the means are null before the first one."""
 
     chars: int
     nats: float
     nats_per_char: float | None
     bits_per_char: float | None
+
+
+class ScoreProgress(Loss):
+    """A line of a streamed score: the loss on the first `chars` characters."""
+
     index: int = 0
     """The first character of `logprobs`, if they were requested."""
     logprobs: list[float] = []
 
 
-class ScoreTimings(ResponseBody):
-    """Milliseconds, and the characters of a second."""
-
-    queue_ms: float
-    total_ms: float
-    chars_per_second: float
-
-
-class ScoreResult(ResponseBody):
+class ScoreResult(Loss):
     """A score in one object, or the last line of a streamed one."""
 
-    chars: int
-    nats: float
-    nats_per_char: float | None
-    bits_per_char: float | None
     perplexity: float | None
     unknown_chars: int
     finish_reason: Literal["length", "timeout"]
@@ -229,7 +227,6 @@ class Neurons(ResponseBody):
     constant: list[str]
     """The features that have one value in the whole text, and no ranking."""
     chars: int
-    """The characters that were read."""
     finish_reason: Literal["length", "timeout"]
     model: str
     version: int
