@@ -172,7 +172,7 @@ def test_half_a_surrogate_pair_is_not_json(send, path: str, escape: str) -> None
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\x7f", "\u2028", "..", "../tiny", "/etc/passwd", "x" * 10_000])
 def test_a_hostile_name_of_a_model_is_404(send, name: str) -> None:
     for path in PATHS:
-        fields = {"model": name} | ({"text": "a"} if path in ("/score", "/inspect") else {})
+        fields = {"model": name} | ({"text": "a"} if path in ("/score", "/inspect", "/neurons") else {})
         status, content = send(path, json.dumps(fields).encode())
         assert (status, code_of(content)) == (404, "model_not_found")
         assert len(content) < 1000

@@ -7,7 +7,8 @@ from flask.testing import FlaskClient
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from service.config import Config
-from service.http.openapi import document
+from service.http.errors import ApiError
+from service.http.openapi import ERRORS, document
 from service.http.openapi_operations import OPERATIONS
 from service.http.schemas import GenerateBody
 from tests.documented import Document
@@ -73,3 +74,11 @@ def test_examples_have_the_fields_of_their_schemas(client: FlaskClient) -> None:
             assert found.errors_of(schema, body) == [], (method, path, title)
     assert found.errors_of({"$ref": "#/components/schemas/GenerateBody"}, {"length": 0}) != []
     assert GenerateBody.__name__ in found.parsed["components"]["schemas"]
+
+
+def test_every_error_of_the_application_has_a_documented_status() -> None:
+    def subclasses(kind: type[ApiError]) -> set[type[ApiError]]:
+        return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
+
+    of_the_server = {400, 408, 413, 429, 431}
+    assert {kind.status for kind in subclasses(ApiError)} | of_the_server == set(ERRORS)
