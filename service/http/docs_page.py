@@ -55,10 +55,13 @@ def _prose(text: str) -> Markup:
 
 def _operation(document: Json, path: str, method: str, operation: Json, address: str) -> Json:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    answers = [
-        {"media_type": media_type, "parts": list(_parts(document, content))}
-        for media_type, content in operation["responses"]["200"]["content"].items()
-    ]
+    answers: list[Json] = []  # neighbours of the same form are one
+    for media_type, content in operation["responses"]["200"]["content"].items():
+        parts = list(_parts(document, content))
+        if answers and answers[-1]["parts"] == parts:
+            answers[-1]["media_type"] += f", {media_type}"
+        else:
+            answers.append({"media_type": media_type, "parts": parts})
     statuses = [
         (status, _resolved(document, response)["description"])
         for status, response in operation["responses"].items()

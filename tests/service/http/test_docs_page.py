@@ -68,6 +68,7 @@ def test_a_field_has_its_type_limits_default_and_description() -> None:
     assert "usage. prompt_chars" in text, "a line may be broken after the dot"
     assert text_of("score").count("required") == 1, "fields of responses are not marked"
     assert "list of [integer, integer]" in text_of("inspect")
+    assert text.count("usage. prompt_chars") == 2, "once for both kinds of streams, and once for one object"
     assert "string or list of string or list of integer or list of list of integer" in text_of("v1_completions")
 
 
