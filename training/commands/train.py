@@ -21,7 +21,7 @@ from training.commands.selection import selection_options
 from training.files import require_writable
 from training.flags import GroupedCommand, config_options
 from training.learning.folder import Plan, locked
-from training.packages import require
+from training.packages import is_installed, require
 from training.presets import PRESETS
 from training.terminal import quietly, stop_on_signal
 
@@ -88,7 +88,6 @@ def _longer(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
 
 def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
     with quietly():
-        from training.commands.publishing import publish_run
         from training.learning.loop import train as train_to_the_end
         from training.learning.stages import Stopped
 
@@ -97,11 +96,18 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
         f"{len(run.corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
+    if run.trainer.network.recurrent[0].is_stock:
+        click.echo(f"Recurrent layers: {run.trainer.network.recurrence}.")
     with stop_on_signal() as stop:
         run.stages.should_stop = stop
         try:
             if not train_to_the_end(run, stop):
                 raise Stopped
+            if not is_installed("tensorflow"):
+                click.echo(_publish_elsewhere(target))
+                return
+            with quietly():
+                from training.commands.publishing import publish_run
             version = publish_run(run, plan, name=target.name, models=target.models, force=target.force)
         except Stopped:
             click.echo(
@@ -111,3 +117,12 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
             click.echo(command("train", "--name", target.name, "--resume", **folders), err=True)
             sys.exit(stop.exit_code)
     click.echo(f"Published {version}. Try: {command('sample', target.name, models=target.models)}")
+
+
+def _publish_elsewhere(target: Target) -> str:
+    """The sentences that end a run on a machine that can train and not publish."""
+    publish = f"python -m training publish {target.name} --from {target.folder}"
+    return (
+        f"Finished; the run is saved in {target.folder}. Publishing needs TensorFlow, which is not installed here: "
+        f"copy the folder {target.folder} to a machine that has it, and publish it there with:\n{publish}"
+    )
