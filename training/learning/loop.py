@@ -2,17 +2,12 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from training.learning.folder import TENSORBOARD
 from training.learning.progress import RunProgress
 from training.learning.run import TrainingRun
 from training.learning.stages import Stopped
-from training.packages import is_installed
-
-if TYPE_CHECKING:
-    from training.learning.tensorboard import EventLog
+from training.learning.tensorboard import EventLog
 
 SECONDS_BETWEEN_CHECKPOINTS = 60
 
@@ -28,19 +23,17 @@ def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> 
         Diverged: the loss or the gradient is not finite; the last checkpoint is kept.
     """
     saved_at_s = time.monotonic()
-    with ExitStack() as closing:
-        log = _event_log(run)
-        if log:
-            closing.enter_context(log)
-        progress = closing.enter_context(RunProgress(run.stages, run.total_steps, run.step, run.steps_per_epoch))
+    with (
+        RunProgress(run.stages, run.total_steps, run.step, run.steps_per_epoch) as progress,
+        EventLog(run.folder / TENSORBOARD) as log,
+    ):
         try:
             while True:
                 if run.is_evaluation_due():
                     record = run.evaluate()
                     run.save()  # first: printing may block
                     saved_at_s = time.monotonic()
-                    if log:
-                        log.evaluation(record)
+                    log.evaluation(record)
                     progress.evaluation(record, best=record is run.best)
                 if run.is_finished:
                     return True
@@ -55,12 +48,3 @@ def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> 
             pass
         run.save()
         return False
-
-
-def _event_log(run: TrainingRun) -> "EventLog | None":
-    """The run's log for TensorBoard; None without TensorFlow, which writes it."""
-    if not is_installed("tensorflow"):
-        return None
-    from training.learning.tensorboard import EventLog
-
-    return EventLog(run.folder / TENSORBOARD)
