@@ -12,7 +12,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service.config import Config
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
-from service.http import access, cors, errors, generate, models, operations, schemas, security
+from service.http import (
+    access,
+    analysis,
+    completions,
+    cors,
+    errors,
+    generate,
+    models,
+    openai_models,
+    operations,
+    schemas,
+    security,
+    tokens,
+)
 from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model, configure_threads
@@ -49,9 +62,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.json = PlainJson(app)
     _add_extensions(app, config, store, scheduler)
     _add_checks(app, config)
-    app.register_blueprint(generate.blueprint(config, store, OpenStreams(config, scheduler)))
-    app.register_blueprint(models.blueprint(store))
-    app.register_blueprint(operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]))
+    _add_routes(app, config, store, scheduler)
     try:
         store.get()
     except (NoModel, NotFound) as error:
@@ -67,6 +78,21 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.extensions["admin_port"] = config.admin_port
     app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
+    app.extensions["max_body_bytes_of"] = {b"/score": schemas.body_bytes(config.max_text)}
+
+
+def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:
+    streams = OpenStreams(config, scheduler)
+    for blueprint in (
+        generate.blueprint(config, store, streams),
+        completions.blueprint(config, store, streams),
+        tokens.blueprint(config, store),
+        analysis.blueprint(config, store, streams, scheduler),
+        models.blueprint(store),
+        openai_models.blueprint(store),
+        operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
+    ):
+        app.register_blueprint(blueprint)
 
 
 def _add_checks(app: Flask, config: Config) -> None:

@@ -51,6 +51,7 @@ class Config:
     drain_seconds: float = _number(30.0, 0, DAY_S)
     max_prompt: int = _number(100_000, 0, 10_000_000)
     max_length: int = _number(100_000, 1, 100_000_000)
+    max_text: int = _number(1_000_000, 1, 10_000_000)
     api_keys_file: Path | None = None
     rate_limit: str | None = None
     cors_origins: str | None = None

@@ -20,6 +20,7 @@ CALL_SECONDS = Histogram("charloom_call_seconds", "Time of one call of an engine
 PROMPT_CHARS = Counter("charloom_prompt_chars", "Characters of prompts.", MODEL)
 CACHED_CHARS = Counter("charloom_cached_chars", "Characters of prompts whose state came from the prefix cache.", MODEL)
 GENERATED_CHARS = Counter("charloom_generated_chars", "Characters generated.", MODEL)
+SCORED_CHARS = Counter("charloom_scored_chars", "Characters of texts that were scored.", MODEL)
 QUEUE_SECONDS = Histogram("charloom_queue_seconds", "From a request to its slot in a batch.", MODEL, buckets=_FAST_S)
 FIRST_CHAR_SECONDS = Histogram(
     "charloom_first_char_seconds", "From a request to its first character.", MODEL, buckets=_FAST_S
@@ -31,7 +32,7 @@ STREAM_SECONDS = Histogram("charloom_stream_seconds", "From a request to its las
 FINISHED = Counter("charloom_finished", "Streams that ended, by finish reason.", (*MODEL, "reason"))
 CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MODEL)
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))
-for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout"):
+for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout", "texts"):
     REJECTED.labels(_reason)  # starts the series at 0: Prometheus sees no increase in one that starts at 1
 
 CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts with a prefix in the prefix cache.", MODEL)
@@ -55,8 +56,9 @@ for _part in ("join", "call", "engine"):
 
 
 _BY_VERSION = (
-    *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, QUEUE_SECONDS, FIRST_CHAR_SECONDS),
-    *(GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS, REFUSALS, LOADED, SERVED),
+    *(BATCH_ROWS, CALL_SECONDS, PROMPT_CHARS, CACHED_CHARS, GENERATED_CHARS, SCORED_CHARS, QUEUE_SECONDS),
+    *(FIRST_CHAR_SECONDS, GAP_SECONDS, STREAM_SECONDS, FINISHED, CANCELLED, CACHE_HITS, CACHE_MISSES, LOADS),
+    *(REFUSALS, LOADED, SERVED),
 )
 
 

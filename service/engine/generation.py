@@ -1,7 +1,7 @@
 """The values of one generation: its request, its status, the characters that it generates and its result."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -16,9 +16,10 @@ class GenerationRequest:
     """The same request to the same version of a model gives the same text."""
 
     prompt: str
-    length: int  # characters to generate, at most
+    length: int  # characters to generate, at most; 0: none
     sampling: SamplingParams
     stop: tuple[str, ...] = ()
+    echo: bool = False  # the characters of the prompt come first, with their logprobs
     timeout_s: float = math.inf
 
 
@@ -35,11 +36,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Characters:
-    """Consecutive characters of a generated text; false if there are none."""
+    """Consecutive characters of a stream; false if there are none."""
 
-    index: int  # of the first
+    index: int  # of the first; the echo counts
     text: str
     logprobs: NDArray[np.float32]  # natural logs of the model's own probabilities, before temperature and filters
+    choice: int = 0  # the number of the stream among those of its request
+    status: Status = Status.RUNNING  # of the stream after these characters
 
     def __bool__(self) -> bool:
         return bool(self.text)
@@ -65,6 +68,8 @@ class Result:
     queue_ms: float
     first_char_ms: float | None
     total_ms: float
+    echo: str = ""  # the characters of the prompt that were read, if the request wants an echo
+    echo_logprobs: list[float] = field(default_factory=list)
 
     @property
     def chars_per_second(self) -> float:

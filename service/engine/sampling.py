@@ -15,6 +15,7 @@ class SamplingParams:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    bias: tuple[tuple[int, float], ...] = ()  # ids, each with the number that is added to its logit
 
     def __str__(self) -> str:
         rule = f"temperature {self.float32_temperature:g}, top_k {self.top_k}, top_p {self.float32_top_p:g}"

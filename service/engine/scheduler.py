@@ -65,22 +65,23 @@ class Scheduler:
         with self._changed:
             self._draining = True
 
-    def submit(self, model: Model, row: Row) -> None:
-        """Queue a row for the next engine with a free slot.
+    def submit(self, model: Model, *rows: Row) -> None:
+        """Queue rows, all or none, for the next engines with a free slot.
 
         Raises:
-            QueueFull: every slot is taken and the queue is full.
+            QueueFull: the free slots and the rest of the queue are fewer than the rows.
             Closed: `drain` or `close` was called.
         """
         with self._changed:
             if self._closed or self._draining:
                 raise Closed
             self._waiting = deque(pair for pair in self._waiting if not pair[1].is_cancelled)
-            free = self._slots * len(self._engines) - self.running
-            if self.waiting >= free + self._max_waiting:
+            limit = self._slots * len(self._engines) + self._max_waiting
+            if self.running + self.waiting + len(rows) > limit:
                 metrics.REJECTED.labels("queue_full").inc()
-                raise QueueFull(f"{self.running} streams run and {self.waiting} wait, which is the limit.")
-            self._waiting.append((model, row))
+                problem = "which is the limit" if len(rows) == 1 else f"and the limit for {len(rows)} more is {limit}"
+                raise QueueFull(f"{self.running} streams run and {self.waiting} wait, {problem}.")
+            self._waiting.extend((model, row) for row in rows)
             self._changed.notify_all()
 
     def close(self) -> None:

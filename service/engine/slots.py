@@ -56,6 +56,8 @@ class Slots:
         if not row.to_follow:  # a filter costs all rows of a call time, and a row that follows does not sample
             inputs.temperature[index] = sampling.float32_temperature
             inputs.top_k[index], inputs.top_p[index] = sampling.top_k, sampling.float32_top_p
+            for id_, bias in sampling.bias:
+                inputs.bias[index, id_] = bias
         self._rows.append(row)  # last, so that a row whose inputs raise an error is not added
 
     def call(self, steps: int) -> tuple[Stepped, Errors]:
@@ -92,12 +94,12 @@ class Slots:
         inputs, last = self.inputs, len(self._rows) - 1
         self._rows[index] = self._rows[last]
         self._rows.pop()
-        for array in (inputs.previous, inputs.temperature, inputs.top_k, inputs.top_p):
+        for array in (inputs.previous, inputs.temperature, inputs.top_k, inputs.top_p, inputs.bias):
             array[index] = array[last]
         inputs.state[:, index] = inputs.state[:, last]
         # The last index is padding now, and padding must not make a call fail.
         inputs.previous[last], inputs.state[:, last] = RESERVED, 0
-        inputs.temperature[last], inputs.top_k[last], inputs.top_p[last] = 1, 0, 1
+        inputs.temperature[last], inputs.top_k[last], inputs.top_p[last], inputs.bias[last] = 1, 0, 1, 0
 
     def _padded(self, rows: int) -> int:
         return -(-rows // self._model.row_multiple) * self._model.row_multiple

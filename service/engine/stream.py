@@ -4,7 +4,8 @@ The engine's thread meets it in a `TextQueue` only.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +13,30 @@ from numpy.typing import NDArray
 from service import metrics
 from service.engine.generation import Characters, GenerationRequest, Result, Status
 from service.engine.row import Row
-from service.engine.scheduler import Scheduler
 from service.engine.stop import StopBuffer
 from service.engine.text_queue import TextQueue
 from service.model.model import Model
 
 
+class Submits(Protocol):
+    """Takes the row of a stream: a scheduler, or a list of rows that are submitted together."""
+
+    def submit(self, model: Model, row: Row, /) -> None:
+        """Queue the row."""
+
+
 class Stream:
     """A generation in progress. Its user closes it, which frees its row before the engine's next call."""
 
-    def __init__(self, model: Model, request: GenerationRequest, scheduler: Scheduler) -> None:
-        """Queue the generation.
+    def __init__(
+        self,
+        model: Model,
+        request: GenerationRequest,
+        scheduler: Submits,
+        *,
+        on_put: Callable[[], None] | None = None,
+    ) -> None:
+        """Queue the generation, unless it has nothing to compute. `on_put` is called when `read` has a new item.
 
         Raises:
             QueueFull, Closed: the scheduler takes no more rows.
@@ -33,12 +47,18 @@ class Stream:
         self.status = Status.RUNNING
         self._prompt = codec.normalize(request.prompt)
         self._missing_chars = request.length
+        self._missing_echo_chars = len(self._prompt) if request.echo else 0
         self._stop_buffer = StopBuffer([codec.normalize(string) for string in request.stop])
+        self._echoed: list[Characters] = []
         self._released: list[Characters] = []
         self._released_chars = 0
         self._is_closed = False
-        self._texts = TextQueue(codec.decoder(), self.version, length=request.length)
+        prompt_decoder = codec.prompt_decoder(self._prompt) if request.echo else None
+        self._texts = TextQueue(
+            codec.decoder(), self.version, length=request.length, prompt_decoder=prompt_decoder, on_put=on_put
+        )
         self._submitted_s = self._latest_s = self._texts.submitted_s
+        self.deadline_s = self._submitted_s + request.timeout_s
         self._first_s: float | None = None
         self._gap_seconds = metrics.GAP_SECONDS.labels(*self.version.labels)
         self._row = Row(
@@ -46,8 +66,11 @@ class Stream:
             length=request.length * codec.max_symbols_per_char,
             sampling=request.sampling,
             listener=self._texts,
+            on_followed=self._texts.followed if request.echo else None,
         )
-        scheduler.submit(model, self._row)
+        self._end_if_complete()
+        if self.is_running:
+            scheduler.submit(model, self._row)
 
     @property
     def is_running(self) -> bool:
@@ -60,20 +83,33 @@ class Stream:
         Raises:
             Exception: the error with which the engine failed.
         """
-        deadline_s = self._submitted_s + self.request.timeout_s
         while self.is_running:
-            left_s = deadline_s - time.monotonic()
-            try:
-                received = self._texts.get(max(0.0, min(wait_s, left_s)))
-            except Exception:
-                self.status = Status.ERROR
-                raise
-            if received:
-                self._receive(*received)
-            if self.is_running and left_s <= (0 if received else wait_s):
-                self.status = Status.TIMEOUT
-            if (characters := self._release()) or not received:
+            characters = self.read(wait_s)
+            if characters or (characters is not None and self.is_running):
                 yield characters
+
+    def read(self, wait_s: float) -> Characters | None:
+        """The characters of the next call; without any if none came in time or at the end, None if all are held back.
+
+        Raises:
+            Exception: the error with which the engine failed.
+        """
+        left_s = self.deadline_s - time.monotonic()
+        try:
+            received = self._texts.get(max(0.0, min(wait_s, left_s)))
+        except Exception:
+            self.status = Status.ERROR
+            raise
+        is_echo = self._missing_echo_chars > 0
+        if received and is_echo:
+            self._missing_echo_chars -= len(received[0])
+            self._end_if_complete()
+        elif received:
+            self._receive(*received)
+        if self.is_running and left_s <= (0 if received else wait_s):
+            self.status = Status.TIMEOUT
+        characters = self._echo(*received) if received and is_echo else self._release()
+        return None if received and not characters and self.is_running else characters
 
     def result(self) -> Result:
         """The result so far, which is final once `chunks` is exhausted or the stream is closed."""
@@ -90,6 +126,8 @@ class Stream:
             queue_ms=0.0 if started_s is None else (started_s - self._submitted_s) * 1000,
             first_char_ms=None if first_s is None else (first_s - self._submitted_s) * 1000,
             total_ms=(time.monotonic() - self._submitted_s) * 1000,
+            echo="".join(characters.text for characters in self._echoed),
+            echo_logprobs=[float(decimal) for characters in self._echoed for decimal in characters.decimals()],
         )
 
     def close(self) -> None:
@@ -127,12 +165,23 @@ class Stream:
         self._stop_buffer.push(text, logprobs[: len(text)])
         if self._stop_buffer.has_stopped:
             self.status = Status.STOP
-        elif not self._missing_chars:
+        else:
+            self._end_if_complete()
+
+    def _end_if_complete(self) -> None:
+        if not self._missing_echo_chars and not self._missing_chars:
             self.status = Status.LENGTH
+
+    def _echo(self, text: str, logprobs: NDArray[np.float32]) -> Characters:
+        index = len(self._prompt) - self._missing_echo_chars - len(text)
+        echoed = Characters(index, text, logprobs)
+        self._echoed.append(echoed)
+        return echoed
 
     def _release(self) -> Characters:
         """The characters that may be sent: at the end all, before it those that are part of no stop string."""
-        released = Characters(self._released_chars, *self._stop_buffer.release(everything=not self.is_running))
+        index = self._released_chars + (len(self._prompt) if self.request.echo else 0)
+        released = Characters(index, *self._stop_buffer.release(everything=not self.is_running))
         self._released_chars += len(released.text)
         self._released.append(released)
         return released

@@ -1,10 +1,11 @@
-"""The engine's side of a generation: decodes sampled symbols and queues their text for the request's thread.
+"""The engine's side of a generation: decodes the symbols of a row and queues their text for the request's thread.
 
 Knows nothing of stop strings, deadlines or clients.
 """
 
 import queue
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,30 @@ from service.model.version import ModelVersion
 class TextQueue:
     """The listener of a row (see `row.Listener`), until the row has sampled `length` characters."""
 
-    def __init__(self, decoder: Decoder, version: ModelVersion, *, length: int) -> None:
-        """`version` labels the metrics."""
+    def __init__(
+        self,
+        decoder: Decoder,
+        version: ModelVersion,
+        *,
+        length: int,
+        prompt_decoder: Decoder | None = None,
+        on_put: Callable[[], None] | None = None,
+    ) -> None:
+        """Queue nothing yet.
+
+        Args:
+            decoder: decodes the sampled symbols.
+            version: labels the metrics.
+            length: characters to sample.
+            prompt_decoder: decodes the followed symbols, if their logprobs are requested.
+            on_put: is called after each item that is queued.
+        """
         self.submitted_s = time.monotonic()
         self.started_s: float | None = None
         self._decoder = decoder
         self._version = version
+        self._prompt_decoder = prompt_decoder
+        self._on_put = on_put
         self._missing_chars = length
         self._queue: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
 
@@ -31,17 +50,24 @@ class TextQueue:
         self.started_s = time.monotonic()
         metrics.QUEUE_SECONDS.labels(*self._version.labels).observe(self.started_s - self.submitted_s)
 
+    def followed(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+        """Queue the characters of the prompt that these symbols complete."""
+        assert self._prompt_decoder
+        text, logprobs = self._prompt_decoder.read(symbols, logprobs)
+        if text:
+            self._put((text, logprobs))
+
     def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
         """Queue the characters that these symbols complete; true once `length` characters are complete."""
         text, logprobs = self._decoder.read(symbols, logprobs)
         if text:
-            self._queue.put((text, logprobs))
+            self._put((text, logprobs))
         self._missing_chars -= len(text)
         return self._missing_chars <= 0
 
     def failed(self, error: Exception) -> None:
         """The row takes no further step."""
-        self._queue.put(error)
+        self._put(error)
 
     def get(self, timeout_s: float) -> tuple[str, NDArray[np.float32]] | None:
         """The text of the next call, and the logprob of each character; None if there is none within the timeout.
@@ -56,3 +82,8 @@ class TextQueue:
         if isinstance(item, Exception):
             raise item
         return item
+
+    def _put(self, item: tuple[str, NDArray[np.float32]] | Exception) -> None:
+        self._queue.put(item)
+        if self._on_put:
+            self._on_put()

@@ -1,4 +1,4 @@
-"""One generation on its way to its client: the limit of open streams, disconnects, log fields, the response.
+"""The streams of a request on their way to its client: their limit, disconnects, log fields, the response.
 
 All routes that generate share one `OpenStreams`. A route passes the function that makes the object at the end of its
 response; the fields of request and response bodies are not known here.
@@ -10,18 +10,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from flask import Response, g, jsonify, request
 
 from service import metrics
 from service.config import Config
+from service.engine.choices import Choices
 from service.engine.generation import Characters, GenerationRequest, Result
 from service.engine.scheduler import Scheduler
-from service.engine.stream import Stream
 from service.http.errors import Overloaded, as_api_error
 from service.http.formats import StreamFormat
 from service.model.model import Model
+from service.model.version import ModelVersion
 
 SECONDS_BETWEEN_PINGS = 1.0
 CLIENT_CLOSED_REQUEST = 499  # nginx's status; only the log shows it
@@ -31,8 +33,8 @@ UNREAD_STREAMS = 16
 # The kernel needs about a minute of probes to distinguish a lost connection from a silent one.
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
-Closing = Callable[[Result], dict[str, Any]]
-"""Makes the last event of a stream, or the body of a response that is not streamed."""
+Closing = Callable[..., dict[str, Any]]
+"""Makes the last event of a stream, or the body of a response that is not streamed, of the `Result` of each stream."""
 
 
 class ClientGone(ConnectionResetError):
@@ -47,37 +49,55 @@ class OpenStreams:
 
     def __init__(self, config: Config, scheduler: Scheduler) -> None:
         self._limit = config.engines * config.slots + config.queue + UNREAD_STREAMS
-        self._free = threading.BoundedSemaphore(self._limit)
+        self._changing = threading.Lock()
+        self._open = 0
         self._scheduler = scheduler
 
-    def begin(self, model: Model, generation: GenerationRequest) -> "Delivery":
-        """Start a generation for the client of the current Flask request.
+    def begin(self, model: Model, *generations: GenerationRequest) -> "Delivery":
+        """Start generations, all or none, for the client of the current Flask request.
 
         Raises:
             Overloaded: as many streams are open as may be.
-            QueueFull, Closed: the scheduler takes no more.
+            QueueFull, Closed: the scheduler does not take all of them.
         """
-        if not self._free.acquire(blocking=False):
-            metrics.REJECTED.labels("slow_clients").inc()
-            raise Overloaded(f"{self._limit} streams are open, which is the limit.")
+        release = self.reserve(len(generations))
         try:
-            stream = Stream(model, generation, self._scheduler)
+            streams = Choices(model, generations, self._scheduler)
         except BaseException:
-            self._free.release()
+            release()
             raise
-        return Delivery(stream, self._free.release)
+        return Delivery(streams, generations[0].sampling.seed, release)
+
+    def reserve(self, count: int = 1) -> Callable[[], None]:
+        """Count `count` more open streams, until the returned function is called.
+
+        Raises:
+            Overloaded: as many streams are open as may be.
+        """
+        with self._changing:
+            if self._open + count > self._limit:
+                metrics.REJECTED.labels("slow_clients").inc()
+                problem = "which is the limit" if count == 1 else f"and the limit for {count} more is {self._limit}"
+                raise Overloaded(f"{self._open} streams are open, {problem}.")
+            self._open += count
+        return partial(self._release, count)
+
+    def _release(self, count: int) -> None:
+        with self._changing:
+            self._open -= count
 
 
 class Delivery:
-    """A stream on its way to the client of the current Flask request. Its response closes it."""
+    """Streams on their way to the client of the current Flask request. Its response closes them."""
 
-    def __init__(self, stream: Stream, release: Callable[[], None]) -> None:
-        """`release` is called once, when the delivery is closed."""
-        self._stream = stream
+    def __init__(self, streams: Choices, seed: int, release: Callable[[], None]) -> None:
+        """`seed` is that of the request; `release` is called once, when the delivery is closed."""
+        self._streams = streams
+        self._seed = seed
         self._release = release
         self._environ = request.environ
         self._logged: dict[str, Any] = g.setdefault("logged", {})  # the fields of the request's line in the log
-        self._result: Result | None = None  # once the stream is exhausted
+        self._results: list[Result] = []  # once the streams are exhausted
         probe_silence(self._environ)
 
     def as_stream(self, stream_format: StreamFormat, closing: Closing) -> Response:
@@ -93,11 +113,11 @@ class Delivery:
         try:
             for _ in self._chunks():
                 pass
-            response = jsonify(closing(self._finish()))
+            response = jsonify(closing(*self._finish()))
             response.headers.update(self._headers())
             return response
         except ClientGone:
-            return Response(_abandoned(), CLIENT_CLOSED_REQUEST)
+            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
         finally:
             self._close()
 
@@ -105,53 +125,61 @@ class Delivery:
         """The body of a streamed response, one write for the characters of a call."""
         try:
             for characters in self._chunks():
-                if content := stream_format.characters(characters) if characters else stream_format.waiting:
+                if content := stream_format.waiting if characters is None else stream_format.characters(characters):
                     yield content.encode(errors="replace")
-            yield stream_format.last(closing(self._finish())).encode()
+            yield stream_format.last(closing(*self._finish())).encode()
         except ClientGone:
             raise  # an end without an error would be that of a complete response
         except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
             yield stream_format.error(as_api_error(error).to_json()).encode()
 
-    def _chunks(self) -> Iterator[Characters]:
-        """The stream's chunks, for as long as the client is connected."""
-        for characters in self._stream.chunks(SECONDS_BETWEEN_PINGS):
+    def _chunks(self) -> Iterator[Characters | None]:
+        """The chunks of all streams, for as long as the client is connected."""
+        for characters in self._streams.chunks(SECONDS_BETWEEN_PINGS):
             if is_gone(self._environ):
                 raise ClientGone
             yield characters
 
-    def _finish(self) -> Result:
-        self._result = self._stream.result()
-        return self._result
+    def _finish(self) -> list[Result]:
+        self._results = self._streams.results()
+        return self._results
 
     def _headers(self) -> dict[str, str]:
-        name, number = self._stream.version.labels
-        return {
-            "X-Model": name,
-            "X-Model-Version": number,
-            "X-Seed": str(self._stream.request.sampling.seed),
-            "X-Accel-Buffering": "no",
-            "Cache-Control": "no-store",
-        }
+        return headers_of(self._streams.version) | {"X-Seed": str(self._seed)}
 
     def _close(self) -> None:
-        """Close the stream, finished or not, and write the log fields."""
-        self._stream.close()
+        """Close the streams, finished or not, and write the log fields."""
+        self._streams.close()
         self._release()
-        result = self._result or self._stream.result()
-        self._logged |= {
-            "model": result.version.name,
-            "version": result.version.number,
-            "seed": result.seed,
-            "prompt_chars": result.prompt_chars,
-            "cached_chars": result.cached_chars,
-            "generated_chars": len(result.text),
-            "finish_reason": result.status,
-            **result.timings,
-        }
+        results = self._results or self._streams.results()
+        self._logged |= _log_fields(results)
+        if len(results) > 1:
+            self._logged["choices"] = len(results)
 
 
-def _abandoned() -> Iterator[bytes]:
+def _log_fields(results: list[Result]) -> dict[str, Any]:
+    """The fields of one line for all streams: sums of characters, and the longest of each time."""
+    first = results[0]
+    times = {name: [time for result in results if (time := result.timings[name]) is not None] for name in first.timings}
+    return {
+        "model": first.version.name,
+        "version": first.version.number,
+        "seed": first.seed,
+        "prompt_chars": sum(result.prompt_chars for result in results),
+        "cached_chars": sum(result.cached_chars for result in results),
+        "generated_chars": sum(len(result.text) for result in results),
+        "finish_reason": first.status,
+        **{name: max(of_streams, default=None) for name, of_streams in times.items()},
+    }
+
+
+def headers_of(version: ModelVersion) -> dict[str, str]:
+    """The headers of a response that a version has computed."""
+    name, number = version.labels
+    return {"X-Model": name, "X-Model-Version": number, "X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+
+
+def abandoned() -> Iterator[bytes]:
     """The body of a response that has no reader: the server closes the connection without sending one."""
     yield from ()
     raise ClientGone

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from service.engine.scheduler import Closed, QueueFull
+from service.model.model import MissingFunction
 from service.store.store import NoModel, NotFound
 
 MAX_SHOWN_CHARS = 60  # of a value in a message
@@ -75,6 +76,12 @@ class InvalidField(ApiError):
     status, type, code = 422, "invalid_request_error", "invalid_field"
 
 
+class UnsupportedField(ApiError):
+    """A field is valid in OpenAI's API, and this service does not support its value."""
+
+    status, type, code = 400, "invalid_request_error", "unsupported_value"
+
+
 class Unauthorized(ApiError):
     """No key, or a key that is not valid."""
 
@@ -107,6 +114,12 @@ class TooManyRequests(ApiError):
         self.retry_after_s = retry_after_s
 
 
+class Unsupported(ApiError):
+    """The version of the model was published without a function that the request needs."""
+
+    status, type, code = 501, "invalid_request_error", "unsupported_by_model"
+
+
 class Overloaded(ApiError):
     """As many streams run, wait or are unread as may be."""
 
@@ -137,6 +150,8 @@ def as_api_error(error: Exception) -> ApiError:
             return error
         case NotFound():
             return Missing(str(error), error.param)
+        case MissingFunction():
+            return Unsupported(str(error), "model")
         case NoModel():
             return Unavailable(str(error))
         case QueueFull():

@@ -52,7 +52,8 @@ def _json_events(characters: Characters, before: str, after: str) -> str:
     )
 
 
-def _sse(data: str) -> str:
+def sse(data: str) -> str:
+    """A server-sent event."""
     # Never an `id:` line: with it, clients that reconnect would ask for the rest of the stream.
     return f"data: {data}\n\n"
 
@@ -60,8 +61,8 @@ def _sse(data: str) -> str:
 SSE = StreamFormat(
     "text/event-stream",
     characters=lambda characters: _json_events(characters, "data: ", "\n\n"),
-    last=lambda result: _sse(to_json(result)),
-    error=lambda error: _sse(to_json(error)),
+    last=lambda result: sse(to_json(result)),
+    error=lambda error: sse(to_json(error)),
     waiting=": ping\n\n",
 )
 NDJSON = StreamFormat(

@@ -10,8 +10,10 @@ from service.config import Config
 from service.engine.generation import GenerationRequest, Result
 from service.engine.sampling import SamplingParams
 from service.http.delivery import OpenStreams
+from service.http.errors import InvalidField, shorten
 from service.http.formats import format_for
 from service.http.schemas import GenerateBody, read_body
+from service.model.codec import RESERVED, TextCodec
 from service.store.store import Store
 
 SEED_BITS = 53  # of a drawn seed: JavaScript reads larger integers of JSON inexactly
@@ -25,7 +27,7 @@ def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
     def generate() -> ResponseReturnValue:
         body = read_body(GenerateBody, request, config)
         model = store.get(body.model, body.version)
-        delivery = streams.begin(model, _generation(body, config))
+        delivery = streams.begin(model, _generation(body, model.text, config))
         if body.stream:
             return delivery.as_stream(format_for(request.accept_mimetypes), _closing)
         return delivery.as_object(lambda result: _closing(result) | {"logprobs": result.logprobs})
@@ -33,12 +35,13 @@ def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
     return routes
 
 
-def _generation(body: GenerateBody, config: Config) -> GenerationRequest:
+def _generation(body: GenerateBody, codec: TextCodec, config: Config) -> GenerationRequest:
     sampling = SamplingParams(
         seed=secrets.randbits(SEED_BITS) if body.seed is None else body.seed,
         temperature=body.temperature,
         top_k=body.top_k,
         top_p=body.top_p,
+        bias=bias_by_id(body.logit_bias, codec),
     )
     return GenerationRequest(
         prompt=body.prompt,
@@ -47,6 +50,24 @@ def _generation(body: GenerateBody, config: Config) -> GenerationRequest:
         stop=tuple(body.stop),
         timeout_s=config.request_timeout,
     )
+
+
+def bias_by_id(biases: dict[str, float], codec: TextCodec) -> tuple[tuple[int, float], ...]:
+    """The biases by id.
+
+    Raises:
+        InvalidField: a key is not one symbol of the model, or two keys are the same symbol.
+    """
+    by_id: dict[int, float] = {}
+    for character, bias in biases.items():
+        ids = codec.encode(codec.normalize(character))
+        if len(ids) != 1 or ids[0] == RESERVED:
+            problem = f"should have single characters of the model as keys, not {shorten(repr(character))}"
+            raise InvalidField(f"logit_bias {problem}.", "logit_bias")
+        if int(ids[0]) in by_id:
+            raise InvalidField(f"logit_bias has {character!r} twice, in two forms.", "logit_bias")
+        by_id[int(ids[0])] = bias
+    return tuple(by_id.items())
 
 
 def _closing(result: Result) -> dict[str, Any]:

@@ -70,6 +70,22 @@ class TextCodec:
             return symbols
         return len(text.encode(errors="surrogatepass")[:symbols].decode(errors="ignore"))
 
+    def char_ends(self, text: str) -> NDArray[np.int32]:
+        """For each character of a normalised text, the number of symbols up to its end [characters]."""
+        if not self._is_bytes:
+            return np.arange(1, len(text) + 1, dtype=np.int32)
+        data = np.frombuffer(text.encode(errors="surrogatepass"), np.uint8)
+        starts = np.flatnonzero((data & 0xC0) != 0x80)  # all bytes of UTF-8 but continuation bytes
+        return np.append(starts, len(data))[1:].astype(np.int32)
+
+    def symbol_text(self, id_: int) -> str:
+        """One symbol as text: U+FFFD for `RESERVED`, and `\\xNN` for a byte that is not ASCII."""
+        if id_ == RESERVED:
+            return REPLACEMENT
+        if self._is_bytes:
+            return self._bytes[id_ : id_ + 1].decode("ascii", errors="backslashreplace")
+        return self._characters[id_]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all sampled ids of a stream; an incomplete character at the end becomes U+FFFD."""
         if self._is_bytes:
@@ -79,6 +95,10 @@ class TextCodec:
     def decoder(self) -> Decoder:
         """A decoder for the symbols of one stream as they are sampled."""
         return _BytesDecoder(self._bytes) if self._is_bytes else _CharactersDecoder(self)
+
+    def prompt_decoder(self, text: str) -> Decoder:
+        """A decoder for the symbols of a normalised prompt, which keeps characters outside the vocabulary."""
+        return _PromptDecoder(text, self.char_ends(text))
 
     def _symbols_of(self, text: str) -> str | bytes:
         # JSON can hold half of a surrogate pair, which UTF-8 cannot.
@@ -116,3 +136,27 @@ class _BytesDecoder:
                 sums += [sum(self._held[:first]), *self._held[first:used]]
                 del self._held[:used]
         return text, np.array(sums, np.float32)
+
+
+class _PromptDecoder:
+    """The symbols are those of a known text; a character's logprob is the sum of its symbols'."""
+
+    def __init__(self, text: str, ends: NDArray[np.int32]) -> None:
+        """`ends` [characters] counts the symbols from the start of the text to the end of each character."""
+        self._text = text
+        self._ends = ends
+        self._read_chars = 0
+        self._held = np.zeros(0, np.float32)  # logprobs of the symbols of a character that is not complete
+
+    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
+        held = np.concatenate([self._held, logprobs])
+        first = self._read_chars
+        start = self._ends[first - 1] if first else 0
+        self._read_chars = int(np.searchsorted(self._ends, start + len(held), side="right"))
+        ends = self._ends[first : self._read_chars] - start
+        if not len(ends):
+            self._held = held
+            return "", np.zeros(0, np.float32)
+        sums = np.add.reduceat(held[: ends[-1]], np.append(0, ends[:-1]), dtype=np.float64)
+        self._held = held[ends[-1] :]
+        return self._text[first : self._read_chars], sums.astype(np.float32)

@@ -38,6 +38,10 @@ class ModelError(Exception):
     """A version that cannot be served. The message completes a sentence that names the version."""
 
 
+class MissingFunction(Exception):
+    """The version was published without a function that a request needs. The message is one sentence."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """The inputs of one call of `advance` for N rows and K steps (see models/README.md)."""
@@ -61,6 +65,17 @@ class Stepped:
     symbols: NDArray[np.int32]  # [N, K]
     logprobs: NDArray[np.float32]  # [N, K]
     previous: NDArray[np.int32]  # [N]
+    state: NDArray[np.float32]  # [S, N, H]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The outputs of one call of `inspect` for N rows and T symbols (see models/README.md)."""
+
+    logprobs: NDArray[np.float32]  # [N, T]
+    top_symbols: NDArray[np.int32]  # [N, T, 5]
+    top_logprobs: NDArray[np.float32]  # [N, T, 5]
+    activations: NDArray[np.float32]  # [N, T, L, H]
     state: NDArray[np.float32]  # [S, N, H]
 
 
@@ -91,6 +106,20 @@ class Model:
     def advance(self, steps: Steps) -> Stepped:
         """Call `advance` of the SavedModel."""
         return Stepped(**self._advance(vars(steps)))
+
+    def inspect(self, symbols: NDArray[np.int32], state: NDArray[np.float32]) -> Inspected:
+        """Call `inspect` of the SavedModel for symbols [N, T].
+
+        Raises:
+            MissingFunction: the version has no `inspect`.
+        """
+        function = self._loaded.signatures.get("inspect")
+        if function is None:
+            raise MissingFunction(
+                f"Version {self.manifest.model_version} was published without the function 'inspect'."
+            )
+        outputs = function(symbols=symbols, state=state)
+        return Inspected(**{name: output.numpy() for name, output in outputs.items()})
 
     def initial_state(self, rows: int) -> NDArray[np.float32]:
         """The state [S, N, H] at the start of a text: zeros."""

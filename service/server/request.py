@@ -4,7 +4,8 @@ Knows the framing of HTTP/1.1. Knows nothing of sockets, threads or the applicat
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -28,6 +29,8 @@ class Limits:
     request_fields: int
     request_field_size: int
     body_bytes: int
+    body_bytes_of: Mapping[bytes, int] = field(default_factory=dict)
+    """By path, in place of `body_bytes`."""
 
 
 class IncomingRequest:
@@ -39,6 +42,7 @@ class IncomingRequest:
         self.wants_continue = False
         self.received = bytearray()  # the request as the client sent it
         self._limits = limits
+        self._max_body_bytes = limits.body_bytes
         self._body_bytes = 0
         self._head_s: float | None = None  # when the head was complete
 
@@ -94,7 +98,7 @@ class IncomingRequest:
         except (ParseError, ValueError) as error:  # ValueError: a number of thousands of digits
             raise malformed(error) from None
         # The extension of a chunk may be longer than its data.
-        if len(self.received) > 2 * self._limits.body_bytes + 64 * 1024:
+        if len(self.received) > 2 * self._max_body_bytes + 64 * 1024:
             raise self._too_large("longer")
         if self._head_s is not None:
             self.deadline_s = self._head_s + BODY_S + len(self.received) / BODY_BYTES_PER_S
@@ -106,8 +110,9 @@ class IncomingRequest:
 
     def _check_head(self) -> bool:
         self._head_s = time.monotonic()
+        self._max_body_bytes = self._limits.body_bytes_of.get(self.path, self._limits.body_bytes)
         announced = self._parser.content_length or 0
-        if announced > self._limits.body_bytes:
+        if announced > self._max_body_bytes:
             raise self._too_large(f"{announced:,} bytes" if announced < 10**15 else "longer")
         headers = self._parser.headers
         expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
@@ -116,9 +121,9 @@ class IncomingRequest:
 
     def _count(self, data: bytes) -> None:
         self._body_bytes += len(data)
-        if self._body_bytes > self._limits.body_bytes:
+        if self._body_bytes > self._max_body_bytes:
             raise self._too_large("longer")
 
     def _too_large(self, size: str) -> Refusal:
-        message = f"The body may have at most {self._limits.body_bytes:,} bytes; this one is {size}."
+        message = f"The body may have at most {self._max_body_bytes:,} bytes; this one is {size}."
         return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", message)

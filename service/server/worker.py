@@ -1,9 +1,9 @@
 """gunicorn's threaded worker, changed so that slow or hostile clients hold no thread. Knows nothing of models or Flask.
 
 The main thread reads each request completely before it passes it to a thread, and sends the short responses itself, all
-without blocking: a thread is busy only while it computes or streams. The worker uses four of the application's
+without blocking: a thread is busy only while it computes or streams. The worker uses five of the application's
 `extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (a function that returns the faults of the threads
-that the application depends on), "max_body_bytes" and "admin_port".
+that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port".
 """
 
 import logging
@@ -79,6 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.limit_request_fields,
             self.cfg.limit_request_field_size,
             self.wsgi.extensions["max_body_bytes"],
+            self.wsgi.extensions["max_body_bytes_of"],
         )
         self._connections = Connections(
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections

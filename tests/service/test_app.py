@@ -45,9 +45,10 @@ def test_an_empty_store_starts_and_answers_503(create: Callable[..., Flask], cap
 
 
 def test_the_worker_finds_what_it_needs(create: Callable[..., Flask]) -> None:
-    app = create(admin_port=9000, max_prompt=100)
+    app = create(admin_port=9000, max_prompt=100, max_text=200)
     assert app.extensions["admin_port"] == 9000
     assert app.extensions["max_body_bytes"] >= 12 * 100
+    assert app.extensions["max_body_bytes_of"][b"/score"] >= 12 * 200
     assert app.extensions["faults"]() == []
     app.extensions["drain"].abort()
     assert app.test_client().get("/readyz").json["error"]["code"] == "draining"

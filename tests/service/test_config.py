@@ -32,13 +32,15 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
             "CHARLOOM_CHUNK": "9",
             "CHARLOOM_MAX_PROMPT": "11",
             "CHARLOOM_MAX_LENGTH": "13",
+            "CHARLOOM_MAX_TEXT": "17",
             "CHARLOOM_API_KEYS_FILE": str(keys),
             "CHARLOOM_RATE_LIMIT": "60/minute",
             "PORT": "1234",
         }
     )
     assert (config.engines, config.slots, config.queue, config.chunk) == (3, 5, 7, 9)
-    assert (config.max_prompt, config.max_length, config.port, config.default_model) == (11, 13, 1234, "mine")
+    assert (config.max_prompt, config.max_length, config.max_text) == (11, 13, 17)
+    assert (config.port, config.default_model) == (1234, "mine")
     assert [config.key_file().match(key) for key in ("one", "two", "six")] == ["one", "two", None]
     assert config.rate().get_expiry() == 60
 

@@ -33,7 +33,7 @@ def test_another_version_is_kept() -> None:
 
 def test_counters_by_reason_begin_at_zero() -> None:
     """Prometheus sees no increase in a series that begins with 1."""
-    for reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout"):
+    for reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout", "texts"):
         assert REGISTRY.get_sample_value("charloom_rejected_total", {"reason": reason}) is not None
     for part in ("join", "call", "engine"):
         assert REGISTRY.get_sample_value("charloom_engine_failures_total", {"part": part}) is not None

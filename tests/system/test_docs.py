@@ -4,7 +4,8 @@ import re
 from dataclasses import fields
 
 from service.config import Config, variable_of
-from service.http.schemas import GenerateBody
+from service.http.completion_body import CompletionBody
+from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, ScoreBody, TokenizeBody
 from tests.processes import ROOT
 
 DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
@@ -20,8 +21,9 @@ def test_the_table_of_settings_is_complete() -> None:
 
 
 def test_every_field_of_a_request_is_documented() -> None:
-    for name in GenerateBody.model_fields:
-        assert f"`{name}`" in DOCUMENT
+    for body in (GenerateBody, CompletionBody, TokenizeBody, DetokenizeBody, ScoreBody, InspectBody):
+        for name in body.model_fields:
+            assert f"`{name}`" in DOCUMENT
 
 
 def test_the_example_env_file_has_every_setting_of_compose_and_compose_every_one_of_the_service() -> None:

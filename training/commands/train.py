@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from training.presets import PRESETS
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
+    from training.learning.budget import TimeLimit
     from training.learning.run import TrainingRun
 
 # The flags that --resume accepts; all other settings are the run's own.
@@ -83,7 +85,7 @@ def _longer(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
         flag = key.replace("_", "-")
         raise click.UsageError(f"--resume takes every setting from the run itself: leave out --{flag}.")
     longer = {key: options[key] for key in EXTENDING if key in given}
-    return {"steps": 0} | longer if longer else {}
+    return {"steps": 0, "minutes": 0.0} | longer if longer else {}
 
 
 def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
@@ -101,8 +103,9 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
     with stop_on_signal() as stop:
         run.stages.should_stop = stop
         try:
-            if not train_to_the_end(run, stop):
+            if not train_to_the_end(run, stop, limit=_time_limit(plan, run, target)):
                 raise Stopped
+            plan = replace(plan, config=run.config)
             if not is_installed("tensorflow"):
                 click.echo(_publish_elsewhere(target))
                 return
@@ -117,6 +120,15 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
             click.echo(command("train", "--name", target.name, "--resume", **folders), err=True)
             sys.exit(stop.exit_code)
     click.echo(f"Published {version}. Try: {command('sample', target.name, models=target.models)}")
+
+
+def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":
+    """The limit of a run with --minutes: the time that was spent before a resume is part of it."""
+    from training.learning.budget import TimeLimit
+
+    seconds = 60 * plan.config.minutes
+    end_s = target.began_s + seconds - run.stages.elapsed_seconds
+    return TimeLimit(seconds, end_s, lambda config: replace(plan, config=config).save(run.folder)) if seconds else None
 
 
 def _publish_elsewhere(target: Target) -> str:

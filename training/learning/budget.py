@@ -1,4 +1,4 @@
-"""The number of steps that fit into a time. It is fixed before a run begins, for its rate to reach 0 at the end."""
+"""The number of steps that fit into a time: measured before a run begins, and corrected at its evaluations."""
 
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ MIN_EVALUATIONS = 2
 EVALUATED_SHARE = 0.1
 # Publishing writes the SavedModel, loads it twice, and reads the validation and the test text.
 EXPORT_SECONDS, CHECKS = 8.0, 2
+TOLERATED_SHARE = 0.02  # of the time, by which a run may end earlier or later before its steps are corrected
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,37 @@ def of_steps(config: TrainConfig, steps: int, steps_per_epoch: int, evaluations:
         warmup_steps=min(config.warmup_steps, steps // 10),
         eval_every=steps / steps_per_epoch / evaluations,
     )
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """The time at which a run should end, publishing included."""
+
+    seconds: float  # of the whole run
+    end_s: float  # of time.monotonic()
+    save: Callable[[TrainConfig], None]  # writes a corrected configuration into the plan of the run
+
+    def correct(self, run: TrainingRun) -> bool:
+        """Change the steps of a run that has just been evaluated, if at its present pace it would end at another time.
+
+        Other programs may slow the machine down, or leave it, while a run trains. The learning rate then follows the
+        schedule of the new total. The first evaluation changes nothing: the time before it includes compiling.
+
+        Returns:
+            Whether the run's configuration was changed.
+        """
+        if len(run.history) < 2 or run.is_finished:
+            return False
+        before, last = run.history[-2:]
+        # Evaluations are included.
+        step_s = (last["elapsed_seconds"] - before["elapsed_seconds"]) / (last["step"] - before["step"])
+        left_s = self.end_s - time.monotonic() - EXPORT_SECONDS - CHECKS * last["seconds"].get("evaluation", 0.0)
+        early_s = left_s - step_s * (run.total_steps - run.step)
+        if abs(early_s) <= TOLERATED_SHARE * self.seconds:
+            return False
+        run.config = replace(run.config, steps=max(run.step + 1, run.total_steps + int(early_s / step_s)))
+        self.save(run.config)
+        return True
 
 
 def _steps(run: TrainingRun, count: int) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from training.learning.budget import TimeLimit
 from training.learning.folder import TENSORBOARD
 from training.learning.progress import RunProgress
 from training.learning.run import TrainingRun
@@ -12,8 +13,18 @@ from training.learning.tensorboard import EventLog
 SECONDS_BETWEEN_CHECKPOINTS = 60
 
 
-def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> bool:
+def train(
+    run: TrainingRun,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    limit: TimeLimit | None = None,
+) -> bool:
     """Take the run to its end.
+
+    Args:
+        run: the run.
+        should_stop: asked after each step.
+        limit: the time at which the run should end. Its steps are corrected at evaluations to end then.
 
     Returns:
         Whether it is finished; False where `should_stop` or the run's stages asked for a stop. It is saved then, and an
@@ -24,17 +35,22 @@ def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False) -> 
     """
     saved_at_s = time.monotonic()
     with (
-        RunProgress(run.stages, run.total_steps, run.step, run.steps_per_epoch) as progress,
+        RunProgress(
+            run.stages, run.total_steps, run.step, run.steps_per_epoch, with_estimate=limit is None
+        ) as progress,
         EventLog(run.folder / TENSORBOARD) as log,
     ):
         try:
             while True:
                 if run.is_evaluation_due():
                     record = run.evaluate()
+                    is_corrected = limit is not None and limit.correct(run)
                     run.save()  # first: printing may block
                     saved_at_s = time.monotonic()
                     log.evaluation(record)
                     progress.evaluation(record, best=record is run.best)
+                    if is_corrected:
+                        progress.correction(run.total_steps)
                 if run.is_finished:
                     return True
                 run.stages.enter("training")

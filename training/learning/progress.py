@@ -72,10 +72,13 @@ class StageProgress:
 class RunProgress(StageProgress):
     """Shows a run's epoch, its loss, the time left and its evaluations."""
 
-    def __init__(self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int, *, with_estimate: bool = True
+    ) -> None:
+        """`with_estimate`: say after the first steps how long the run will take."""
         super().__init__(stages, total=total_steps, done=step)
         self._total_steps, self._step, self._steps_per_epoch = total_steps, step, steps_per_epoch
-        self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, False
+        self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, not with_estimate
 
     def step(self, nats_per_char: float) -> None:
         """Show that an optimisation step is done."""
@@ -97,6 +100,11 @@ class RunProgress(StageProgress):
             f"({nats / math.log(2):.4f} bits/char{', the best so far' if best else ''})\n"
             f"{new}{record['samples'][SHOWN_TEMPERATURE]}\n"
         )
+
+    def correction(self, total_steps: int) -> None:
+        """Show that the run was given another total of steps."""
+        self._bar.write(f"{total_steps:,} steps in place of {self._total_steps:,}, for the run to end in time.")
+        self._bar.total = self._total_steps = total_steps
 
     def _line(self, text: str, loss: str) -> str:
         share = f"step {self._step:,} of {self._total_steps:,} ({self._step / self._total_steps:.0%})"

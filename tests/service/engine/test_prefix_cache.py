@@ -4,7 +4,9 @@ import time
 import weakref
 
 import numpy as np
+import pytest
 
+from service.engine import prefix_cache
 from service.engine.prefix_cache import ENTRY_BYTES, PrefixCache
 from tests.service.fakes import FakeModel
 
@@ -129,3 +131,11 @@ def test_a_prompt_with_the_fingerprint_of_another_is_not_mistaken_for_it(model: 
     cache = PrefixCache(100_000, secret=Zero(np.random.PCG64(0)))
     cache.keep(model, ids("abc"), STATE)
     assert [cached_symbols(cache, model, text) for text in ("abc", "abcd", "abd", "xyz")] == [3, 3, 0, 0]
+
+
+def test_a_prompt_that_is_too_long_is_not_cached(model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefix_cache, "MAX_SYMBOLS", 3)
+    cache = PrefixCache(100_000)
+    for text in ("abcd", "xyz"):
+        cache.keep(model, ids(text), STATE)
+    assert [cached_symbols(cache, model, text) for text in ("abcd", "xyz")] == [0, 3]

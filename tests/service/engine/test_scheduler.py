@@ -246,3 +246,16 @@ def test_an_engine_goes_on_after_any_error(start: Start, model: FakeModel) -> No
     scheduler.submit(model, row)
     assert text_of(recorder, 5) == expected_text("", 5, 1)
     assert scheduler.faults() == []
+
+
+def test_several_rows_are_queued_together_or_not_at_all(start: Start) -> None:
+    model = Gate()
+    scheduler = start(slots=2, queue=1)
+    rows = [row_of(model)[0] for _ in range(4)]
+    with pytest.raises(QueueFull, match="0 streams run and 0 wait, and the limit for 4 more is 3"):
+        scheduler.submit(model, *rows)
+    assert scheduler.is_idle
+    scheduler.submit(model, *rows[:3])
+    with pytest.raises(QueueFull, match="which is the limit"):
+        scheduler.submit(model, rows[3])
+    model.permits.release(1000)

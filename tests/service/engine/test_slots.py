@@ -69,3 +69,14 @@ def test_a_row_whose_inputs_raise_an_error_is_not_added(model: FakeModel) -> Non
     with pytest.raises(ValueError, match="could not broadcast"):
         slots.add(row_of(model)[0], Prefix(1, 1, np.zeros((2, 7), np.float32)))
     assert len(slots) == 0
+
+
+def test_the_bias_of_a_row_moves_and_ends_with_it(model: FakeModel) -> None:
+    slots = slots_of(model)
+    for number in (1, 2, 3):
+        row, _ = row_of(model, bias=((number, 0.5), (10, -100)))  # type: ignore[arg-type]
+        slots.add(row, None)
+    slots.drop(0)
+    slots.add(row_of(model)[0], None)
+    assert [np.flatnonzero(bias).tolist() for bias in slots.inputs.bias] == [[3, 10], [2, 10], [], []]
+    assert slots.inputs.bias[0, [3, 10]].tolist() == [0.5, -100]

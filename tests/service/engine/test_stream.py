@@ -270,3 +270,38 @@ def test_the_row_of_a_complete_text_is_not_cancelled(byte_model: FakeByteModel) 
     while len(engine.batch):
         engine.batch.step()
     assert (engine.row.is_finished, engine.row.is_cancelled) == (True, False)
+
+
+@pytest.mark.parametrize("length", [0, 7])
+def test_an_echo_is_the_prompt_with_its_logprobs(scheduler: Scheduler, model: FakeModel, length: int) -> None:
+    """The scheduler's chunks are shorter than the prompt. The echo keeps a character outside the vocabulary."""
+    prompt = "fad?abc"
+    characters, result = read(Stream(model, request(prompt=prompt, length=length, echo=True), scheduler))
+    generated = expected_text(prompt, length, 9)
+    assert "".join(c.text for c in characters) == prompt + generated
+    assert [c.index for c in characters] == list(range(7 + length))
+    assert [c.logprob for c in characters] == [-float(i) for i in range(7 + length)]
+    assert (result.echo, result.text, result.status) == (prompt, generated, "length")
+    assert result.echo_logprobs + result.logprobs == [-float(i) for i in range(7 + length)]
+
+
+def test_an_echo_of_a_byte_model_sums_the_logprobs_of_each_character(
+    scheduler: Scheduler, byte_model: FakeByteModel
+) -> None:
+    _, result = read(Stream(byte_model, request(prompt="aé?😀", length=0, echo=True), scheduler))
+    assert (result.echo, result.echo_logprobs) == ("aé?😀", [0, -1 - 2, -3, -4 - 5 - 6 - 7])
+
+
+def test_an_echo_ends_at_no_stop_string_and_uses_no_cached_state(scheduler: Scheduler, model: FakeModel) -> None:
+    for _ in range(2):
+        _, result = read(Stream(model, request(prompt="abc", length=1, stop=("bc",), echo=True), scheduler))
+        assert (result.echo, result.cached_chars, result.status) == ("abc", 0, "length")
+
+
+@pytest.mark.parametrize("changes", [{"prompt": "abc"}, {"echo": True}])
+def test_a_stream_with_nothing_to_compute_takes_no_slot(model: FakeModel, changes: dict[str, Any]) -> None:
+    engine = NoEngine()
+    stream = Stream(model, request(length=0, **changes), engine)
+    assert not list(stream.chunks(10))
+    assert (stream.result().status, hasattr(engine, "row")) == ("length", False)
+    stream.close()

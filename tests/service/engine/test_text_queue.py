@@ -46,3 +46,17 @@ def test_the_time_in_the_queue_is_measured(model: FakeModel) -> None:
     texts.started()
     assert texts.started_s >= texts.submitted_s
     assert count() == before + 1
+
+
+def test_followed_symbols_come_out_as_the_characters_of_the_prompt(model: FakeModel) -> None:
+    put: list[int] = []
+    prompt = model.text.prompt_decoder("a?")
+    texts = TextQueue(
+        model.text.decoder(), VERSION, length=9, prompt_decoder=prompt, on_put=lambda: put.append(len(put))
+    )
+    texts.followed(model.text.encode("a?"), np.array([-1, -2], np.float32))
+    text, logprobs = texts.get(0)
+    assert (text, logprobs.tolist(), put) == ("a?", [-1, -2], [0])
+    texts.sampled(model.text.encode("b"), np.zeros(1, np.float32))
+    texts.failed(ZeroDivisionError())
+    assert put == [0, 1, 2]

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from service.config import Config
 from service.engine.generation import GenerationRequest, Result
+from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.http import errors
@@ -132,6 +133,26 @@ def test_routes_choose_the_format_and_the_closing_object(scheduler: Scheduler, m
         headers = response.headers
         assert (headers["X-Model"], headers["X-Model-Version"], headers["X-Seed"]) == ("fake", "1", "4")
         assert (headers["X-Accel-Buffering"], headers["Cache-Control"]) == ("no", "no-store")
+
+
+def test_several_streams_count_as_many_in_the_limit(model: FakeModel) -> None:
+    scheduler = Scheduler(engines=1, slots=8, queue=8, chunk=4, cache=PrefixCache(0))
+    streams = OpenStreams(Config(engines=1, slots=8, queue=0), scheduler)
+    generation = GenerationRequest(prompt="", length=5, sampling=SamplingParams(seed=4))
+
+    def view() -> object:
+        return streams.begin(model, *[generation] * 8).as_object(lambda *results: {"n": len(results)})  # type: ignore[arg-type]
+
+    app = Flask(__name__)
+    errors.register(app)
+    app.add_url_rule("/", view_func=view)
+    release = streams.reserve(8 + UNREAD_STREAMS - 7)
+    answer = app.test_client().get("/")
+    assert (answer.status_code, answer.json["error"]["code"]) == (429, "queue_full")
+    assert "17 streams are open, and the limit for 8 more is 24" in answer.json["error"]["message"]
+    release()
+    assert [app.test_client().get("/").json for _ in range(5)] == [{"n": 8}] * 5
+    scheduler.close()
 
 
 def test_routes_share_one_limit(scheduler: Scheduler, model: FakeModel) -> None:

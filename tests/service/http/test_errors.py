@@ -4,6 +4,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 
 from service.engine.scheduler import Closed, QueueFull
 from service.http import errors
+from service.model.model import MissingFunction
 from service.store.store import NoModel, NotFound
 
 
@@ -13,6 +14,7 @@ from service.store.store import NoModel, NotFound
         (errors.InvalidField("a is wrong", "a"), 422, "invalid_field", {}),
         (NotFound("There is no model 'a' here.", "model"), 404, "model_not_found", {}),
         (NoModel("There is no model yet."), 503, "unavailable", {}),
+        (MissingFunction("It has no function 'inspect'."), 501, "unsupported_by_model", {}),
         (QueueFull("1 streams run and 2 wait"), 429, "queue_full", {"Retry-After": "1"}),
         (Closed(), 503, "draining", {"Retry-After": "1"}),
         (errors.TooManyRequests("try again", 7), 429, "rate_limit_exceeded", {"Retry-After": "7"}),

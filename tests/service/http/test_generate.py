@@ -1,11 +1,15 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
+from service.http.errors import InvalidField
+from service.http.generate import bias_by_id
 from service.http.schemas import GenerateBody
-from tests.service.fakes import FakeModel, expected_text
+from service.model.codec import TextCodec
+from tests.service.fakes import FakeModel, expected_text, manifest
 
 
 def events_of(body: str) -> list[dict[str, Any]]:
@@ -79,3 +83,38 @@ def test_an_unknown_model_is_404_and_its_name_is_shortened(client: FlaskClient) 
     assert (answer.status_code, answer.json["error"]["param"]) == (404, "model")
     assert "x" * 20 in answer.text
     assert len(answer.data) < 600
+
+
+def test_a_bias_is_added_to_the_logit_of_its_character(client: FlaskClient, model: FakeModel) -> None:
+    client.post("/generate", json={"logit_bias": {"a": -100, "j": 1.5}, "length": 1, "stream": False})
+    bias = model.calls[0].bias[0]
+    assert {int(id_): float(bias[id_]) for id_ in np.flatnonzero(bias)} == {1: -100.0, 10: 1.5}
+
+
+@pytest.mark.parametrize(
+    ("biases", "message"),
+    [
+        ({"ab": 1}, "logit_bias should have single characters of the model as keys, not 'ab'."),
+        ({"": 1}, "logit_bias should have single characters of the model as keys, not ''."),
+        ({"é": 1}, "logit_bias should have single characters of the model as keys, not 'é'."),
+    ],
+)
+def test_a_bias_for_anything_but_a_character_of_the_model_is_refused(
+    client: FlaskClient, biases: dict[str, float], message: str
+) -> None:
+    answer = client.post("/generate", data=json.dumps({"logit_bias": biases}), content_type="application/json")
+    assert (answer.status_code, answer.json["error"]["param"]) == (422, "logit_bias")
+    assert answer.json["error"]["message"] == message
+
+
+def test_two_forms_of_one_symbol_cannot_both_have_a_bias() -> None:
+    codec = TextCodec(manifest("char", (None, *"a\n")))
+    with pytest.raises(InvalidField, match="in two forms"):
+        bias_by_id({"\n": 1, "\r\n": 2}, codec)
+
+
+def test_a_bias_of_a_byte_model_is_for_characters_of_one_byte() -> None:
+    codec = TextCodec(manifest("byte", (None, 0x61, *"é".encode())))
+    assert bias_by_id({"a": 2.5}, codec) == ((1, 2.5),)
+    with pytest.raises(InvalidField, match="single characters"):
+        bias_by_id({"é": 1}, codec)

@@ -6,13 +6,27 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from service.config import Config
-from service.http.schemas import max_body_bytes
+from service.http.schemas import InspectBody, ScoreBody, body_bytes, max_body_bytes
 
 
 def test_the_longest_body_fits_the_longest_prompt_with_every_character_escaped() -> None:
     config = Config(max_prompt=1000)
     longest = json.dumps({"prompt": "\U0001f600" * 1000})
     assert len(longest) <= max_body_bytes(config) < len(longest) + 100_000
+
+
+def test_the_longest_text_to_score_fits_its_own_limit() -> None:
+    longest = json.dumps({"text": "\U0001f600" * 1000, "logprobs": True})
+    assert len(longest) <= body_bytes(1000) < len(longest) + 100_000
+
+
+@pytest.mark.parametrize("path", ["/score", "/inspect"])
+def test_null_is_the_default_of_optional_fields_only(client: FlaskClient, path: str) -> None:
+    kind = {"/score": ScoreBody, "/inspect": InspectBody}[path]
+    nulls = dict.fromkeys(kind.model_fields)
+    answer = client.post(path, json=nulls)
+    assert (answer.status_code, answer.json["error"]["param"]) == (422, "text")
+    assert "None" in answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,21 @@ def test_random_bytes_are_decoded_alike_in_any_pieces() -> None:
         check(data, cuts)
 
 
+def test_the_ends_of_characters_are_counted_in_symbols() -> None:
+    text = "aé😀\ud800\u0301\n"
+    assert CHARS.char_ends(text).tolist() == [1, 2, 3, 4, 5, 6]
+    sizes = [len(character.encode(errors="surrogatepass")) for character in text]
+    assert EVERY_BYTE.char_ends(text).tolist() == np.cumsum(sizes).tolist() == [1, 3, 7, 10, 12, 13]
+    assert int(EVERY_BYTE.char_ends(text)[-1]) == len(EVERY_BYTE.encode(text))
+    assert CHARS.char_ends("").tolist() == EVERY_BYTE.char_ends("").tolist() == []
+
+
+def test_a_symbol_is_shown_as_text() -> None:
+    assert [CHARS.symbol_text(id_) for id_ in range(4)] == ["\ufffd", "a", "é", "\n"]
+    assert [EVERY_BYTE.symbol_text(byte + 1) for byte in (0x61, 0x0A, 0xC3, 0xFF)] == ["a", "\n", "\\xc3", "\\xff"]
+    assert EVERY_BYTE.symbol_text(0) == "\ufffd"
+
+
 def test_a_byte_model_changes_no_text() -> None:
     text = "aé😀\n\u0000\u2028\ufeff\ufffd e\u0301"
     for codec in (EVERY_BYTE, SOME_BYTES):
@@ -130,3 +145,23 @@ def test_line_ends_become_those_of_the_corpus(unit: str, symbols: tuple[str | in
 def test_the_characters_in_the_first_symbols_are_counted() -> None:
     assert [CHARS.chars_in("aé\n", symbols) for symbols in range(4)] == [0, 1, 2, 3]
     assert [EVERY_BYTE.chars_in("aé😀", symbols) for symbols in range(8)] == [0, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_a_prompt_keeps_its_characters_and_each_gets_the_sum_of_its_logprobs() -> None:
+    text = "a\u0000é\ud800😀?\n"
+    for codec, sizes in ((CHARS, [1] * 7), (EVERY_BYTE, [1, 1, 2, 3, 4, 1, 1]), (SOME_BYTES, [1, 1, 2, 3, 4, 1, 1])):
+        ids = codec.encode(text)
+        ends = np.cumsum(sizes)
+        assert codec.char_ends(text).tolist() == ends.tolist()
+        logprobs = -np.arange(len(ids), dtype=np.float32)
+        expected = [float(logprobs[end - size : end].sum()) for end, size in zip(ends, sizes, strict=True)]
+        for step in (1, 2, 3, 5, 100):
+            decoder = codec.prompt_decoder(text)
+            pieces = [decoder.read(ids[i : i + step], logprobs[i : i + step]) for i in range(0, len(ids), step)]
+            assert "".join(piece for piece, _ in pieces) == text
+            assert [len(piece) for piece, _ in pieces] == [len(nats) for _, nats in pieces]
+            assert np.concatenate([nats for _, nats in pieces]).tolist() == expected
+
+
+def test_an_empty_prompt_has_no_character() -> None:
+    assert CHARS.char_ends("").tolist() == EVERY_BYTE.char_ends("").tolist() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.model.model import Model, ModelError, Stepped, Steps
+from service.model.model import MissingFunction, Model, ModelError, Stepped, Steps
 from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 
 
@@ -119,3 +119,9 @@ def steps_of(model: Model, rows: int) -> Steps:
         bias=np.zeros((rows, model.manifest.symbols), np.float32),
         state=model.initial_state(rows),
     )
+
+
+def test_a_version_without_inspect_is_served_and_an_inspection_names_the_function(tmp_path: Path) -> None:
+    model = Model(write_version(tmp_path))
+    with pytest.raises(MissingFunction, match="Version scripted/1 was published without the function 'inspect'"):
+        model.inspect(np.ones((1, 3), np.int32), model.initial_state(1))

@@ -125,3 +125,17 @@ def test_a_header_is_found_by_its_lower_case_name() -> None:
     arriving = request()
     arriving.feed(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: one\r\n\r\n")
     assert (arriving.header(b"x-request-id"), arriving.header(b"x-other")) == ("one", "")
+
+
+def test_a_path_may_have_a_limit_of_its_own() -> None:
+    limits = dataclasses.replace(LIMITS, body_bytes=100, body_bytes_of={b"/score": 200_000})
+    for path, size, is_accepted in ((b"/score", 200_000, True), (b"/score", 200_001, False), (b"/x", 101, False)):
+        incoming = IncomingRequest(limits)
+        head = b"POST %s?x=1 HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (path, size)
+        if is_accepted:
+            incoming.feed(head + b"a" * size)
+            assert incoming.is_complete
+        else:
+            with pytest.raises(Refusal) as refused:
+                incoming.feed(head)
+            assert refused.value.status == 413

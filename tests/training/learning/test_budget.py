@@ -7,7 +7,16 @@ import pytest
 
 from training.config import TrainConfig
 from training.learning import budget
-from training.learning.budget import CHECKS, EXPORT_SECONDS, MIN_EVALUATIONS, MIN_STEPS, of_steps, within
+from training.learning.budget import (
+    CHECKS,
+    EXPORT_SECONDS,
+    MIN_EVALUATIONS,
+    MIN_STEPS,
+    TOLERATED_SHARE,
+    TimeLimit,
+    of_steps,
+    within,
+)
 from training.learning.stages import Stages, Stopped
 
 STEP_S, FIRST_STEPS_S, EVALUATION_S, FIRST_EVALUATION_S = 0.125, 2.0, 0.5, 3.0
@@ -78,3 +87,42 @@ def test_of_steps_shortens_the_warm_up_and_spreads_the_evaluations() -> None:
     config = of_steps(TrainConfig(warmup_steps=200, epochs=9), steps=100, steps_per_epoch=50, evaluations=4)
     assert (config.steps, config.warmup_steps, config.eval_every) == (100, 10, 0.5)
     assert of_steps(TrainConfig(warmup_steps=3), steps=100, steps_per_epoch=50, evaluations=4).warmup_steps == 3
+
+
+def evaluated_run(*elapsed_seconds: float, step: int = 400, total_steps: int = 1000) -> Any:
+    """A run that was evaluated each 200 steps, after so many seconds."""
+    history = [
+        {"step": 200 * number, "elapsed_seconds": seconds, "seconds": {"evaluation": 0.5}}
+        for number, seconds in enumerate(elapsed_seconds, 1)
+    ]
+    config = TrainConfig(steps=total_steps, minutes=5)
+    return SimpleNamespace(history=history, step=step, total_steps=total_steps, config=config, is_finished=False)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "steps"),
+    [
+        (0.5, 1000),  # the pace of the plan: 300 seconds more for 600 steps
+        (1.0, 700),  # half as fast
+        (0.25, 1600),  # twice as fast
+        (0.5 * (1 + 0.9 * TOLERATED_SHARE), 1000),
+        (400.0, 401),  # at least one more step, whose rate is almost 0
+    ],
+)
+def test_a_run_whose_pace_changes_gets_the_steps_that_end_in_time(run: Any, step_s: float, steps: int) -> None:
+    slowed, saved = evaluated_run(100, 100 + 200 * step_s), []
+    left_s = 300 + EXPORT_SECONDS + CHECKS * 0.5
+    limit = TimeLimit(300, run.now_s + left_s, saved.append)
+    assert limit.correct(slowed) == (steps != 1000)
+    assert slowed.config.steps == steps
+    assert saved == ([slowed.config] if steps != 1000 else [])
+
+
+def test_the_first_evaluation_corrects_nothing_because_its_time_includes_compiling(run: Any) -> None:
+    assert not TimeLimit(300, run.now_s + 1, lambda config: None).correct(evaluated_run(100, step=200))
+
+
+def test_a_finished_run_is_not_corrected(run: Any) -> None:
+    finished = evaluated_run(100, 900)
+    finished.is_finished = True
+    assert not TimeLimit(300, run.now_s + 1, lambda config: None).correct(finished)

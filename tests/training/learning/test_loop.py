@@ -81,3 +81,20 @@ def test_checkpoints_are_written_between_evaluations(tmp_path: Path, monkeypatch
     run: Any = FakeRun(tmp_path)
     assert train(run)
     assert run.calls[:4] == ["step 1", "save", "step 2", "save"]
+
+
+def test_a_time_limit_corrects_the_steps_after_an_evaluation_and_before_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run: Any = FakeRun(tmp_path)
+
+    class Limit:
+        def correct(self, corrected: Any) -> bool:
+            assert corrected.calls[-1] == f"evaluation {corrected.step}"
+            is_first, corrected.total_steps = corrected.total_steps == 6, 4
+            return is_first
+
+    limit: Any = Limit()
+    assert train(run, limit=limit)
+    assert run.step == 4
+    assert "4 steps in place of 6, for the run to end in time." in capsys.readouterr().out

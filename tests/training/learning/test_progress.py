@@ -1,5 +1,6 @@
 """The lines that a person sees while a network trains."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,18 @@ def record(**fields: Any) -> dict[str, Any]:
 )
 def test_the_estimate_proposes_a_shorter_time(minutes: float, epochs: float, sentence: str) -> None:
     assert estimate(minutes, epochs) == sentence
+
+
+@pytest.mark.parametrize("with_estimate", [True, False])
+def test_the_estimate_is_printed_after_the_first_steps(
+    with_estimate: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = iter(range(0, 1000, 4))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(now_s))))
+    with RunProgress(Stages(), 900, 0, 9, with_estimate=with_estimate) as shown:
+        for _ in range(6):
+            shown.step(1.0)
+    assert capsys.readouterr().out.count("About") == with_estimate
 
 
 def test_an_evaluation_is_printed_with_its_losses_and_a_sample(capsys: pytest.CaptureFixture[str]) -> None:

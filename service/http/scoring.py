@@ -1,0 +1,149 @@
+"""One score on its way to its client: the limit of texts in memory, disconnects, log fields, the response.
+
+Knows no request body and no model.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from flask import Response, g, jsonify, request
+from numpy.typing import NDArray
+
+from service import metrics
+from service.analysis.score import Score, ScoredCharacters, Scoring
+from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, abandoned, headers_of, is_gone, probe_silence
+from service.http.errors import Overloaded, as_api_error
+from service.http.formats import NDJSON, to_json
+
+REPORT_S = 0.5  # between two lines of a streamed score
+
+
+class TextLimit:
+    """The characters of all texts that are being scored. Their number is limited, because each needs memory."""
+
+    def __init__(self, chars: int) -> None:
+        self._limit = self._free = chars
+        self._lock = threading.Lock()
+
+    def reserve(self, chars: int) -> Callable[[], None]:
+        """Count a text, until the returned function is called.
+
+        Raises:
+            Overloaded: all texts together would have too many characters.
+        """
+        with self._lock:
+            if chars > self._free:
+                metrics.REJECTED.labels("texts").inc()
+                scored = self._limit - self._free
+                raise Overloaded(f"Texts of {scored:,} characters are being scored; the limit is {self._limit:,}.")
+            self._free -= chars
+
+        def release() -> None:
+            with self._lock:
+                self._free += chars
+
+        return release
+
+
+class ScoreDelivery:
+    """A score on its way to the client of the current Flask request. Its response closes it."""
+
+    def __init__(self, scoring: Scoring, *, with_logprobs: bool, release: Callable[[], None]) -> None:
+        """`release` closes the scoring and is called once, when the delivery is closed."""
+        self._scoring = scoring
+        self._with_logprobs = with_logprobs
+        self._release = release
+        self._environ = request.environ
+        self._logged: dict[str, Any] = g.setdefault("logged", {})  # the fields of the request's line in the log
+        probe_silence(self._environ)
+
+    def as_lines(self) -> Response:
+        """A response of one JSON object for each interval, then the closing object."""
+        content_type = f"{NDJSON.media_type}; charset=utf-8"
+        response = Response(self._lines(), content_type=content_type, headers=headers_of(self._scoring.version))
+        # The server closes the response in every case, even if it has never asked for the first line.
+        response.call_on_close(self._close)
+        return response
+
+    def as_object(self) -> Response:
+        """A response of one JSON object, complete when the text is scored."""
+        try:
+            logprobs: list[float] = []
+            for characters in self._chunks():
+                if self._with_logprobs:
+                    logprobs += decimals(characters.logprobs)
+            fields = _closing(self._scoring.result())
+            response = jsonify(fields | {"logprobs": logprobs} if self._with_logprobs else fields)
+            response.headers.update(headers_of(self._scoring.version))
+            return response
+        except ClientGone:
+            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
+        finally:
+            self._close()
+
+    def _lines(self) -> Iterator[bytes]:
+        try:
+            for characters in self._chunks():
+                fields = _loss(self._scoring.result())
+                if self._with_logprobs:
+                    fields |= {"index": characters.index, "logprobs": decimals(characters.logprobs)}
+                yield f"{to_json(fields)}\n".encode()
+            yield NDJSON.last(_closing(self._scoring.result())).encode()
+        except ClientGone:
+            raise  # an end without an error would be that of a complete response
+        except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last line
+            yield NDJSON.error(as_api_error(error).to_json()).encode()
+
+    def _chunks(self) -> Iterator[ScoredCharacters]:
+        """The chunks of the scoring, for as long as the client is connected."""
+        for characters in self._scoring.chunks(REPORT_S):
+            if is_gone(self._environ):
+                raise ClientGone
+            yield characters
+
+    def _close(self) -> None:
+        """Close the scoring, finished or not, and write the log fields."""
+        self._release()
+        score = self._scoring.result()
+        self._logged |= {
+            "model": score.version.name,
+            "version": score.version.number,
+            "text_chars": score.text_chars,
+            "scored_chars": score.chars,
+            "finish_reason": score.status,
+            **_timings(score),
+        }
+
+
+def decimals(logprobs: NDArray[np.float32]) -> list[Any]:
+    """The numbers, in lists of the same shape, that JSON writes with the fewest digits that identify a float32."""
+    numbers: list[Any] = logprobs.astype(str).astype(np.float64).tolist()
+    return numbers
+
+
+def _loss(score: Score) -> dict[str, Any]:
+    return {
+        "chars": score.chars,
+        "nats": score.nats,
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+    }
+
+
+def _closing(score: Score) -> dict[str, Any]:
+    """The last line of a stream, and all but the logprobs of a response in one object."""
+    return {
+        **_loss(score),
+        "perplexity": score.perplexity,
+        "unknown_chars": score.unknown_chars,
+        "finish_reason": score.status,
+        "model": score.version.name,
+        "version": score.version.number,
+        "timings": _timings(score) | {"chars_per_second": round(score.chars_per_second, 1)},
+    }
+
+
+def _timings(score: Score) -> dict[str, float]:
+    return {"queue_ms": round(score.queue_ms, 3), "total_ms": round(score.total_ms, 3)}

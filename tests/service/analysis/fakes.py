@@ -1,0 +1,44 @@
+"""Fake models with the function `inspect`, and a model whose calls wait."""
+
+import threading
+
+import numpy as np
+
+from service.model.model import Inspected, Stepped, Steps
+from tests.service.fakes import FakeByteModel, FakeModel
+
+
+class InspectingModel(FakeModel):
+    """Each output of `inspect` shows the number of the step, which the state counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inspected: list[int] = []  # symbols of each call
+
+    def inspect(self, symbols: np.ndarray, state: np.ndarray) -> Inspected:
+        count = symbols.shape[1]
+        self.inspected.append(count)
+        steps = state[0, 0, 0] + np.arange(count, dtype=np.float32)
+        return Inspected(
+            logprobs=-steps[None],
+            top_symbols=np.tile(np.arange(5, dtype=np.int32), (1, count, 1)),
+            top_logprobs=(-steps[:, None] - np.arange(5, dtype=np.float32) / 10)[None],
+            activations=((steps[:, None, None] + [[0.25, 0.5]]) / 1000).astype(np.float32)[None],
+            state=state + count,
+        )
+
+
+class InspectingByteModel(FakeByteModel, InspectingModel):
+    """The same on bytes."""
+
+
+class Gate(FakeModel):
+    """A model whose calls wait for a permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+
+    def advance(self, steps: Steps) -> Stepped:
+        assert self.permits.acquire(timeout=10)
+        return super().advance(steps)

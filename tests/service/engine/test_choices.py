@@ -1,0 +1,117 @@
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.engine.choices import Choices
+from service.engine.generation import Characters, GenerationRequest, Status
+from service.engine.prefix_cache import PrefixCache
+from service.engine.sampling import SamplingParams
+from service.engine.scheduler import QueueFull, Scheduler
+from service.model.model import Model, Stepped, Steps
+from tests.service.fakes import FakeModel, expected_text
+from tests.waiting import wait_until
+
+
+class Gate(FakeModel):
+    """A model whose calls wait for a permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+
+    def advance(self, steps: Steps) -> Stepped:
+        assert self.permits.acquire(timeout=10)
+        return super().advance(steps)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    """Three slots and a queue of two."""
+    started = Scheduler(engines=1, slots=3, queue=2, chunk=4, cache=PrefixCache(0))
+    yield started
+    started.close()
+
+
+def requests(count: int, **changes: Any) -> list[GenerationRequest]:
+    """Requests whose seeds are 0, 1, …"""
+    defaults = {"prompt": "", "length": 30}
+    return [GenerationRequest(**(defaults | changes), sampling=SamplingParams(seed=seed)) for seed in range(count)]
+
+
+def chunks_of(choices: Choices) -> list[Characters]:
+    """Every chunk; none of the streams waits for ten seconds."""
+    chunks = [chunk for chunk in choices.chunks(10) if chunk is not None]
+    choices.close()
+    return chunks
+
+
+def test_each_choice_gets_its_own_text_in_order_and_one_end(scheduler: Scheduler, model: Model) -> None:
+    choices = Choices(model, requests(5), scheduler)
+    chunks = chunks_of(choices)
+    for number in range(5):
+        own = [chunk for chunk in chunks if chunk.choice == number]
+        assert "".join(chunk.text for chunk in own) == expected_text("", 30, number)
+        assert [chunk.status for chunk in own] == [Status.RUNNING] * (len(own) - 1) + [Status.LENGTH]
+        assert [chunk.index for chunk in own] == [sum(len(c.text) for c in own[:i]) for i in range(len(own))]
+    assert [result.text for result in choices.results()] == [expected_text("", 30, number) for number in range(5)]
+
+
+def test_the_chunks_of_the_choices_are_interleaved(scheduler: Scheduler, model: Model) -> None:
+    order = [chunk.choice for chunk in chunks_of(Choices(model, requests(3, length=200), scheduler))]
+    assert order != sorted(order)
+
+
+def test_all_join_the_queue_or_none(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    with pytest.raises(QueueFull, match="0 streams run and 0 wait, and the limit for 6 more is 5"):
+        Choices(model, requests(6), scheduler)
+    assert scheduler.is_idle
+    choices = Choices(model, requests(5), scheduler)
+    model.permits.release(1000)
+    chunks_of(choices)
+
+
+def test_a_choice_that_stops_before_its_first_character_has_an_empty_end(scheduler: Scheduler, model: Model) -> None:
+    first = expected_text("", 1, 0)
+    choices = Choices(model, requests(1, stop=(first,)), scheduler)
+    (chunk,) = chunks_of(choices)
+    assert (chunk.text, chunk.status) == ("", Status.STOP)
+
+
+def test_choices_with_nothing_to_compute_end_at_once(scheduler: Scheduler, model: FakeModel) -> None:
+    choices = Choices(model, requests(2, prompt="abc", length=0), scheduler)  # type: ignore[arg-type]
+    assert [(chunk.choice, chunk.text, chunk.status) for chunk in chunks_of(choices)] == [
+        (0, "", Status.LENGTH),
+        (1, "", Status.LENGTH),
+    ]
+    assert not model.calls
+
+
+def test_none_comes_while_all_wait_and_the_deadline_ends_all(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    choices = Choices(model, requests(2, timeout_s=0.3), scheduler)
+    chunks = list(choices.chunks(0.01))
+    assert chunks.count(None) > 3
+    ends = [chunk for chunk in chunks if chunk is not None]
+    assert [(end.choice, end.text, end.status) for end in ends] == [(0, "", Status.TIMEOUT), (1, "", Status.TIMEOUT)]
+    choices.close()
+    model.permits.release(1000)
+
+
+def test_closing_cancels_every_choice(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    choices = Choices(model, requests(5, length=10_000), scheduler)
+    choices.close()
+    model.permits.release(10)
+    wait_until(lambda: scheduler.running == 0, 10)
+    assert {result.status for result in choices.results()} == {Status.CANCELLED}
+
+
+def test_an_error_of_one_choice_is_raised(scheduler: Scheduler, model: FakeModel) -> None:
+    model.fails = True
+    choices = Choices(model, requests(2), scheduler)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="the model broke"):
+        list(choices.chunks(10))
+    choices.close()
