@@ -81,6 +81,7 @@ class TrainingRun:
         self.best_weights: list[NDArray[Any]] = []  # of all variables of the network, at the best evaluation
         self._in_flight: list[tuple[Any, Any]] = []  # loss and norm of steps that a device may still compute
         self._losses: list[float] = []  # of the other training steps since the last evaluation
+        self._clipped = 0  # of these, the steps whose gradient had a norm above `grad_clip`
         self._seconds = 0.0  # that they took
         self.step = 0
         self.history: list[dict[str, Any]] = []
@@ -147,6 +148,7 @@ class TrainingRun:
                 self.step -= before_last
                 raise self._diverged(f"the loss is {float(loss)}, its gradient's norm {float(norm)}")
             self._losses.append(float(loss))
+            self._clipped += 0 < self.config.grad_clip < float(norm)
         self._seconds += time.monotonic() - started_s
 
     def is_evaluation_due(self) -> bool:
@@ -173,7 +175,7 @@ class TrainingRun:
             if record is self.best:
                 # Copies: the next step may write into the memory of a variable.
                 self.best_weights = [np.array(variable.numpy()) for variable in self.trainer.network.variables]
-        self._losses, self._seconds = [], 0.0
+        self._losses, self._clipped, self._seconds = [], 0, 0.0
         self.stages.reset()
         write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
         return record
@@ -195,6 +197,7 @@ class TrainingRun:
             "training_nats_per_char": float(np.mean(self._losses)),
             "validation_nats_per_char": loss.nats_per_char,
             "logit_scale": self.validation.logit_scale,
+            "clipped_share": self._clipped / len(self._losses),
             "learning_rate": self._learning_rate(self.step - 1),
             "chars_per_second": round(len(self._losses) * self.chars_per_step / self._seconds),
         }
@@ -228,6 +231,7 @@ class TrainingRun:
                 "step": self.step,
                 "windows": self._windows.position(),
                 "losses": self._losses,
+                "clipped": int(self._clipped),
                 "seconds": self._seconds,
                 "history": self.history,
                 "stages": {"seconds": self.stages.seconds, "elapsed_seconds": self.stages.elapsed_seconds},
@@ -252,6 +256,7 @@ class TrainingRun:
         self.step = checkpoint.values["step"]
         self._windows.seek(checkpoint.values["windows"])
         self._losses = checkpoint.values["losses"]
+        self._clipped = checkpoint.values.get("clipped", 0)  # absent in checkpoints of older versions
         self._seconds = checkpoint.values["seconds"]
         self.history = checkpoint.values["history"]
         for name, value in checkpoint.values.get("stages", {}).items():  # absent in checkpoints of older versions
