@@ -117,7 +117,8 @@ def test_each_flag_sets_its_own_field() -> None:
         value = others.get(name) or str(default + 1 if isinstance(default, int) else default / 2 + 0.0625)
         made = config(f"--{name.replace('_', '-')}", value)
         changed = [field for field in FIELDS if getattr(made, field) != getattr(TrainConfig(), field)]
-        assert changed == [name]
+        # Another optimizer has another default for the decay.
+        assert sorted(changed) == (["optimizer", "weight_decay"] if name == "optimizer" else [name])
         assert type(getattr(made, name)) is type(default)
 
 

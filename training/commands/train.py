@@ -133,8 +133,9 @@ def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | 
 
 def _publish_elsewhere(target: Target) -> str:
     """The sentences that end a run on a machine that can train and not publish."""
-    publish = f"python -m training publish {target.name} --from {target.folder}"
+    folder = f"runs/{target.name}"
     return (
         f"Finished; the run is saved in {target.folder}. Publishing needs TensorFlow, which is not installed here: "
-        f"copy the folder {target.folder} to a machine that has it, and publish it there with:\n{publish}"
+        f"copy this folder to {folder} on a machine that has it, and publish it there with:\n"
+        f"python -m training publish {target.name} --from {folder}"
     )
