@@ -22,6 +22,7 @@ from service.http import (
     models,
     openai_models,
     operations,
+    page,
     schemas,
     security,
     tokens,
@@ -58,7 +59,7 @@ def create_app(config: Config | None = None) -> Flask:
         engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk, cache=cache
     )
     atexit.register(scheduler.close)  # an engine inside TensorFlow must not outlive the interpreter
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.json = PlainJson(app)
     _add_extensions(app, config, store, scheduler)
     _add_checks(app, config)
@@ -90,6 +91,7 @@ def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) 
         analysis.blueprint(config, store, streams, scheduler),
         models.blueprint(store),
         openai_models.blueprint(store),
+        page.blueprint(),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
     ):
         app.register_blueprint(blueprint)
