@@ -18,7 +18,7 @@ function fill(element, attributes, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -34,7 +34,7 @@ export const decimal = (number, digits = 2) => (Number.isFinite(number) ? number
 export function chance(probability) {
   if (probability >= 0.995) return probability > 0.9995 ? "100 %" : `${(probability * 100).toFixed(1)} %`;
   if (probability >= 0.1) return `${(probability * 100).toFixed(0)} %`;
-  if (probability >= 0.001) return `${(probability * 100).toFixed(1)} %`;
+  if (probability >= 0.001) return `${Number((probability * 100).toFixed(1))} %`;
   return probability > 0 ? `1 in ${count(1 / probability)}` : "0 %";
 }
 

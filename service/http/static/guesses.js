@@ -176,7 +176,12 @@ function guessRow(guess, at, text, onGuess) {
     return h("span", {class: isTaken ? "guess taken" : "guess"}, cells);
   }
   const label = `Go on with ${spoken(character)}, ${chance(Math.exp(logprob))}`;
-  const go = () => onGuess(open.index, guess);
+  const go = () => {
+    const {view, index} = open;
+    view.element.focus({preventScroll: true}); // before the button that has the focus is hidden
+    close();
+    onGuess(index, guess);
+  };
   return h("button", {type: "button", class: "guess", "aria-label": label, title: `Key ${at + 1}`, onclick: go}, cells);
 }
 

@@ -6,7 +6,7 @@ const HINTS = {
   unreachable: "Is it still running? The text stays here.",
   connection_broke: "The text up to here is safe.",
   draining: "It is shutting down; another one may take over at this address.",
-  invalid_api_key: "Press the button again to enter another key.",
+  invalid_api_key: "Try again to enter a key.",
   internal_error: "The log of the service has the details, under the id of the request.",
 };
 

@@ -31,7 +31,7 @@ export function numberField(name, value = NUMBERS[name].value) {
     if (!input.reportValidity()) throw new InvalidField(input);
     return number;
   };
-  return {input, read, write: (number) => (input.value = number ?? ""), element: field(label, input)};
+  return {input, read, write: (number) => (input.value = number ?? value ?? ""), element: field(label, input)};
 }
 
 /** A field has a value that cannot be sent; the browser shows why. */

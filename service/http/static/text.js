@@ -4,7 +4,7 @@
 import {h} from "./dom.js";
 
 /** Probabilities below which the next shade begins. */
-export const SHADES = [0.5, 0.25, 0.1, 0.03, 0.005];
+export const SHADES = [0.3, 0.1, 0.03, 0.01, 0.001];
 const MOST_CHARS_A_FRAME = 1500;
 const READING = 32; // characters a second
 

@@ -1,12 +1,14 @@
 // Write: a prompt, the text that the model writes after it, and branches of that text.
 
-import {BROKEN, generate, models, versionOf} from "./api.js";
-import {announce, chance, copy, count, decimal, h} from "./dom.js";
+import {BROKEN, generate, models} from "./api.js";
+import {CodePanel} from "./code.js";
+import {announce, copy, count, decimal, h} from "./dom.js";
 import {close, inspectable} from "./guesses.js";
+import {legend} from "./legend.js";
 import {Notice, waiting} from "./notice.js";
-import {InvalidField, fromQuery, modelFields, numberField, present, stopField, temperatureField, toFragment} from "./params.js";
-import {FORMS, snippet} from "./snippets.js";
-import {SHADES, TextView, meanBits} from "./text.js";
+import {fromQuery, present, toFragment} from "./params.js";
+import {Settings, describe} from "./settings.js";
+import {TextView, meanBits} from "./text.js";
 
 const MOST_BACK = 50; // earlier texts that are kept
 const MOST_ADDRESS_CHARS = 8000; // a longer link is only copied
@@ -14,7 +16,7 @@ const MOST_ADDRESS_CHARS = 8000; // a longer link is only copied
 /** Build the view in `section`. */
 export function mount(section) {
   const view = new Write();
-  section.append(h("h1", {class: "unseen"}, "Write"), view.page, view.side);
+  section.append(h("h1", {class: "unseen"}, "Write"), view.page, view.settings.element);
   addEventListener("keydown", (event) => section.isConnected && view.onKey(event));
   return (query) => view.show(query);
 }
@@ -23,6 +25,12 @@ class Write {
   text = new TextView("The text. Arrow keys move from character to character.");
   notice = new Notice();
   steps = []; // the requests that made the text (see toFragment), with the version and seed that they got
+  settings = new Settings({
+    onModel: () => this.#describe(),
+    onShade: (isOn) => this.#shade(isOn),
+    onSlow: (isSlow) => (this.text.isSlow = isSlow),
+    onMono: (isMono) => this.page.classList.toggle("mono", isMono),
+  });
   base = 0; // characters of the prompt
   past = []; // earlier texts, for Back
   running = null; // AbortController
@@ -33,7 +41,6 @@ class Write {
     this.text.element.addEventListener("dblclick", () => getSelection().isCollapsed && this.edit());
     this.text.onFrame = () => this.#follow();
     this.#buildPage();
-    this.#buildSide();
     this.#draw();
   }
 
@@ -50,6 +57,7 @@ class Write {
     this.more = this.#button("Continue", () => this.proceed(), "main");
     this.reading = [
       this.#button("Edit", () => this.edit()),
+      this.#button("New", () => this.renew()),
       this.#button("Again", () => this.again()),
       (this.backButton = this.#button("Back", () => this.back())),
       (this.copyButton = this.#button("Copy", () => copy(this.text.text, this.copyButton))),
@@ -57,60 +65,31 @@ class Write {
     ];
     this.codeButton = this.#button("Code", () => this.#toggleCode());
     this.codeButton.setAttribute("aria-expanded", "false");
-    this.settingsButton = this.#button("Settings", () => this.#toggleSettings(), "quiet settings-button");
+    this.settingsButton = this.#button("Settings", () => this.settings.toggle(this.settingsButton), "quiet settings-button");
     this.settingsButton.setAttribute("aria-expanded", "false");
     this.status = h("p", {class: "status"});
     this.legend = legend();
-    this.code = this.#codePanel();
+    this.code = new CodePanel();
     const bar = h("div", {class: "bar", role: "group", "aria-label": "Actions"},
       this.start, this.stop, this.more, this.reading, this.codeButton, this.settingsButton);
     this.page = h("div", {class: "page"}, this.prompt, this.text.element, this.notice.element, this.about,
-      h("div", {class: "foot"}, bar, this.status), this.legend, this.code);
+      h("div", {class: "foot"}, bar, this.status), this.legend, this.code.element);
   }
 
   #button(label, onclick, kind = "quiet") {
     return h("button", {type: "button", class: kind, onclick}, label);
   }
 
-  #buildSide() {
-    this.models = modelFields();
-    this.fields = {
-      temperature: temperatureField(), length: numberField("length"), seed: numberField("seed"),
-      top_k: numberField("top_k"), top_p: numberField("top_p"), stop: stopField(),
-    };
-    const {temperature, length, seed, top_k: topK, top_p: topP, stop} = this.fields;
-    const option = (label, isOn, onchange) =>
-      h("label", {class: "check"}, h("input", {type: "checkbox", checked: isOn, onchange}), label);
-    const shades = option("Shade by probability", true, (event) => this.#shade(event.target.checked));
-    const slow = option("Reading speed", false, (event) => (this.text.isSlow = event.target.checked));
-    const mono = option("Fixed-width letters", false, (event) => this.page.classList.toggle("mono", event.target.checked));
-    this.side = h("aside", {"aria-label": "Settings", class: "side"}, this.models.elements, temperature.element,
-      length.element, seed.element,
-      h("details", {}, h("summary", {}, "More"), topK.element, topP.element, stop.element), shades, slow, mono);
-    this.models.model.addEventListener("change", () => this.#describe());
-    this.models.version.addEventListener("change", () => this.#describe());
-  }
-
-  #codePanel() {
-    const pre = h("pre", {tabindex: 0, "aria-label": "The request"}, h("code"));
-    const tabs = FORMS.map((form) => this.#button(form, () => this.#chooseForm(form)));
-    const copyCode = this.#button("Copy", () => copy(pre.textContent, copyCode));
-    this.form = FORMS[0];
-    this.formTabs = tabs;
-    return h("section", {class: "code", hidden: true, "aria-label": "The request as code"},
-      h("div", {class: "bar"}, tabs, copyCode), pre);
-  }
-
   /** Open the view; a link begins to make its text. */
   async show(query) {
     const link = query && fromQuery(query);
     if (query && !link) this.notice.show(new Error("This link is damaged."), [["Begin with an empty page", () => this.clear()]]);
-    if (link) this.#write(link.steps[0]);
+    if (link) this.settings.write(link.steps[0]);
     try {
-      this.models.fill(await models());
+      this.settings.models.fill(await models());
       this.#describe();
     } catch (error) {
-      this.#explain(error, [["Try again", () => this.show(query)]]);
+      this.notice.show(error, [["Try again", () => this.show(query)]]);
       return;
     }
     if (link) await this.replay(link);
@@ -127,7 +106,7 @@ class Write {
 
   /** Generate from the prompt. */
   async begin() {
-    const params = this.#read();
+    const params = this.settings.read();
     if (!params) return;
     this.notice.hide();
     this.#showPrompt(this.prompt.value);
@@ -136,13 +115,13 @@ class Write {
 
   /** Go on from the end of the text. */
   async proceed() {
-    const params = this.#read();
+    const params = this.settings.read();
     if (params) await this.#perform({...params, at: this.#made(), put: null});
   }
 
   /** The same prompt with another seed, unless the seed is chosen. */
   async again() {
-    const params = this.#read();
+    const params = this.settings.read();
     if (!params) return;
     this.#remember();
     this.text.truncate(this.base);
@@ -152,7 +131,7 @@ class Write {
 
   /** Go on with a guess in place of the character `index`. */
   async branch(index, [character, logprob]) {
-    const params = this.#read();
+    const params = this.settings.read();
     if (!params) return;
     close();
     await this.halt();
@@ -191,6 +170,15 @@ class Write {
     this.status.textContent = "";
   }
 
+  /** Return to the prompt alone. */
+  async renew() {
+    await this.halt();
+    const prompt = this.text.characters.slice(0, this.base).map((character) => character.text);
+    await this.edit();
+    this.prompt.value = prompt.join("");
+    this.#grow();
+  }
+
   /** Stop the request that runs, and wait until it has ended. */
   async halt() {
     this.running?.abort();
@@ -201,7 +189,7 @@ class Write {
   async replay({prompt, steps}) {
     await this.halt();
     this.notice.hide();
-    this.#write(steps.at(-1));
+    this.settings.write(steps.at(-1));
     this.prompt.value = prompt;
     this.#showPrompt(prompt);
     for (const [number, step] of steps.entries()) {
@@ -227,6 +215,7 @@ class Write {
     if (step.put) this.text.push([step.put]);
     await this.text.drained();
     const prompt = this.text.text;
+    this.seen = document.scrollingElement.scrollHeight;
     const running = (this.running = new AbortController());
     const before = this.text.characters.length;
     const began = performance.now();
@@ -260,7 +249,7 @@ class Write {
       await Promise.race([this.text.drained(), new Promise((resolve) => signal.addEventListener("abort", resolve))]);
       if (!signal.aborted) return last;
     } catch (error) {
-      if (!signal.aborted) this.#explain(error, this.#waysOut(error));
+      if (!signal.aborted) this.notice.show(error, this.#waysOut(error));
     } finally {
       this.running = null;
     }
@@ -285,11 +274,6 @@ class Write {
     }
   }
 
-  #explain(error, ways) {
-    if (error instanceof InvalidField) return;
-    this.notice.show(error, ways);
-  }
-
   #waysOut(error) {
     if (error.code === BROKEN) return [["Continue from here", () => this.proceed()]];
     if (error.status === 404) {
@@ -302,19 +286,20 @@ class Write {
 
   async #useNewest(param) {
     const response = await models();
-    this.models.write({model: param === "version" ? this.models.model.value : response.default});
-    this.models.fill(response);
+    const fields = this.settings.models;
+    fields.write({model: param === "version" ? fields.model.value : response.default});
+    fields.fill(response);
     await this.begin();
   }
 
   #finished(sentence) {
     this.status.replaceChildren(sentence);
     announce(sentence);
-    const {seed, model, version} = this.steps.at(-1) ?? {};
+    const {seed} = this.steps.at(-1) ?? {};
     if (seed !== undefined) {
-      const keep = this.#button(`seed ${seed}`, () => this.fields.seed.write(seed), "quiet seed");
+      const keep = this.#button(`seed ${seed}`, () => this.settings.fields.seed.write(seed), "quiet seed");
       keep.title = "Keep this seed";
-      this.status.append(` ${model} ${version}, `, keep);
+      this.status.append(" · ", keep);
     }
     const link = this.#link();
     if (link.length <= MOST_ADDRESS_CHARS) history.replaceState(null, "", link);
@@ -323,8 +308,9 @@ class Write {
   }
 
   #say(sentence) {
+    const before = this.status.textContent.replace(/\d+/, "");
     this.status.replaceChildren(h("span", {class: "busy"}, sentence));
-    if (sentence === "Writing") announce(sentence);
+    if (before !== sentence.replace(/\d+/, "")) announce(sentence); // of a countdown, only its beginning
   }
 
   #link() {
@@ -350,25 +336,6 @@ class Write {
     if (!this.text.characters.length || !this.steps.length) return;
     this.past.push({characters: [...this.text.characters], steps: this.steps, base: this.base});
     if (this.past.length > MOST_BACK) this.past.shift();
-  }
-
-  /** The parameters in the fields; null if the browser has shown what is wrong with one. */
-  #read() {
-    try {
-      const values = Object.entries(this.fields).map(([name, one]) => [name, one.read()]);
-      return present({...this.models.read(), ...Object.fromEntries(values)});
-    } catch (error) {
-      if (!(error instanceof InvalidField)) throw error;
-      this.side.classList.add("open");
-      error.input.closest("details")?.setAttribute("open", "");
-      error.input.reportValidity();
-      return null;
-    }
-  }
-
-  #write(step) {
-    this.models.write(step);
-    for (const [name, one] of Object.entries(this.fields)) one.write(step[name] ?? (name === "temperature" ? 1 : name === "length" ? 500 : undefined));
   }
 
   #draw() {
@@ -403,53 +370,30 @@ class Write {
   #follow() {
     const root = document.scrollingElement;
     const height = root.scrollHeight;
-    if (this.seen === undefined || root.scrollTop + innerHeight > this.seen - 120) root.scrollTop = height;
+    if (root.scrollTop + innerHeight > this.seen - 120) root.scrollTop = height;
     this.seen = height;
   }
 
   async #describe() {
-    const current = this.models.current();
-    if (!current?.version) {
-      this.about.textContent = current ? "" : "The service has no model yet. Publish one, and it appears here.";
-      return;
-    }
-    try {
-      const {manifest} = await versionOf(current.name, current.version);
-      const files = manifest.corpus?.files?.map((file) => file.path) ?? [];
-      const read = manifest.corpus?.characters ? `It has read ${count(manifest.corpus.characters)} characters${files.length === 1 ? ` of ${files[0]}` : ""}` : "";
-      this.about.textContent = `${current.name}, version ${current.version}, is a network of ${count(manifest.parameters)} numbers. ${read} and writes one character at a time.`;
-    } catch {
-      this.about.textContent = "";
-    }
-  }
-
-  #toggleSettings() {
-    const isOpen = this.side.classList.toggle("open");
-    this.settingsButton.setAttribute("aria-expanded", isOpen);
-    if (isOpen) this.models.model.focus();
+    this.about.textContent = await describe(this.settings.models.current());
   }
 
   #toggleCode() {
-    this.code.hidden = !this.code.hidden;
-    this.codeButton.setAttribute("aria-expanded", !this.code.hidden);
+    this.codeButton.setAttribute("aria-expanded", this.code.toggle());
     this.#drawCode();
   }
 
-  #chooseForm(form) {
-    this.form = form;
-    this.#drawCode();
-  }
-
+  /** Show the last request as code, or the one that Start would send. */
   #drawCode() {
-    if (this.code.hidden) return;
-    const params = this.#read();
+    if (this.code.isOpen) this.code.draw(this.#request());
+  }
+
+  #request() {
     const last = this.isEditing ? null : this.steps.at(-1);
-    const start = last ? this.base + last.at + (last.put ? 1 : 0) : 0;
+    if (!last) return present({prompt: this.prompt.value, length: 500, ...this.settings.read()});
+    const start = this.base + last.at + (last.put ? 1 : 0);
     const before = this.text.characters.slice(0, start).map((character) => character.text);
-    const prompt = last ? before.join("") : this.prompt.value;
-    const body = present({prompt, length: 500, ...(last ? requestOf(last) : params)});
-    this.code.querySelector("code").textContent = snippet(this.form, body);
-    for (const tab of this.formTabs) tab.setAttribute("aria-pressed", tab.textContent === this.form);
+    return present({prompt: before.join(""), length: 500, ...requestOf(last)});
   }
 
   onKey(event) {
@@ -470,11 +414,6 @@ function summary(characters, last, first) {
   const speed = last.timings?.chars_per_second;
   const made = characters.length;
   const why = last.finish_reason === "stop" ? ", ended by a stop string" : last.finish_reason === "timeout" ? ", ended by the time limit" : "";
-  return `${count(made)} characters${why}${speed ? `, ${count(speed)} a second` : ""}, the first after ${count(first)} ms, ${decimal(meanBits(characters))} bits each.`;
-}
-
-/** The shades and the probabilities at which they begin. */
-export function legend() {
-  const names = ["likely", ...SHADES.map((limit) => `< ${chance(limit)}`)];
-  return h("p", {class: "legend"}, names.map((name, shade) => h("span", {class: `s${shade}`}, name)));
+  const facts = [`${count(made)} characters${why}`, speed && `${count(speed)} a second`, `first after ${count(first)} ms`, `${decimal(meanBits(characters))} bits each`];
+  return facts.filter(Boolean).join(" · ");
 }
