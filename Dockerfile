@@ -25,6 +25,8 @@ RUN if [ -n "$GPU" ]; then \
 
 
 FROM packages AS service-packages
+COPY requirements-redis.txt .
+RUN pip --python /venv/bin/python install --no-cache-dir --requirement requirements-redis.txt
 # Serving needs neither Keras nor TensorFlow's files for compiling against it: half a gigabyte less.
 RUN pip --python /venv/bin/python uninstall --yes keras h5py libclang namex optree rich markdown-it-py mdurl pygments
 

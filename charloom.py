@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -94,6 +94,29 @@ def generate(prompt: str, url: str, key: str | None, stop: tuple[str, ...], **pa
         click.echo()
         assert stream.completion is not None
         click.echo(f"seed {stream.completion.seed}", err=True)
+
+
+@client.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--model", help="Name of the model.  [default: the service's]")
+@click.option("--version", type=int, help="Version of the model.  [default: the newest]")
+@connection_options
+def score(file: BinaryIO, url: str, key: str | None, **params: Any) -> None:
+    """Print the loss of a model on the text in FILE, in UTF-8 (default: standard input)."""
+    try:
+        text = file.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file.name} is not UTF-8: byte {error.start + 1} is invalid.") from None
+    with connected(url, key) as service:
+        scored = service.score(text, **params)
+        if scored["finish_reason"] != "length":
+            message = f"The service ran out of time after {scored['chars']:,} of {len(text):,} characters."
+            raise click.ClickException(message)
+        click.echo(
+            f"{scored['model']} {scored['version']}: {scored['nats_per_char']:.4f} nats/char, "
+            f"{scored['bits_per_char']:.4f} bits/char, perplexity {scored['perplexity']:.3f}, "
+            f"{scored['chars']:,} characters, {scored['unknown_chars']:,} unknown"
+        )
 
 
 @client.command()

@@ -51,7 +51,8 @@ class Crowd:
 
     count: int
     first: bytes
-    drip: bytes = b""  # sent every `DRIP_S` seconds
+    drip: bytes = b""  # sent every `drip_s` seconds
+    drip_s: float = DRIP_S
     reads: bool = True
 
     def __call__(self, port: int, until: float) -> Counter[str]:
@@ -59,13 +60,13 @@ class Crowd:
         seen: Counter[str] = Counter()
         members: dict[int, socket.socket] = {}
         answered: set[int] = set()
-        drip_at = time.monotonic() + DRIP_S
+        drip_at = time.monotonic() + self.drip_s
         with select.epoll() as epoll:
             while (now := time.monotonic()) < until:
                 for _ in range(min(max(10, self.count // 20), self.count - len(members))):
                     self._open(port, epoll, members, seen)
                 if self.drip and now >= drip_at:
-                    drip_at += DRIP_S
+                    drip_at += self.drip_s
                     self._drip(members)
                 time.sleep(TICK_S)  # limits the CPU time that the attacker takes from the service
                 for descriptor, _ in epoll.poll(0):

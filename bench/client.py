@@ -138,7 +138,7 @@ class Clients:
 
     def _ask_for_text(self) -> None:
         length, seed = next(self._texts)
-        self._ask({"prompt": "", "length": length, "seed": seed}, is_probe=False)
+        self._ask({"prompt": "", "length": length, "seed": seed} | self._job.get("fields", {}), is_probe=False)
 
     def _ask_for_probe(self) -> None:
         prompt = "".join(self._random.choices(self._job["alphabet"], k=PROBE_PROMPT_CHARS))

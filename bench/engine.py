@@ -27,7 +27,7 @@ class Inbox:
     def started(self) -> None:
         """Ignore it."""
 
-    def sampled(self, symbols: Any, logprobs: Any) -> bool:
+    def sampled(self, symbols: Any, logprobs: Any, guesses: Any) -> bool:
         """Count the symbols."""
         self.characters += len(symbols)
         if self.characters == self._length:

@@ -30,6 +30,7 @@ with quietly():
     from service.config import Config
     from service.engine.prefix_cache import PrefixCache
     from service.engine.scheduler import Scheduler
+    from service.model.guesses import MAX_GUESSES
     from service.model.model import Model, configure_threads
 
 WARM_S = 0.5
@@ -63,6 +64,8 @@ def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
         stack.callback(clients.stop)
         alphabet = "".join(str(symbol) for symbol in model.manifest.vocabulary[1:])
         served = {summary.HTTP: ThroughHttp(ours, clients, alphabet)}
+        if arguments.guesses:
+            served[summary.HTTP_GUESSES] = ThroughHttp(ours, clients, alphabet, top_guesses=MAX_GUESSES)
         contenders: dict[str, Contender] = {
             summary.PRODUCTS: MatrixProducts(model, config.engines),
             summary.MEMORY: WeightReads(model.manifest),
@@ -146,6 +149,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one contender in one round")
     parser.add_argument("--probes", type=int, default=100, help="requests that arrive while streams run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the limits; needs no PyTorch")
+    parser.add_argument("--guesses", action="store_true", help="streams with top_guesses: 5 too")
     parser.add_argument("--json", type=Path, default=Path("bench/results/serve.json"))
     parser.add_argument("--plot", type=Path, help="where to draw the speeds, as SVG")
     return parser.parse_args(given)

@@ -179,9 +179,10 @@ class Worker:
 class ThroughHttp:
     """A contender: a server, and the clients that read from it."""
 
-    def __init__(self, server: Server, clients: Worker, alphabet: str) -> None:
+    def __init__(self, server: Server, clients: Worker, alphabet: str, **fields: Any) -> None:
+        """`fields` are those of every stream's request, besides its prompt, length and seed."""
         self._server, self._clients = server, clients
-        self._always = {"port": server.port, "alphabet": alphabet}
+        self._always = {"port": server.port, "alphabet": alphabet, "fields": fields}
 
     def __call__(self, turn: Turn) -> Sample:
         """Keep the streams running for the turn, then disconnect them."""

@@ -10,6 +10,7 @@ from bench.contender import Sample
 
 PRODUCTS, MEMORY = "limit: matrix products", "limit: reading weights"
 ENGINE, HTTP = "engine alone", "through HTTP"
+HTTP_GUESSES = "through HTTP, 5 guesses"
 PEER_ENGINE, PEER_HTTP = "PyTorch, batched", "PyTorch, FastAPI"
 
 # Name, above, below.
@@ -17,6 +18,7 @@ RATIOS = (
     ("engine ÷ matrix products", ENGINE, PRODUCTS),
     ("engine ÷ reading weights", ENGINE, MEMORY),
     ("HTTP ÷ engine", HTTP, ENGINE),
+    ("HTTP, 5 guesses ÷ HTTP", HTTP_GUESSES, HTTP),
     ("HTTP ÷ PyTorch, FastAPI", HTTP, PEER_HTTP),
     ("engine ÷ PyTorch, batched", ENGINE, PEER_ENGINE),
 )

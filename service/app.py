@@ -79,7 +79,7 @@ def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Schedul
     app.extensions["faults"] = lambda: [*scheduler.faults(), *store.faults()]
     app.extensions["admin_port"] = config.admin_port
     app.extensions["max_body_bytes"] = schemas.max_body_bytes(config)
-    app.extensions["max_body_bytes_of"] = {b"/score": schemas.body_bytes(config.max_text)}
+    app.extensions["max_body_bytes_of"] = schemas.max_body_bytes_of(config)
 
 
 def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:

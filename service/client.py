@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -86,20 +86,14 @@ class TextStream:
 
     def __iter__(self) -> Iterator[Character]:
         logprobs: list[float] = []
-        try:
-            for event in self._events():
+        with _reading(self._response), closing(self):
+            for event in _events(self._response, b"data:"):
                 if "finish_reason" in event:
                     self.completion = _completion(event, logprobs)
                     continue  # to the end of the response, or the service would see a lost connection
                 logprobs.append(event["logprob"])
                 top = tuple((text, logprob) for text, logprob in event.get("top", ()))
                 yield Character(event["text"], event["logprob"], top)
-        except (OSError, HTTPException) as error:
-            raise _incomplete(error) from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise _unexpected(self._response.status) from error
-        finally:
-            self.close()
         if self.completion is None:
             raise _incomplete("it has no last event")
 
@@ -107,15 +101,6 @@ class TextStream:
         """Close the connection; the service stops generating."""
         self._response.close()
         self._connection.close()
-
-    def _events(self) -> Iterator[dict[str, Any]]:
-        """The objects of the event stream, without the comments that it has while the request waits."""
-        for line in self._response:
-            if line.startswith(b"data:"):
-                event = json.loads(line.removeprefix(b"data:"))
-                if "error" in event:
-                    raise _from_body(event, self._response.status)
-                yield event
 
 
 class Client:
@@ -148,7 +133,7 @@ class Client:
         self._is_https = address.scheme == "https"
         self._host, self._port = address.hostname, address.port or (443 if self._is_https else 80)
         self._path = address.path.rstrip("/")
-        self._headers = {"Accept": "application/json", "User-Agent": "charloom-client"}
+        self._headers = {"User-Agent": "charloom-client"}
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout_s, self._retries = timeout_s, retries
@@ -160,7 +145,7 @@ class Client:
             CharloomError: the request failed. Iteration raises it too; a stream that has begun is never retried.
         """
         body = json.dumps({"prompt": prompt, **params, "stream": True}).encode()
-        return TextStream(*self._send("POST", "/generate", body, retries=self._retries))
+        return TextStream(*self._send("/generate", body, "text/event-stream", retries=self._retries))
 
     def complete(self, prompt: str = "", **params: Any) -> Completion:
         """Generate a text and return it when it is complete; otherwise as `stream`."""
@@ -170,6 +155,21 @@ class Client:
                 pass
         assert stream.completion is not None
         return stream.completion
+
+    def score(self, text: str, **params: Any) -> dict[str, Any]:
+        """The response of POST /score. `params` are its other fields: logprobs, model, version."""
+        # Streamed progress, so that the service is never silent, however long the text takes.
+        body = json.dumps({"text": text, **params}).encode()
+        connection, response = self._send("/score", body, "application/x-ndjson", retries=self._retries)
+        event, logprobs = dict[str, Any](), list[float]()
+        with closing(connection), response, _reading(response):
+            for event in _events(response):
+                logprobs += event.get("logprobs", ())
+        if "chars" not in event:
+            raise _unexpected(response.status)
+        if "finish_reason" not in event:
+            raise _incomplete("it has no last event")
+        return event | {"logprobs": logprobs} if params.get("logprobs") else event
 
     def models(self) -> dict[str, Any]:
         """The response of GET /models: the default model, and each model's versions."""
@@ -185,24 +185,19 @@ class Client:
 
     def _get(self, path: str, required: set[str], *, retries: int) -> dict[str, Any]:
         """The object at a path, which has these fields if the service is Charloom."""
-        connection, response = self._send("GET", path, None, retries=retries)
-        try:
-            with closing(connection), response:
-                content = json.loads(response.read())
-        except (OSError, HTTPException) as error:
-            raise _incomplete(error) from error
-        except ValueError as error:
-            raise _unexpected(response.status) from error
-        if not isinstance(content, dict) or not required <= content.keys():
-            raise _unexpected(response.status)
+        connection, response = self._send(path, None, "application/json", retries=retries)
+        with closing(connection), response, _reading(response):
+            content = json.loads(response.read())
+            if not isinstance(content, dict) or not required <= content.keys():
+                raise ValueError
         return content
 
-    def _send(self, method: str, path: str, body: bytes | None, *, retries: int) -> tuple[HTTPConnection, HTTPResponse]:
+    def _send(self, path: str, body: bytes | None, accept: str, *, retries: int) -> tuple[HTTPConnection, HTTPResponse]:
         """Send a request, and send it again if that may help."""
         attempt = 0
         while True:
             try:
-                return self._attempt(method, path, body)
+                return self._attempt(path, body, accept)
             except CharloomError as error:
                 wait_s = _wait_s(error, attempt)
                 if attempt >= retries or wait_s is None:
@@ -210,15 +205,15 @@ class Client:
             time.sleep(wait_s)
             attempt += 1
 
-    def _attempt(self, method: str, path: str, body: bytes | None) -> tuple[HTTPConnection, HTTPResponse]:
+    def _attempt(self, path: str, body: bytes | None, accept: str) -> tuple[HTTPConnection, HTTPResponse]:
         """A connection, and a response with status 200 of which only the head has been read."""
         kind = HTTPSConnection if self._is_https else HTTPConnection
         connection = kind(self._host, self._port, timeout=self._timeout_s)
-        headers = self._headers
+        headers = self._headers | {"Accept": accept}
         if body is not None:
-            headers = headers | {"Content-Type": "application/json", "Accept": "text/event-stream"}
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, self._path + path, body, headers)
+            connection.request("GET" if body is None else "POST", self._path + path, body, headers)
             response = connection.getresponse()
             if response.status != 200:
                 with response:
@@ -230,6 +225,27 @@ class Client:
                 message = f"The service at {self._host}:{self._port} cannot be reached: {_reason(error)}."
                 raise CharloomError(message, "connection_error") from error
             raise
+
+
+@contextmanager
+def _reading(response: HTTPResponse) -> Iterator[None]:
+    """Reading the body of a response, whose end or form may be wrong."""
+    try:
+        yield
+    except (OSError, HTTPException) as error:
+        raise _incomplete(error) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unexpected(response.status) from error
+
+
+def _events(response: HTTPResponse, prefix: bytes = b"") -> Iterator[dict[str, Any]]:
+    """The objects of a stream, without the comments that an event stream has while the request waits."""
+    for line in response:
+        if line.startswith(prefix):
+            event = json.loads(line.removeprefix(prefix))
+            if "error" in event:
+                raise _from_body(event, response.status)
+            yield event
 
 
 def _completion(event: dict[str, Any], logprobs: list[float]) -> Completion:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import limits
+from limits.storage import RedisStorage
 
+from service import rate_storage
 from service.cpus import available_cpus
 from service.keys import KeyFile, KeyFileError
 
@@ -54,6 +56,7 @@ class Config:
     max_text: int = _number(1_000_000, 1, 10_000_000)
     api_keys_file: Path | None = None
     rate_limit: str | None = None
+    rate_limit_storage: str = rate_storage.MEMORY
     cors_origins: str | None = None
     trusted_proxies: int = _number(0, 0, 16)
     host: str = "localhost"
@@ -74,6 +77,7 @@ class Config:
             raise ConfigError(f"CHARLOOM_ADMIN_PORT must differ from PORT, which is {self.port} too.")
         self.key_file()
         self.rate()
+        self.rate_storage()
         self.origins()
 
     def _check_bounds(self, name: str, at_least: float, at_most: float) -> None:
@@ -122,6 +126,29 @@ class Config:
                 f"not {_shown(self.rate_limit)}."
             )
         return rate
+
+    def rate_storage(self) -> RedisStorage | None:
+        """The Redis that processes share the rate limit through, not connected; None: each process counts alone."""
+        if self.rate_limit_storage == rate_storage.MEMORY:
+            return None
+        try:
+            return rate_storage.open_storage(self.rate_limit_storage)
+        except rate_storage.RateStorageError as error:
+            raise ConfigError(f"CHARLOOM_RATE_LIMIT_STORAGE {error}.") from error
+
+    def check_rate_storage(self) -> None:
+        """Connect to the Redis, if the rate limit uses one.
+
+        Raises:
+            ConfigError: it does not answer, or refuses the password.
+        """
+        storage = self.rate_storage() if self.rate_limit else None
+        if storage is None:
+            return
+        try:
+            rate_storage.check(storage)
+        except rate_storage.RateStorageError as error:
+            raise ConfigError(f"CHARLOOM_RATE_LIMIT_STORAGE {error}.") from error
 
     def origins(self) -> frozenset[str]:
         """The origins whose pages may use the API, in lower case; `*` is every origin."""

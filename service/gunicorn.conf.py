@@ -46,6 +46,9 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
+# gunicorn has no limit between 8 KB and none; the worker checks the length before (worker.py).
+limit_request_line = 0
+
 # Signals control the process; the socket is not needed.
 control_socket_disable = True
 
@@ -59,9 +62,13 @@ logs.configure()
 
 
 def on_starting(server: Any) -> None:
-    """Exit with one sentence if a port is in use, before gunicorn tries five times. Not called at a reload."""
+    """Exit with one sentence if a port is in use, before gunicorn tries five times, or if Redis does not answer.
+
+    Not called at a reload or when a worker is replaced: a service that runs outlives an outage of Redis.
+    """
     try:
         addresses.require_free(bind)
+        charloom.check_rate_storage()
     except ConfigError as error:
         sys.exit(f"Charloom cannot start: {error}")
 

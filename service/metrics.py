@@ -34,6 +34,9 @@ CANCELLED = Counter("charloom_cancelled", "Streams whose client went away.", MOD
 REJECTED = Counter("charloom_rejected", "Requests refused before their first byte.", ("reason",))
 for _reason in ("queue_full", "rate_limit", "slow_clients", "connections", "timeout", "texts"):
     REJECTED.labels(_reason)  # starts the series at 0: Prometheus sees no increase in one that starts at 1
+RATE_STORAGE_FAILURES = Counter(
+    "charloom_rate_limit_storage_failures", "Failed requests to the Redis that the rate limit is shared through."
+)
 
 CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts with a prefix in the prefix cache.", MODEL)
 CACHE_MISSES = Counter("charloom_prefix_cache_misses", "Prompts without a prefix in the prefix cache.", MODEL)

@@ -68,11 +68,15 @@ class Server:
         finally:
             connection.close()
 
-    def generate(self, **fields: Any) -> dict[str, Any]:
-        """The response of a request with `"stream": false`."""
-        status, _, body = self.request("POST", "/generate", fields | {"stream": False})
+    def ask(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The object of a POST, which must succeed."""
+        status, _, body = self.request("POST", path, fields)
         assert status == 200, body
         return json.loads(body)
+
+    def generate(self, **fields: Any) -> dict[str, Any]:
+        """The response of a request with `"stream": false`."""
+        return self.ask("/generate", fields | {"stream": False})
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""

@@ -1,5 +1,7 @@
 """The command `charloom` where only one of the two packages is installed, and its commands `serve` and `client`."""
 
+import json
+import math
 import signal
 import subprocess
 import sys
@@ -95,9 +97,47 @@ def test_generate_prints_the_prompt_the_text_and_its_seed(server: Server) -> Non
     assert (result.stdout, result.stderr) == (f"the {expected['text']}\n", "seed 3\n")
 
 
+def test_score_prints_the_loss_of_a_text(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes("the cat sat ☃\n".encode())
+    expected = server.ask("/score", {"text": "the cat sat ☃\n"})
+    result = asked(server, "score", str(tmp_path / "text.txt"))
+    loss = f"{expected['nats_per_char']:.4f} nats/char, {expected['bits_per_char']:.4f} bits/char"
+    assert (result.exit_code, result.stdout) == (
+        0, f"tiny 1: {loss}, perplexity {expected['perplexity']:.3f}, 14 characters, 1 unknown\n",
+    )  # fmt: skip
+    (tmp_path / "text.txt").write_bytes(b"a\xff")
+    result = asked(server, "score", str(tmp_path / "text.txt"))
+    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}/text.txt is not UTF-8: byte 2 is invalid.\n")
+
+
 def test_models_lists_versions_with_the_served_and_the_default(server: Server) -> None:
     result = asked(server, "models")
     assert (result.exit_code, result.stdout) == (0, "tiny (default) 1 (served)\n")
+
+
+def test_score_prints_the_loss_of_a_file_or_of_the_standard_input(server: Server, tmp_path: Path) -> None:
+    file, text = tmp_path / "text.txt", "the cat\r\nZo\u00eb"
+    file.write_bytes(text.encode())
+    status, _, body = server.request("POST", "/score", {"text": text})
+    assert status == 200
+    score = json.loads(body)
+    nats = score["nats_per_char"]
+    result = asked(server, "score", str(file))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"tiny 1: {nats:.4f} nats/char, {nats / math.log(2):.4f} bits/char, perplexity ")
+    assert result.stdout.endswith(f", 11 characters, {score['unknown_chars']} unknown\n")
+    url = f"http://127.0.0.1:{server.port}"
+    assert CliRunner().invoke(client, ["score", "-", "--url", url], input=text.encode()).stdout == result.stdout
+
+
+def test_a_file_that_cannot_be_scored_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    for content, message in ((b"\xff", "is not UTF-8"), (b"", "text should have at least 1 character, not 0.")):
+        file.write_bytes(content)
+        result = asked(server, "score", str(file))
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 def test_an_error_of_the_service_is_one_sentence(server: Server) -> None:

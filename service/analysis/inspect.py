@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.model.model import Model
+from service.model.model import Inspected, Model
 
 CHARS_PER_CALL = 32
 
@@ -19,6 +19,22 @@ Unit = tuple[int, int]
 """A layer, counted from the bottom, and the index of a unit in it."""
 
 _calling = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ReadCall:
+    """One call of the model: the characters that it read, and its outputs for the symbols of these."""
+
+    first: int  # index of the first character
+    starts: NDArray[np.int64]  # [characters], of each character in the symbols of the call
+    ends: NDArray[np.int64]  # [characters], after its last symbol
+    found: Inspected
+
+    @property
+    def activations(self) -> NDArray[np.float32]:
+        """The activations of all units after each character [characters, L, H]."""
+        activations: NDArray[np.float32] = self.found.activations[0, self.ends - 1]
+        return activations
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,24 @@ class InspectedCharacters:
     activations: NDArray[np.float32]  # [characters, units], after each character
 
 
+def read(model: Model, text: str) -> Iterator[ReadCall]:
+    """Read a normalised text from the initial state, a few characters in each call of the model.
+
+    Raises:
+        MissingFunction: the version was published without `inspect`.
+    """
+    ids, ends = model.text.encode(text), model.text.char_ends(text)
+    state, start = model.initial_state(1), 0
+    for first in range(0, len(text), CHARS_PER_CALL):
+        stops = ends[first : first + CHARS_PER_CALL].astype(np.int64) - start
+        with _calling:
+            found = model.inspect(ids[None, start : start + stops[-1]], state)
+        yield ReadCall(first, np.append(0, stops[:-1]), stops, found)
+        state, start = found.state, start + int(stops[-1])
+
+
 def inspect(model: Model, text: str, units: Sequence[Unit]) -> Iterator[InspectedCharacters]:
-    """Read a text from the initial state, a few characters in each call of the model.
+    """The predictions for each character of a text, and the activations after it.
 
     Args:
         model: the model.
@@ -48,19 +80,13 @@ def inspect(model: Model, text: str, units: Sequence[Unit]) -> Iterator[Inspecte
     """
     codec = model.text
     text = codec.normalize(text)
-    ids, ends = codec.encode(text), codec.char_ends(text)
     layer, unit = np.array(units, np.int64).reshape(-1, 2).T
-    state, start = model.initial_state(1), 0
-    for first in range(0, len(text), CHARS_PER_CALL):
-        stops = ends[first : first + CHARS_PER_CALL] - start  # of the characters, in symbols of this call
-        with _calling:
-            found = model.inspect(ids[None, start : start + stops[-1]], state)
-        starts = np.append(0, stops[:-1])
+    for call in read(model, text):
+        found = call.found
         yield InspectedCharacters(
-            text=text[first : first + CHARS_PER_CALL],
-            logprobs=np.add.reduceat(found.logprobs[0], starts),
-            guesses=[[codec.symbol_text(id_) for id_ in top] for top in found.top_symbols[0, starts].tolist()],
-            guess_logprobs=found.top_logprobs[0, starts],
-            activations=found.activations[0, stops - 1][:, layer, unit],
+            text=text[call.first : call.first + len(call.ends)],
+            logprobs=np.add.reduceat(found.logprobs[0], call.starts),
+            guesses=[[codec.symbol_text(id_) for id_ in top] for top in found.top_symbols[0, call.starts].tolist()],
+            guess_logprobs=found.top_logprobs[0, call.starts],
+            activations=call.activations[:, layer, unit],
         )
-        state, start = found.state, start + int(stops[-1])

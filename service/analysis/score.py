@@ -18,6 +18,7 @@ from service.engine.generation import Status
 from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
+from service.model.guesses import NO_GUESSES, Guesses
 from service.model.model import Model
 from service.model.version import ModelVersion
 
@@ -115,7 +116,8 @@ class Scoring:
                 self.status = Status.LENGTH
             elif left_s <= wait_s:
                 self.status = Status.TIMEOUT
-            complete = int(np.searchsorted(self._ends, self._followed.count, side="right"))
+            followed = self._ends.dtype.type(self._followed.count)  # of another type, it would copy all ends
+            complete = int(np.searchsorted(self._ends, followed, side="right"))
             for first in range(self._chars, complete, MAX_CHARS_AT_ONCE) or (complete,):
                 yield self._take(min(complete, first + MAX_CHARS_AT_ONCE))
 
@@ -179,7 +181,7 @@ class _FollowedSymbols:
         self.started_s = time.monotonic()
         self._queue_seconds.observe(self.started_s - self.submitted_s)
 
-    def add(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+    def add(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> None:
         """Keep the logprobs of one call. The request's thread is only woken at the end."""
         count = self.count + len(symbols)
         self.logprobs[self.count : count] = logprobs
@@ -187,7 +189,7 @@ class _FollowedSymbols:
         if count == len(self.logprobs):
             self.ended.set()
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses) -> bool:
         """Never called: the row samples no symbol."""
         return True
 

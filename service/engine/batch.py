@@ -70,14 +70,15 @@ class Batch:
             rows.inputs.given[index, : len(given)] = given
             rows.inputs.given_length[index] = rows.inputs.length[index] = len(given)
             followed.append(given)
-        outputs, errors = rows.call(steps)
+        outputs, errors = rows.call(steps, guesses=any(row.prompt_guesses for row in rows))
         for index in reversed(range(len(rows))):  # a dropped row's index goes to the last row, which is done
             row, given = rows[index], followed[index]
             if index in errors:
                 self._fail(row, errors[index])
                 continue
             with self._failing_alone(row):
-                row.deliver_followed(given, outputs.logprobs[index, : len(given)])
+                guesses = outputs.guesses(index, len(given), row.prompt_guesses)
+                row.deliver_followed(given, outputs.logprobs[index, : len(given)], guesses)
                 if not row.to_follow:
                     self._finish_prefill(rows, index)
 
@@ -100,14 +101,15 @@ class Batch:
             rows.inputs.uniforms[index, : len(uniforms)] = uniforms
             sampled.append(len(uniforms))
         rows.inputs.length[:] = steps
-        outputs, errors = rows.call(steps)
+        outputs, errors = rows.call(steps, guesses=any(row.guesses for row in rows))
         for index, (row, count) in enumerate(zip(rows, sampled, strict=True)):
             if index in errors:
                 self._fail(row, errors[index])
                 continue
             with self._failing_alone(row):
                 symbols, logprobs = outputs.symbols[index, :count], outputs.logprobs[index, :count]
-                row.deliver_sampled(symbols, logprobs, hold=is_short and len(rows) > self._slots // 2)
+                guesses = outputs.guesses(index, count, row.guesses)
+                row.deliver_sampled(symbols, logprobs, guesses, hold=is_short and len(rows) > self._slots // 2)
 
     @contextmanager
     def _failing_alone(self, row: Row) -> Iterator[None]:

@@ -4,13 +4,14 @@ Knows arrays, not listeners, and not how rows join and leave.
 """
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
 from service.model.codec import RESERVED
-from service.model.model import Model, Stepped, Steps
+from service.model.model import Model, Stepped, SteppedTop, Steps
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ class UnusableOutput(Exception):
     """The model gave a row a symbol that is never sampled, or a logprob that is not a number."""
 
 
-def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
-    """Advance the first `rows` rows of `steps`; the others are padding.
+def advance(model: Model, steps: Steps, rows: int, *, guesses: bool = False) -> tuple[Stepped, Errors]:
+    """Advance the first `rows` rows of `steps`; the others are padding. `guesses`: the outputs have them.
 
     A call that fails is repeated for each half of its rows, and so on down to single rows. The model is a pure
     function, so the other rows get the same bits as if the call had succeeded.
@@ -31,12 +32,13 @@ def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
     Returns:
         The outputs, which are undefined for the rows that failed, and the errors of these.
     """
+    function = model.advance_top if guesses else model.advance
     try:
-        outputs, errors = model.advance(steps), Errors()
+        outputs, errors = function(steps), Errors()
     except Exception as error:
         log.exception("A call of %d rows of %s failed.", rows, model.manifest.model_version)
         metrics.ENGINE_FAILURES.labels("call").inc()
-        outputs, errors = _advance_by_halves(model, steps, rows, error)
+        outputs, errors = _advance_by_halves(function, steps, rows, model.row_multiple, error)
     for row in _unusable(outputs, steps, model.manifest.symbols).tolist():
         if row < rows and row not in errors:
             metrics.ENGINE_FAILURES.labels("call").inc()
@@ -44,7 +46,9 @@ def advance(model: Model, steps: Steps, rows: int) -> tuple[Stepped, Errors]:
     return outputs, errors
 
 
-def _advance_by_halves(model: Model, steps: Steps, rows: int, error: Exception) -> tuple[Stepped, Errors]:
+def _advance_by_halves(
+    function: Callable[[Steps], Stepped], steps: Steps, rows: int, multiple: int, error: Exception
+) -> tuple[Stepped, Errors]:
     """The outputs of smaller calls in place of one that failed with `error`."""
     symbols, logprobs = np.zeros_like(steps.given), np.zeros_like(steps.uniforms)
     outputs, errors = Stepped(symbols, logprobs, steps.previous.copy(), steps.state.copy()), Errors()
@@ -56,15 +60,24 @@ def _advance_by_halves(model: Model, steps: Steps, rows: int, error: Exception) 
             continue
         for half in np.array_split(indices, 2):
             try:
-                found = model.advance(_take(steps, half, model.row_multiple))
+                found = function(_take(steps, half, multiple))
             except Exception as half_error:  # noqa: BLE001  # it fails the row that causes it
                 failed.append((half, half_error))
                 continue
+            outputs = _with_guesses(outputs, found)
             for name, array in vars(found).items():
                 to = np.s_[:, half] if name == "state" else half
                 taken = np.s_[:, : len(half)] if name == "state" else np.s_[: len(half)]
                 getattr(outputs, name)[to] = array[taken]
     return outputs, errors
+
+
+def _with_guesses(outputs: Stepped, found: Stepped) -> Stepped:
+    """The outputs of all rows, with arrays for guesses if `found`, the outputs of some of them, has guesses."""
+    if not isinstance(found, SteppedTop) or isinstance(outputs, SteppedTop):
+        return outputs
+    shape = (*outputs.symbols.shape, found.top_symbols.shape[2])
+    return SteppedTop(**vars(outputs), top_symbols=np.zeros(shape, np.int32), top_logprobs=np.zeros(shape, np.float32))
 
 
 def _take(steps: Steps, rows: NDArray[np.int64], multiple: int) -> Steps:

@@ -1,13 +1,16 @@
 """The values of one generation: its request, its status, the characters that it generates and its result."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.sampling import SamplingParams
+from service.model.guesses import NO_GUESSES, Guesses
 from service.model.version import ModelVersion
 
 
@@ -20,6 +23,7 @@ class GenerationRequest:
     sampling: SamplingParams
     stop: tuple[str, ...] = ()
     echo: bool = False  # the characters of the prompt come first, with their logprobs
+    guesses: int = 0  # the most likely symbols before each character, 0 to 5
     timeout_s: float = math.inf
 
 
@@ -34,6 +38,10 @@ class Status(StrEnum):
     CANCELLED = "cancelled"  # it was closed while it was running
 
 
+Top = list[list[tuple[str, float]]]
+"""The guesses before each character, the most likely one first: a symbol as text, and its logprob."""
+
+
 @dataclass(frozen=True)
 class Characters:
     """Consecutive characters of a stream; false if there are none."""
@@ -43,14 +51,35 @@ class Characters:
     logprobs: NDArray[np.float32]  # natural logs of the model's own probabilities, before temperature and filters
     choice: int = 0  # the number of the stream among those of its request
     status: Status = Status.RUNNING  # of the stream after these characters
+    guesses: Guesses = field(default_factory=lambda: NO_GUESSES)  # before each character, if the request asks for them
+    symbol_texts: tuple[str, ...] = ()  # by the ids in `guesses`
 
     def __bool__(self) -> bool:
         return bool(self.text)
 
     def decimals(self) -> list[str]:
-        """The logprobs as the shortest decimals that identify a float32: -2.8345897, not -2.834589719772339."""
-        decimals: list[str] = self.logprobs.astype(str).tolist()
+        """The logprobs as decimals (see `decimals_of`)."""
+        decimals: list[str] = decimals_of(self.logprobs)
         return decimals
+
+    def top(self) -> Top:
+        """The guesses before each character; empty if the request asks for none."""
+        texts = self.symbol_texts
+        return [
+            [(texts[id_], float(decimal)) for id_, decimal in zip(ids, decimals, strict=True)]
+            for ids, decimals in zip(self.guesses["symbol"].tolist(), decimals_of(self.guesses["logprob"]), strict=True)
+        ]
+
+
+def top_of(chunks: Iterable[Characters]) -> Top:
+    """The guesses before each character of all chunks; empty if they have none."""
+    return [guesses for characters in chunks for guesses in characters.top()]
+
+
+def decimals_of(logprobs: NDArray[np.float32]) -> list[Any]:
+    """The shortest decimals that identify each float32, nested as the array: -2.8345897, not -2.834589719772339."""
+    decimals: list[Any] = logprobs.astype(str).tolist()
+    return decimals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +99,8 @@ class Result:
     total_ms: float
     echo: str = ""  # the characters of the prompt that were read, if the request wants an echo
     echo_logprobs: list[float] = field(default_factory=list)
+    chunks: Sequence[Characters] = ()  # of `text`, with the guesses if the request asks for them
+    echo_chunks: Sequence[Characters] = ()
 
     @property
     def chars_per_second(self) -> float:

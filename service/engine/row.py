@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.sampling import SamplingParams
+from service.model.guesses import NO_GUESSES, Guesses
 
 log = logging.getLogger(__name__)
 
-Followed = Callable[[NDArray[np.int32], NDArray[np.float32]], None]
-"""Is called on the engine's thread with the symbols that one call followed, and the logprob of each."""
+Followed = Callable[[NDArray[np.int32], NDArray[np.float32], Guesses], None]
+"""Is called on the engine's thread with the symbols that one call followed, their logprobs and the guesses."""
 
 
 class Listener(Protocol):
@@ -21,7 +22,7 @@ class Listener(Protocol):
     def started(self) -> None:
         """The row has joined a batch."""
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses) -> bool:
         """The row has sampled these symbols; true if the listener needs no more of them, which ends the row."""
 
     def failed(self, error: Exception) -> None:
@@ -39,11 +40,16 @@ class Row:
         sampling: SamplingParams,
         listener: Listener,
         on_followed: Followed | None = None,
+        guesses: int = 0,
     ) -> None:
-        """`on_followed` asks for the logprobs of the prompt: none of it is then taken from the prefix cache."""
+        """`on_followed` asks for the logprobs of the prompt: none of it is then taken from the prefix cache.
+
+        `guesses` is the number of guesses before each symbol that the listener and `on_followed` get.
+        """
         self.prompt = prompt
         self.sampling = sampling
         self.listener = listener
+        self.guesses = guesses
         self.is_cancelled = False
         self.cached = 0  # symbols at the beginning of the prompt whose state was in the prefix cache
         self.to_sample = length
@@ -53,7 +59,7 @@ class Row:
         self._followed = 0
         self._has_failed = False
         self._has_delivered = False
-        self._held: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
+        self._held: list[tuple[NDArray[np.int32], NDArray[np.float32], Guesses]] = []
         self._generator = sampling.generator()
 
     def __str__(self) -> str:
@@ -70,6 +76,11 @@ class Row:
     def may_use_cache(self) -> bool:
         """Whether the state after a beginning of the prompt may replace following it."""
         return len(self.prompt) > 0 and self._on_followed is None
+
+    @property
+    def prompt_guesses(self) -> int:
+        """The number of guesses before each symbol of the prompt that are asked for."""
+        return self.guesses if self._on_followed else 0
 
     @property
     def to_follow(self) -> int:
@@ -97,24 +108,33 @@ class Row:
         self.has_sampled = True
         return self._generator.random(sampled, dtype=np.float32)
 
-    def deliver_followed(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+    def deliver_followed(
+        self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES
+    ) -> None:
         """Pass on the symbols that a call followed, if they were asked for."""
         if self._on_followed:
-            self._on_followed(symbols, logprobs)
+            self._on_followed(symbols, logprobs, guesses)
 
-    def deliver_sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], *, hold: bool) -> None:
+    def deliver_sampled(
+        self,
+        symbols: NDArray[np.int32],
+        logprobs: NDArray[np.float32],
+        guesses: Guesses = NO_GUESSES,
+        *,
+        hold: bool,
+    ) -> None:
         """Pass the symbols that a call sampled to the listener.
 
         With `hold` they wait for the next call's, unless they are the row's first or last: waking a stream's thread
         costs more than computing a few characters.
         """
-        self._held.append((symbols, logprobs))
+        self._held.append((symbols, logprobs, guesses))
         if hold and self._has_delivered and not self.is_finished:
             return
         if len(self._held) > 1:
-            symbols, logprobs = map(np.concatenate, zip(*self._held, strict=True))
+            symbols, logprobs, guesses = map(np.concatenate, zip(*self._held, strict=True))
         self._held, self._has_delivered = [], True
-        if self.listener.sampled(symbols, logprobs):
+        if self.listener.sampled(symbols, logprobs, guesses):
             self.to_sample = 0
 
     def fail(self, error: Exception) -> None:

@@ -60,8 +60,8 @@ class Slots:
                 inputs.bias[index, id_] = bias
         self._rows.append(row)  # last, so that a row whose inputs raise an error is not added
 
-    def call(self, steps: int) -> tuple[Stepped, Errors]:
-        """Advance the rows by their next `steps` steps (see `call.advance`)."""
+    def call(self, steps: int, *, guesses: bool) -> tuple[Stepped, Errors]:
+        """Advance the rows by their next `steps` steps (see `call.advance`); `guesses`: some row asks for them."""
         start_s = time.perf_counter()
         padded, inputs = self._padded(len(self)), self.inputs
         of_call = Steps(
@@ -76,7 +76,7 @@ class Slots:
             bias=inputs.bias[:padded],
             state=inputs.state[:, :padded],
         )
-        outputs, errors = advance(self._model, of_call, len(self))
+        outputs, errors = advance(self._model, of_call, len(self), guesses=guesses)
         inputs.previous[:padded] = outputs.previous
         inputs.state[:, :padded] = outputs.state
         self._seconds_of_call.observe(time.perf_counter() - start_s)

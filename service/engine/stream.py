@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service import metrics
 from service.engine.generation import Characters, GenerationRequest, Result, Status
 from service.engine.row import Row
 from service.engine.stop import StopBuffer
 from service.engine.text_queue import TextQueue
+from service.model.codec import Decoded
 from service.model.model import Model
 
 
@@ -67,6 +65,7 @@ class Stream:
             sampling=request.sampling,
             listener=self._texts,
             on_followed=self._texts.followed if request.echo else None,
+            guesses=request.guesses,
         )
         self._end_if_complete()
         if self.is_running:
@@ -102,13 +101,13 @@ class Stream:
             raise
         is_echo = self._missing_echo_chars > 0
         if received and is_echo:
-            self._missing_echo_chars -= len(received[0])
+            self._missing_echo_chars -= len(received.text)
             self._end_if_complete()
         elif received:
-            self._receive(*received)
+            self._receive(received)
         if self.is_running and left_s <= (0 if received else wait_s):
             self.status = Status.TIMEOUT
-        characters = self._echo(*received) if received and is_echo else self._release()
+        characters = self._echo(received) if received and is_echo else self._release()
         return None if received and not characters and self.is_running else characters
 
     def result(self) -> Result:
@@ -128,6 +127,8 @@ class Stream:
             total_ms=(time.monotonic() - self._submitted_s) * 1000,
             echo="".join(characters.text for characters in self._echoed),
             echo_logprobs=[float(decimal) for characters in self._echoed for decimal in characters.decimals()],
+            chunks=tuple(self._released),
+            echo_chunks=tuple(self._echoed),
         )
 
     def close(self) -> None:
@@ -151,7 +152,7 @@ class Stream:
     def _cached_chars(self) -> int:
         return self._codec.chars_in(self._prompt, self._row.cached)
 
-    def _receive(self, text: str, logprobs: NDArray[np.float32]) -> None:
+    def _receive(self, received: Decoded) -> None:
         """Note the time, and end at a stop string or at the requested length."""
         now_s = time.monotonic()
         if self._first_s is None:
@@ -160,9 +161,9 @@ class Stream:
         else:
             self._gap_seconds.observe(now_s - self._latest_s)
         self._latest_s = now_s
-        text = text[: self._missing_chars]
+        text = received.text[: self._missing_chars]
         self._missing_chars -= len(text)
-        self._stop_buffer.push(text, logprobs[: len(text)])
+        self._stop_buffer.push(text, received.logprobs[: len(text)], received.guesses[: len(text)])
         if self._stop_buffer.has_stopped:
             self.status = Status.STOP
         else:
@@ -172,16 +173,20 @@ class Stream:
         if not self._missing_echo_chars and not self._missing_chars:
             self.status = Status.LENGTH
 
-    def _echo(self, text: str, logprobs: NDArray[np.float32]) -> Characters:
-        index = len(self._prompt) - self._missing_echo_chars - len(text)
-        echoed = Characters(index, text, logprobs)
+    def _echo(self, received: Decoded) -> Characters:
+        index = len(self._prompt) - self._missing_echo_chars - len(received.text)
+        echoed = self._characters(index, received)
         self._echoed.append(echoed)
         return echoed
 
     def _release(self) -> Characters:
         """The characters that may be sent: at the end all, before it those that are part of no stop string."""
         index = self._released_chars + (len(self._prompt) if self.request.echo else 0)
-        released = Characters(index, *self._stop_buffer.release(everything=not self.is_running))
+        released = self._characters(index, self._stop_buffer.release(everything=not self.is_running))
         self._released_chars += len(released.text)
         self._released.append(released)
         return released
+
+    def _characters(self, index: int, decoded: Decoded) -> Characters:
+        texts = self._codec.symbol_texts if decoded.guesses.size else ()
+        return Characters(index, decoded.text, decoded.logprobs, guesses=decoded.guesses, symbol_texts=texts)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.model.codec import Decoder
+from service.model.codec import Decoded, Decoder
+from service.model.guesses import NO_GUESSES, Guesses
 from service.model.version import ModelVersion
 
 
@@ -43,34 +44,36 @@ class TextQueue:
         self._prompt_decoder = prompt_decoder
         self._on_put = on_put
         self._missing_chars = length
-        self._queue: queue.SimpleQueue[tuple[str, NDArray[np.float32]] | Exception] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Decoded | Exception] = queue.SimpleQueue()
 
     def started(self) -> None:
         """An engine has taken the row."""
         self.started_s = time.monotonic()
         metrics.QUEUE_SECONDS.labels(*self._version.labels).observe(self.started_s - self.submitted_s)
 
-    def followed(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> None:
+    def followed(
+        self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES
+    ) -> None:
         """Queue the characters of the prompt that these symbols complete."""
         assert self._prompt_decoder
-        text, logprobs = self._prompt_decoder.read(symbols, logprobs)
-        if text:
-            self._put((text, logprobs))
+        decoded = self._prompt_decoder.read(symbols, logprobs, guesses)
+        if decoded.text:
+            self._put(decoded)
 
-    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> bool:
+    def sampled(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> bool:
         """Queue the characters that these symbols complete; true once `length` characters are complete."""
-        text, logprobs = self._decoder.read(symbols, logprobs)
-        if text:
-            self._put((text, logprobs))
-        self._missing_chars -= len(text)
+        decoded = self._decoder.read(symbols, logprobs, guesses)
+        if decoded.text:
+            self._put(decoded)
+        self._missing_chars -= len(decoded.text)
         return self._missing_chars <= 0
 
     def failed(self, error: Exception) -> None:
         """The row takes no further step."""
         self._put(error)
 
-    def get(self, timeout_s: float) -> tuple[str, NDArray[np.float32]] | None:
-        """The text of the next call, and the logprob of each character; None if there is none within the timeout.
+    def get(self, timeout_s: float) -> Decoded | None:
+        """The characters of the next call; None if there are none within the timeout.
 
         Raises:
             Exception: the error with which the row failed.
@@ -83,7 +86,7 @@ class TextQueue:
             raise item
         return item
 
-    def _put(self, item: tuple[str, NDArray[np.float32]] | Exception) -> None:
+    def _put(self, item: Decoded | Exception) -> None:
         self._queue.put(item)
         if self._on_put:
             self._on_put()

@@ -18,6 +18,7 @@ from service.config import Config
 from service.http import page
 from service.http.errors import TooManyRequests, Unauthorized, shorten
 from service.http.rate import Quota, RateLimiter
+from service.http.shared_rate import SharedRateLimiter
 from service.request_id import request_id
 
 OPEN_PATHS = ("/livez", "/readyz", "/metrics")
@@ -50,7 +51,7 @@ def register(app: Flask, config: Config) -> None:
     """Check the key and the rate of every request before its view runs, and report the rate in its response."""
     key_file = config.key_file()
     rate = config.rate()
-    limiter = RateLimiter(rate) if rate else None
+    limiter = _limiter(config)
 
     @app.before_request
     def check() -> None:
@@ -76,6 +77,13 @@ def register(app: Flask, config: Config) -> None:
     def add_rate_limit(response: Response) -> Response:
         response.headers.update(g.get("rate_limit_headers", {}))
         return response
+
+
+def _limiter(config: Config) -> RateLimiter | SharedRateLimiter | None:
+    rate, storage = config.rate(), config.rate_storage()
+    if rate is None:
+        return None
+    return RateLimiter(rate) if storage is None else SharedRateLimiter(rate, storage)
 
 
 def network_of(address: str) -> str:

@@ -1,33 +1,33 @@
-"""POST /score and /inspect: reading a text instead of generating one."""
+"""POST /score, /inspect and /neurons: reading a text instead of generating one."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
-import numpy as np
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 
-from service.analysis.inspect import InspectedCharacters, Unit, inspect
 from service.analysis.score import Scoring
 from service.config import Config
-from service.engine.generation import Status
 from service.engine.scheduler import Scheduler
-from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, OpenStreams, abandoned, headers_of, is_gone
+from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, OpenStreams, abandoned
 from service.http.errors import InvalidField
 from service.http.formats import NDJSON
-from service.http.schemas import MAX_INSPECTED_CHARS, InspectBody, ScoreBody, body_bytes, read_body
-from service.http.scoring import ScoreDelivery, TextLimit, decimals
-from service.model.manifest import Manifest
-from service.model.model import Model
+from service.http.inspection import inspected, ranked, units_of
+from service.http.schemas import (
+    MAX_INSPECTED_CHARS,
+    MAX_RANKING_CHARS,
+    InspectBody,
+    NeuronsBody,
+    ScoreBody,
+    body_bytes,
+    read_body,
+)
+from service.http.scoring import ScoreDelivery, TextLimit
 from service.store.store import Store
 
 TEXTS_AT_ONCE = 4  # texts of the greatest length that may be scored at once, or more that are shorter
 MAX_LOGPROBS = 100_000  # in one object
-MAX_ACTIVATIONS = 1_000_000  # in one response
-ACTIVATION_DECIMALS = 6
 
 
 def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Scheduler) -> Blueprint:
@@ -57,14 +57,14 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
     def inspect_text() -> ResponseReturnValue:
         body = read_body(InspectBody, request, config, max_bytes=body_bytes(MAX_INSPECTED_CHARS))
         model = store.get(body.model, body.version)
-        units = _units(body, model.manifest)
-        release = streams.reserve()
-        try:
-            return _inspected(model, body.text, units, config.request_timeout)
-        except ClientGone:
-            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
-        finally:
-            release()
+        units = units_of(body, model.manifest)
+        return _reserved(streams, lambda: inspected(model, body.text, units, config.request_timeout))
+
+    @routes.post("/neurons")
+    def neurons() -> ResponseReturnValue:
+        body = read_body(NeuronsBody, request, config, max_bytes=body_bytes(MAX_RANKING_CHARS))
+        model = store.get(body.model, body.version)
+        return _reserved(streams, lambda: ranked(model, body, config.request_timeout))
 
     return routes
 
@@ -74,66 +74,12 @@ def _wants_lines(accept: MIMEAccept) -> bool:
     return accept.best_match(["application/json", NDJSON.media_type]) == NDJSON.media_type
 
 
-def _units(body: InspectBody, manifest: Manifest) -> list[Unit]:
-    """The units whose activations a request asks for: those it names, or all of a layer.
-
-    Raises:
-        InvalidField: one does not exist, or the response would have too many activations.
-    """
-    if body.layer is not None and body.units:
-        raise InvalidField("layer and units were both given: give one of them.", "layer")
-    if body.layer is not None and body.layer >= manifest.layers:
-        raise _beyond("layer", manifest.layers, body.layer)
-    for index, (layer, unit) in enumerate(body.units):
-        if layer >= manifest.layers:
-            raise _beyond(f"units.{index}.0", manifest.layers, layer)
-        if unit >= manifest.units:
-            raise _beyond(f"units.{index}.1", manifest.units, unit)
-    units = body.units if body.layer is None else [(body.layer, unit) for unit in range(manifest.units)]
-    if (activations := len(body.text) * len(units)) > MAX_ACTIVATIONS:
-        size = f"{len(body.text):,} characters and {len(units):,} units have {activations:,}"
-        raise InvalidField(f"A response has at most {MAX_ACTIVATIONS:,} activations: {size}.", "text")
-    return units
-
-
-def _beyond(field: str, count: int, value: int) -> InvalidField:
-    return InvalidField(f"{field} should be less than {count}, which this model has, not {value}.", field)
-
-
-def _inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> Response:
-    """A response of one JSON object.
-
-    Raises:
-        ClientGone: the client has disconnected.
-    """
-    version, deadline_s = model.manifest.model_version, time.monotonic() + timeout_s
-    characters: list[dict[str, Any]] = []
-    status = Status.LENGTH
-    for found in inspect(model, text, units):
-        if is_gone(request.environ):
-            raise ClientGone
-        characters += _characters(found)
-        if time.monotonic() > deadline_s:
-            status = Status.TIMEOUT
-            break
-    g.setdefault("logged", {}).update(
-        {"model": version.name, "version": version.number, "text_chars": len(text), "finish_reason": status}
-    )
-    fields = {
-        "characters": characters,
-        "units": units,
-        "finish_reason": status,
-        "model": version.name,
-        "version": version.number,
-    }
-    response = jsonify(fields)
-    response.headers.update(headers_of(version))
-    return response
-
-
-def _characters(found: InspectedCharacters) -> Iterator[dict[str, Any]]:
-    activations = found.activations.astype(np.float64).round(ACTIVATION_DECIMALS).tolist()
-    guess_logprobs = decimals(found.guess_logprobs)
-    for index, (text, logprob) in enumerate(zip(found.text, decimals(found.logprobs), strict=True)):
-        guesses = list(zip(found.guesses[index], guess_logprobs[index], strict=True))
-        yield {"text": text, "logprob": logprob, "top": guesses, "activations": activations[index]}
+def _reserved(streams: OpenStreams, read: Callable[[], Response]) -> Response:
+    """The response of reading a text, which counts as one stream; none if the client disconnects."""
+    release = streams.reserve()
+    try:
+        return read()
+    except ClientGone:
+        return Response(abandoned(), CLIENT_CLOSED_REQUEST)
+    finally:
+        release()

@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.http.schemas import MAX_BIASES, Bias, RequestBody, Seed, StopString, TopP
+from service.model.guesses import MAX_GUESSES
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
 
@@ -43,6 +44,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class CompletionBody(RequestBody):
@@ -52,11 +54,12 @@ class CompletionBody(RequestBody):
     prompt: Annotated[str | list[str] | list[int] | list[list[int]], PROMPT_FORMS] = ""
     max_tokens: Annotated[int, Field(ge=0)] = 16
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] = 0  # not OpenAI's: vLLM and llama.cpp have it; -1 is off too
     top_p: TopP = 1.0
     n: Choices = 1
     best_of: Choices | None = None
     echo: bool = False
-    logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=MAX_GUESSES)] | None = None
     stop: Annotated[StopString | Annotated[list[StopString], Field(max_length=4)], STOP_FORMS] | None = None
     seed: Seed | None = None
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] | None = None

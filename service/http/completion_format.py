@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from service.engine.generation import Characters, Result, Status
+from service.engine.generation import Characters, Result, Status, Top, top_of
 from service.http.completion_body import CompletionBody
 from service.http.formats import SSE, StreamFormat, sse, to_json
 from service.model.version import ModelVersion
@@ -40,7 +40,8 @@ class CompletionFormat:
     def choice_of(self, result: Result, index: int) -> dict[str, Any]:
         """A complete choice."""
         text = result.echo + result.text
-        logprobs = self._logprobs(text, result.echo_logprobs + result.logprobs, 0, is_prompt=bool(result.echo))
+        values, top = result.echo_logprobs + result.logprobs, top_of([*result.echo_chunks, *result.chunks])
+        logprobs = self._logprobs(text, values, top, 0, is_prompt=bool(result.echo))
         return _choice(index, text, logprobs, result.status)
 
     def usage(self, results: Sequence[Result]) -> dict[str, int]:
@@ -70,22 +71,31 @@ class CompletionFormat:
     def _event(self, characters: Characters) -> str:
         is_prompt = self._body.echo and bool(self._prompts[characters.choice // self._body.candidates])
         values = [float(decimal) for decimal in characters.decimals()]
-        logprobs = self._logprobs(characters.text, values, characters.index, is_prompt=is_prompt)
+        logprobs = self._logprobs(characters.text, values, characters.top(), characters.index, is_prompt=is_prompt)
         event = self.object([_choice(characters.choice, characters.text, logprobs, characters.status)])
         return sse(to_json(event | {"usage": None} if self._includes_usage else event))
 
-    def _logprobs(self, text: str, logprobs: list[float], offset: int, *, is_prompt: bool) -> dict[str, Any] | None:
+    def _logprobs(
+        self, text: str, logprobs: list[float], top: Top, offset: int, *, is_prompt: bool
+    ) -> dict[str, Any] | None:
         """The logprobs of a choice's characters from `offset` on; `is_prompt`: its first is of the prompt."""
         if self._body.logprobs is None:
             return None
         values: list[float | None] = [max(logprob, LOWEST_LOGPROB) for logprob in logprobs]
+        guesses: list[dict[str, float] | None] | None = None
+        if self._body.logprobs:
+            # The token itself is added, as in OpenAI's responses, if it is not among the best.
+            guesses = [
+                {guess: max(logprob, LOWEST_LOGPROB) for guess, logprob in [*best, (token, own)]}
+                for token, own, best in zip(text, logprobs, top, strict=True)
+            ]
         if is_prompt and offset == 0 and values:
             values[0] = None  # as in OpenAI's responses, although the model has a logprob for it
-        guesses = [None if value is None else {token: value} for token, value in zip(text, values, strict=True)]
+            guesses = guesses and [None, *guesses[1:]]
         return {
             "tokens": list(text),
             "token_logprobs": values,
-            "top_logprobs": guesses if self._body.logprobs else None,
+            "top_logprobs": guesses,
             "text_offset": list(range(offset, offset + len(text))),
         }
 

@@ -21,8 +21,6 @@ from service.http.tokens import text_of
 from service.model.model import Model
 from service.store.store import Store
 
-MAX_LOGPROBS = 1  # `advance` gives the logprob of the symbol that it sampled, and no other guesses
-
 
 def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
     """Complete prompts with the models of `store`, as some of `streams`."""
@@ -34,6 +32,8 @@ def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
         _refuse_unsupported(body)
         _check_limits(body, config)
         model = model_ids.load(store, body.model)
+        if body.logprobs:
+            model.require("advance_top")
         prompts = _texts(body, model, config)
         completion = CompletionFormat(body, prompts, model.manifest.model_version)
         delivery = streams.begin(model, *_generations(body, prompts, model, config))
@@ -64,12 +64,13 @@ def _refuse_unsupported(body: CompletionBody) -> None:
     for name in ("presence_penalty", "frequency_penalty"):
         if value := getattr(body, name):
             raise UnsupportedField(f"{name} is not supported and should be 0, not {value}.", name)
-    if (body.logprobs or 0) > MAX_LOGPROBS:
-        raise UnsupportedField(
-            f"logprobs should be at most {MAX_LOGPROBS} for this model, not {body.logprobs}.", "logprobs"
-        )
     if body.stream_options and not body.stream:
         raise UnsupportedField("stream_options is only allowed when stream is true.", "stream_options")
+    if body.stream_options and body.stream_options.include_obfuscation:
+        raise UnsupportedField(
+            "stream_options.include_obfuscation is not supported and should be false.",
+            "stream_options.include_obfuscation",
+        )
     if body.stream and body.candidates > body.n:
         raise UnsupportedField(f"best_of should be n, {body.n}, when stream is true, not {body.best_of}.", "best_of")
 
@@ -116,10 +117,15 @@ def _generations(body: CompletionBody, prompts: list[str], model: Model, config:
             prompt=text,
             length=body.max_tokens,
             sampling=SamplingParams(
-                seed=seed_of(seed, choice), temperature=body.temperature, top_p=body.top_p, bias=bias
+                seed=seed_of(seed, choice),
+                temperature=body.temperature,
+                top_k=max(body.top_k, 0),
+                top_p=body.top_p,
+                bias=bias,
             ),
             stop=body.stop_strings,
             echo=body.echo,
+            guesses=body.logprobs or 0,
             timeout_s=config.request_timeout,
         )
         for choice, text in enumerate(texts)

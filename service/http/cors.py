@@ -5,7 +5,8 @@ API keys are sent in a header, so cookies and other credentials are never allowe
 
 from flask import Flask, Response, request
 
-HEADERS_SENT = "Authorization, Content-Type, Accept, X-Request-Id"
+# The wildcard is for client libraries, which add headers of their own. It does not cover Authorization.
+HEADERS_SENT = "Authorization, Content-Type, Accept, X-Request-Id, *"
 HEADERS_READ = (
     "X-Request-Id, X-Model, X-Model-Version, X-Seed, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
 )

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from flask import Response, g, jsonify, request
+from flask import Response, g, request
 
 from service import metrics
 from service.config import Config
@@ -21,7 +21,7 @@ from service.engine.choices import Choices
 from service.engine.generation import Characters, GenerationRequest, Result
 from service.engine.scheduler import Scheduler
 from service.http.errors import Overloaded, as_api_error
-from service.http.formats import StreamFormat
+from service.http.formats import StreamFormat, json_pieces
 from service.model.model import Model
 from service.model.version import ModelVersion
 
@@ -113,7 +113,8 @@ class Delivery:
         try:
             for _ in self._chunks():
                 pass
-            response = jsonify(closing(*self._finish()))
+            content = "".join(json_pieces(closing(*self._finish()))) + "\n"
+            response = Response(content, content_type="application/json")
             response.headers.update(self._headers())
             return response
         except ClientGone:

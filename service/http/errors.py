@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, g, jsonify
+from flask import Flask, current_app, g, has_request_context, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -182,8 +182,26 @@ def register(app: Flask) -> None:
 
 
 def _from_werkzeug(error: HTTPException) -> ApiError:
-    found = ApiError(error.description or error.name)
+    is_no_route = error.code == 404 and has_request_context()
+    found = ApiError(_no_route(request.path) if is_no_route else error.description or error.name)
     found.status = error.code or 500
     found.type = "invalid_request_error" if found.status < 500 else "server_error"
     found.code = error.name.lower().replace(" ", "_")
     return found
+
+
+def _no_route(path: str) -> str:
+    """A sentence with the routes that share the first or last segment of `path`; clients differ in their prefixes."""
+    routes = [
+        f"{method} {rule.rule}"
+        for rule in current_app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if _ends(rule.rule) & _ends(path)
+    ]
+    similar = f" Similar routes: {', '.join(sorted(routes))}." if routes else ""
+    return f"There is no route {shorten(path)}.{similar}"
+
+
+def _ends(path: str) -> set[str]:
+    segments = path.strip("/").split("/")
+    return {segments[0], segments[-1]}

@@ -3,13 +3,13 @@
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.datastructures import MIMEAccept
 
-from service.engine.generation import Characters
+from service.engine.generation import Characters, decimals_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class StreamFormat:
     error: Callable[[dict[str, Any]], str]  # an error after the first byte
     waiting: str = ""  # while there are no characters to send
 
+
+MAX_ITEMS = 128  # of a list that is encoded at once
 
 # C1 controls, U+2028 and U+2029: common readers take some of them for the end of a line, and terminals obey others
 # (json itself escapes those below U+0020). Half a surrogate pair has no UTF-8.
@@ -38,18 +40,61 @@ def to_json(value: Any) -> str:
     return escape(json.dumps(value, ensure_ascii=False))
 
 
+def json_pieces(value: Any) -> Iterator[str]:
+    """Compact JSON on one line, in pieces, with its fields in the order of the source.
+
+    The encoder holds the interpreter's lock: the guesses of 100,000 characters at once would delay every stream by more
+    than half a second.
+    """
+    match value:
+        case list() if len(value) > MAX_ITEMS:
+            for first in range(0, len(value), MAX_ITEMS):
+                items = _compact(value[first : first + MAX_ITEMS])
+                yield ("," if first else "[") + items[1:-1]
+            yield "]"
+        case dict() | list() if value:
+            start, end = "{}" if isinstance(value, dict) else "[]"
+            for key in value if isinstance(value, dict) else range(len(value)):
+                yield f"{start}{_compact(key)}:" if isinstance(value, dict) else start
+                yield from json_pieces(value[key])
+                start = ","
+            yield end
+        case _:
+            yield _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
 _quoted = functools.lru_cache(maxsize=65536)(to_json)  # a model has few different characters
 
 
 def _json_events(characters: Characters, before: str, after: str) -> str:
     """A JSON object for each character."""
     numbered = enumerate(zip(characters.text, characters.decimals(), strict=True), characters.index)
-    return "".join(
-        [
-            f'{before}{{"index": {index}, "text": {_quoted(character)}, "logprob": {logprob}}}{after}'
-            for index, (character, logprob) in numbered
-        ]
-    )
+    events = [
+        f'{before}{{"index": {index}, "text": {_quoted(character)}, "logprob": {logprob}'
+        for index, (character, logprob) in numbered
+    ]
+    if not characters.guesses.size:
+        return "".join([f"{event}}}{after}" for event in events])
+    return "".join([f'{event}, "top": {top}}}{after}' for event, top in zip(events, _top(characters), strict=True)])
+
+
+def _top(characters: Characters) -> list[str]:
+    """The guesses before each character as JSON. Every character has five, so a symbol's part of a guess is cached."""
+    starts, guesses = _starts(characters.symbol_texts), characters.guesses
+    return [
+        f"[{', '.join([f'{starts[id_]}{logprob}]' for id_, logprob in zip(ids, logprobs, strict=True)])}]"
+        for ids, logprobs in zip(guesses["symbol"].tolist(), decimals_of(guesses["logprob"]), strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=64)
+def _starts(symbol_texts: tuple[str, ...]) -> list[str]:
+    """The JSON of a guess up to its logprob, for each symbol of a vocabulary."""
+    return [f"[{_quoted(text)}, " for text in symbol_texts]
 
 
 def sse(data: str) -> str:

@@ -1,13 +1,14 @@
 """POST /generate: its body -> a generation, and the object at the end of its response."""
 
 import secrets
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from service.config import Config
-from service.engine.generation import GenerationRequest, Result
+from service.engine.generation import GenerationRequest, Result, top_of
 from service.engine.sampling import SamplingParams
 from service.http.delivery import OpenStreams
 from service.http.errors import InvalidField, shorten
@@ -27,10 +28,12 @@ def blueprint(config: Config, store: Store, streams: OpenStreams) -> Blueprint:
     def generate() -> ResponseReturnValue:
         body = read_body(GenerateBody, request, config)
         model = store.get(body.model, body.version)
+        if body.top_guesses:
+            model.require("advance_top")
         delivery = streams.begin(model, _generation(body, model.text, config))
         if body.stream:
             return delivery.as_stream(format_for(request.accept_mimetypes), _closing)
-        return delivery.as_object(lambda result: _closing(result) | {"logprobs": result.logprobs})
+        return delivery.as_object(partial(_complete, body))
 
     return routes
 
@@ -48,6 +51,7 @@ def _generation(body: GenerateBody, codec: TextCodec, config: Config) -> Generat
         length=body.length,
         sampling=sampling,
         stop=tuple(body.stop),
+        guesses=body.top_guesses,
         timeout_s=config.request_timeout,
     )
 
@@ -86,3 +90,9 @@ def _closing(result: Result) -> dict[str, Any]:
         },
         "timings": result.timings | {"chars_per_second": round(result.chars_per_second, 1)},
     }
+
+
+def _complete(body: GenerateBody, result: Result) -> dict[str, Any]:
+    """The response in one object."""
+    top = {"top": top_of(result.chunks)} if body.top_guesses else {}
+    return _closing(result) | {"logprobs": result.logprobs} | top

@@ -20,6 +20,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
 from service.http.errors import BodyTooLarge, InvalidField, NotJson, Unreadable, WrongContentType, shorten
+from service.model.guesses import MAX_GUESSES
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ MAX_ERRORS = 100  # describing the errors of 100,000 unknown fields would block 
 MAX_NAME_CHARS = 84  # of a model, with its version
 MAX_INSPECTED_CHARS = 10_000
 MAX_BIASES = 1024  # of a request
+MAX_RANKING_CHARS = 100_000
+MAX_RANKED_UNITS = 1000
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -85,6 +88,7 @@ class GenerateBody(ModelBody):
     seed: Seed | None = None
     stop: Annotated[list[StopString], Field(max_length=4)] = []
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] = {}
+    top_guesses: Annotated[int, Field(ge=0, le=MAX_GUESSES)] = 0
     stream: bool = True
 
     @field_validator("prompt")
@@ -149,9 +153,27 @@ class InspectBody(ModelBody):
         return _text_of(text, MAX_INSPECTED_CHARS)
 
 
+class NeuronsBody(ModelBody):
+    """The body of POST /neurons."""
+
+    text: str
+    limit: Annotated[int, Field(ge=1, le=MAX_RANKED_UNITS)] = 5
+
+    @field_validator("text")
+    @classmethod
+    def _text_fits(cls, text: str) -> str:
+        return _text_of(text, MAX_RANKING_CHARS)
+
+
 def max_body_bytes(config: Config) -> int:
     """The most bytes of a body whose longest text is a prompt."""
     return body_bytes(config.max_prompt)
+
+
+def max_body_bytes_of(config: Config) -> dict[bytes, int]:
+    """The most bytes of a body whose longest text is another, by the path of its route."""
+    chars = {b"/score": config.max_text, b"/inspect": MAX_INSPECTED_CHARS, b"/neurons": MAX_RANKING_CHARS}
+    return {path: body_bytes(count) for path, count in chars.items()}
 
 
 def body_bytes(chars: int) -> int:

@@ -7,11 +7,13 @@ invalid bytes are decoded to U+FFFD as by Python's decoder.
 import codecs
 import unicodedata
 from collections.abc import Iterable
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.model.guesses import NO_GUESSES, Guesses
 from service.model.manifest import Manifest
 
 RESERVED = 0
@@ -21,11 +23,19 @@ INVALID_BYTE = 0xFF  # never occurs in UTF-8
 MAX_BYTES_PER_CHAR = 4  # in UTF-8; one U+FFFD replaces at most as many
 
 
+class Decoded(NamedTuple):
+    """Consecutive characters of a text."""
+
+    text: str
+    logprobs: NDArray[np.float32]  # [characters]; a character's is the sum of its symbols'
+    guesses: Guesses = NO_GUESSES  # [characters, guesses] before the first symbol of each character
+
+
 class Decoder(Protocol):
     """Decodes the symbols of one stream, call by call, into complete characters."""
 
-    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
-        """The characters that these symbols complete, and the logprob of each character."""
+    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> Decoded:
+        """The characters that these symbols complete. `guesses` are those before each symbol."""
 
 
 class TextCodec:
@@ -86,6 +96,11 @@ class TextCodec:
             return self._bytes[id_ : id_ + 1].decode("ascii", errors="backslashreplace")
         return self._characters[id_]
 
+    @cached_property
+    def symbol_texts(self) -> tuple[str, ...]:
+        """Every symbol as text, by id (see `symbol_text`)."""
+        return tuple(self.symbol_text(id_) for id_ in range(len(self._ids) + 1))
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all sampled ids of a stream; an incomplete character at the end becomes U+FFFD."""
         if self._is_bytes:
@@ -111,8 +126,8 @@ class _CharactersDecoder:
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
 
-    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
-        return self._codec.decode(symbols.tolist()), logprobs
+    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> Decoded:
+        return Decoded(self._codec.decode(symbols.tolist()), logprobs, guesses)
 
 
 class _BytesDecoder:
@@ -123,9 +138,10 @@ class _BytesDecoder:
         self._bytes = bytes_
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held: list[float] = []  # logprobs of the bytes that are held
+        self._guesses = _GuessesOfCharacters()
 
-    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
-        text, sums = "", list[float]()
+    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> Decoded:
+        text, sums, starts, start = "", list[float](), list[int](), 0
         for symbol, logprob in zip(symbols.tolist(), logprobs.tolist(), strict=True):
             self._held.append(logprob)
             if characters := self._utf8.decode(self._bytes[symbol : symbol + 1]):
@@ -134,8 +150,10 @@ class _BytesDecoder:
                 # Several characters: an invalid sequence, replaced by U+FFFD, and then single bytes.
                 first = used - len(characters) + 1
                 sums += [sum(self._held[:first]), *self._held[first:used]]
+                starts += [start, *range(start + first, start + used)]
+                start += used
                 del self._held[:used]
-        return text, np.array(sums, np.float32)
+        return Decoded(text, np.array(sums, np.float32), self._guesses.read(guesses, starts, start))
 
 
 class _PromptDecoder:
@@ -147,8 +165,9 @@ class _PromptDecoder:
         self._ends = ends
         self._read_chars = 0
         self._held = np.zeros(0, np.float32)  # logprobs of the symbols of a character that is not complete
+        self._guesses = _GuessesOfCharacters()
 
-    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
+    def read(self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES) -> Decoded:
         held = np.concatenate([self._held, logprobs])
         first = self._read_chars
         start = self._ends[first - 1] if first else 0
@@ -156,7 +175,30 @@ class _PromptDecoder:
         ends = self._ends[first : self._read_chars] - start
         if not len(ends):
             self._held = held
-            return "", np.zeros(0, np.float32)
-        sums = np.add.reduceat(held[: ends[-1]], np.append(0, ends[:-1]), dtype=np.float64)
+            return Decoded("", np.zeros(0, np.float32), self._guesses.read(guesses, [], 0))
+        starts = np.append(0, ends[:-1])
+        sums = np.add.reduceat(held[: ends[-1]], starts, dtype=np.float64).astype(np.float32)
         self._held = held[ends[-1] :]
-        return self._text[first : self._read_chars], sums.astype(np.float32)
+        text = self._text[first : self._read_chars]
+        return Decoded(text, sums, self._guesses.read(guesses, starts.tolist(), int(ends[-1])))
+
+
+class _GuessesOfCharacters:
+    """The guesses before the first symbol of each character. Holds those of symbols whose character is incomplete."""
+
+    def __init__(self) -> None:
+        self._held: Guesses | None = None
+
+    def read(self, guesses: Guesses, starts: list[int], used: int) -> Guesses:
+        """Those of the characters that are complete.
+
+        Args:
+            guesses: those before each new symbol, or `NO_GUESSES`.
+            starts: the index of each complete character's first symbol among the held and new ones.
+            used: the symbols of all complete characters.
+        """
+        if not guesses.shape[1]:
+            return NO_GUESSES
+        held = guesses if self._held is None else np.concatenate([self._held, guesses])
+        self._held = held[used:]
+        return held[np.array(starts, np.intp)]

@@ -1,4 +1,4 @@
-"""One loaded version: `advance` over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
+"""One loaded version: its functions over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
 
 TensorFlow is imported when the first model loads, because the import takes seconds.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.model import files
 from service.model.codec import RESERVED, TextCodec
 from service.model.files import FileError
+from service.model.guesses import NO_GUESSES, Guesses, guesses_of
 from service.model.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ ROW_MULTIPLES = (4, 8, 16, 32)  # a matrix product of fewer rows takes no less t
 ROWS_MEASURED = 64
 TEXTS_MEASURED = (8, 32)  # texts, symbols
 CHUNKS_MEASURED = (2, 1, 16, 3, 10)  # the same symbols, call by call
-
-Advance = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]
 
 _row_multiples: dict[tuple[str, int, int, int], int] = {}
 _measuring = threading.Lock()
@@ -67,6 +66,24 @@ class Stepped:
     previous: NDArray[np.int32]  # [N]
     state: NDArray[np.float32]  # [S, N, H]
 
+    def guesses(self, row: int, steps: int, count: int) -> Guesses:
+        """A copy of the `count` best guesses before each of a row's first steps; `NO_GUESSES` if it asks for none."""
+        return NO_GUESSES
+
+
+@dataclass(frozen=True)
+class SteppedTop(Stepped):
+    """The outputs of one call of `advance_top`."""
+
+    top_symbols: NDArray[np.int32]  # [N, K, 5], fewer where V < 5
+    top_logprobs: NDArray[np.float32]  # [N, K, 5]
+
+    def guesses(self, row: int, steps: int, count: int) -> Guesses:
+        """A copy of the `count` best guesses before each of a row's first steps; `NO_GUESSES` if it asks for none."""
+        if not count:
+            return NO_GUESSES
+        return guesses_of(self.top_symbols[row, :steps, :count], self.top_logprobs[row, :steps, :count])
+
 
 @dataclass(frozen=True)
 class Inspected:
@@ -97,15 +114,25 @@ class Model:
         if f"{folder.parent.name}/{folder.name}" != str(version):
             raise ModelError(f"its manifest says that it is {version}")
         self.text = TextCodec(self.manifest)
-        self._loaded, self._advance = _load(folder)
+        self._loaded = _load(folder)
         self._check_weights()
-        self._replay_probe()
+        self._replay_probe(self.advance)
+        if self.has("advance_top"):
+            self._replay_probe(self.advance_top)  # also compiles it, which would delay the rows of a first call
         self.row_multiple = self._row_multiple()
         log.info("Version %s is loaded; its batches are padded to multiples of %d rows.", version, self.row_multiple)
 
     def advance(self, steps: Steps) -> Stepped:
         """Call `advance` of the SavedModel."""
-        return Stepped(**self._advance(vars(steps)))
+        return Stepped(**self._call("advance", **vars(steps)))
+
+    def advance_top(self, steps: Steps) -> Stepped:
+        """Call `advance_top` of the SavedModel, which also returns guesses. A row's other bits are those of `advance`.
+
+        Raises:
+            MissingFunction: the version has no `advance_top`.
+        """
+        return SteppedTop(**self._call("advance_top", **vars(steps)))
 
     def inspect(self, symbols: NDArray[np.int32], state: NDArray[np.float32]) -> Inspected:
         """Call `inspect` of the SavedModel for symbols [N, T].
@@ -113,13 +140,27 @@ class Model:
         Raises:
             MissingFunction: the version has no `inspect`.
         """
-        function = self._loaded.signatures.get("inspect")
-        if function is None:
+        return Inspected(**self._call("inspect", symbols=symbols, state=state))
+
+    def has(self, function: str) -> bool:
+        """Whether the version has a function, such as `advance_top`."""
+        return function in self._loaded.signatures
+
+    def require(self, function: str) -> None:
+        """Check that the version has a function.
+
+        Raises:
+            MissingFunction: it was published without it.
+        """
+        if not self.has(function):
             raise MissingFunction(
-                f"Version {self.manifest.model_version} was published without the function 'inspect'."
+                f"Version {self.manifest.model_version} was published without the function {function!r}."
             )
-        outputs = function(symbols=symbols, state=state)
-        return Inspected(**{name: output.numpy() for name, output in outputs.items()})
+
+    def _call(self, function: str, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        self.require(function)
+        outputs = self._loaded.signatures[function](**inputs)
+        return {name: output.numpy() for name, output in outputs.items()}
 
     def initial_state(self, rows: int) -> NDArray[np.float32]:
         """The state [S, N, H] at the start of a text: zeros."""
@@ -186,7 +227,7 @@ class Model:
             if weights.dtype.is_floating and not np.isfinite(weights.numpy()).all():
                 raise ModelError(f"its weights {weights.name!r} are not all finite numbers")
 
-    def _replay_probe(self) -> None:
+    def _replay_probe(self, advance: Callable[[Steps], Stepped]) -> None:
         probe = self.manifest.probe
         prompt = self.text.encode(probe.prompt)
         sampled = max(0, len(probe.symbols) - len(prompt))
@@ -194,7 +235,7 @@ class Model:
         uniforms = np.pad(generator.random(sampled, dtype=np.float32), (len(prompt), 0))
         given = np.pad(prompt, (0, sampled))
         try:
-            found = self.advance(self._initial_steps(given[None], [len(prompt)], uniforms[None]))
+            found = advance(self._initial_steps(given[None], [len(prompt)], uniforms[None]))
         except Exception as error:
             raise ModelError(f"its probe fails: {error}") from error
         if tuple(found.symbols[0]) != probe.symbols or not np.allclose(
@@ -214,18 +255,12 @@ def configure_threads(engines: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(engines)
 
 
-def _load(folder: Path) -> tuple[Any, Advance]:
-    """The SavedModel, which must live as long as its function, and that function over arrays."""
+def _load(folder: Path) -> Any:
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(str(folder))
-        function = loaded.signatures["advance"]
+        loaded.signatures["advance"]
     except Exception as error:  # damaged files raise many kinds of exception
         raise ModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
-
-    def advance(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        outputs = function(**arrays)
-        return {name: output.numpy() for name, output in outputs.items()}
-
-    return loaded, advance
+    return loaded

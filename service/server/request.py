@@ -23,7 +23,7 @@ PROBES = (b"/livez", b"/readyz", b"/metrics")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a request; those of its head are gunicorn's settings of the same names."""
+    """Limits of a request; the limits of its head are as gunicorn's settings of the same names."""
 
     request_line: int
     request_fields: int

@@ -39,6 +39,7 @@ PROBE_SEND_S = 2.0  # for a client to read a probe's response
 # all the time use at most a fifth of one core.
 PROBE_REST_FACTOR = 4.0
 SHORT_THREADS = 3  # for responses that never stream; computing them holds the interpreter's lock, so more do not help
+MAX_REQUEST_LINE = 16 * 1024  # bytes; a model name of 10 kB in a path is an unknown model like any other
 MAX_PENDING = 256  # complete requests that wait for a thread
 LAST_BYTES_S = 5  # after the drain, for clients to read the ends of their streams
 
@@ -75,7 +76,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         """Serve until a signal stops the worker."""
         self._limits = Limits(
-            self.cfg.limit_request_line,
+            MAX_REQUEST_LINE,
             self.cfg.limit_request_fields,
             self.cfg.limit_request_field_size,
             self.wsgi.extensions["max_body_bytes"],

@@ -21,6 +21,7 @@ from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Stream
+from service.model.guesses import Guesses
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
@@ -141,7 +142,7 @@ def follow(batch: Batch, model: Model, text: str) -> list[float]:
     """Let a row that only follows a text join, and return the list that its logprobs will be added to."""
     logprobs: list[float] = []
 
-    def on_followed(symbols: NDArray[np.int32], found: NDArray[np.float32]) -> None:
+    def on_followed(symbols: NDArray[np.int32], found: NDArray[np.float32], guesses: Guesses) -> None:
         logprobs.extend(found.tolist())
 
     ids, sampling = model.text.encode(text), SamplingParams(seed=0)

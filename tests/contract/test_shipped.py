@@ -14,7 +14,7 @@ from service.engine.stream import Stream
 from service.model.model import Model
 from tests.processes import ROOT, training
 
-VERSION = ROOT / "models/shakespeare/2"
+VERSION = ROOT / "models/shakespeare/3"
 # Optional, beside the checkout; never part of the project.
 CORPUS = ROOT.parent / "shared/corpora/tinyshakespeare.txt"
 TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -55,11 +55,18 @@ def test_a_training_can_start_from_it(tmp_path: Path) -> None:
 def test_evaluate_prints_the_loss_of_the_manifest() -> None:
     printed = training("evaluate", "shakespeare", "--corpus", str(CORPUS), cwd=ROOT).stdout
     nats = manifest()["metrics"]["validation"]["nats_per_char"]
-    assert printed.startswith(f"shakespeare 2, validation: {nats:.4f} nats/char")
+    assert printed.startswith(f"shakespeare 3, validation: {nats:.4f} nats/char")
+
+
+def test_it_is_version_2_published_again_with_guesses() -> None:
+    assert manifest()["parent"] == 2
+    model = Model(VERSION)  # repeats the probe of version 2
+    model.require("advance_top")
+    model.require("inspect")
 
 
 def test_extreme_parameters_of_a_stream_do_not_affect_others() -> None:
-    """Its graph gives a symbol outside the vocabulary for a `top_p` that underflows to 0 in float32."""
+    """Parameters that underflow to 0 in float32 select the most likely symbol."""
     model = Model(VERSION)
     scheduler = Scheduler(engines=1, slots=16, queue=16, chunk=8, cache=PrefixCache(0))
     extremes = [{"top_p": p} for p in (1e-40, 1e-45, 1e-320)] + [{"temperature": t} for t in (1e-40, 1e-45, 1e-320)]

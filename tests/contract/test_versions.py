@@ -26,6 +26,16 @@ def served(folder: Path) -> int:
     return store.ready().manifest.version
 
 
+def test_a_version_that_is_published_again_is_served_with_the_same_texts(folder: Path) -> None:
+    printed = training("publish", "tiny", "--from", "models/tiny/1", cwd=folder).stdout
+    assert printed == "Published models/tiny/2, with the weights of models/tiny/1.\n"
+    first, second = (manifest_of(folder / f"models/tiny/{version}") for version in (1, 2))
+    assert (second["probe"], second["metrics"], second["parent"]) == (first["probe"], first["metrics"], 1)
+    assert served(folder) == 2
+    texts = [training("sample", f"tiny/{version}", "--seed", "5", cwd=folder).stdout for version in (1, 2)]
+    assert texts[0] == texts[1]
+
+
 def test_a_run_is_published_again_rolled_back_and_pruned(folder: Path) -> None:
     published = training("publish", "tiny", "--from", "runs/tiny", cwd=folder).stdout
     assert "Published models/tiny/2, from step 100 of 100." in published

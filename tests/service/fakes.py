@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from service.model.codec import TextCodec
+from service.model.guesses import MAX_GUESSES
 from service.model.manifest import Manifest, Probe
-from service.model.model import Stepped, Steps
+from service.model.model import MissingFunction, Stepped, SteppedTop, Steps
 
 CHARACTERS = "abcdefghij"
 BYTES = (*"é😀€\n".encode(), 0x61, 0xED, 0xC0, 0xF5)  # of valid and of invalid UTF-8
@@ -23,6 +24,8 @@ class FakeModel:
         self.text = TextCodec(self.manifest)
         self.row_multiple = row_multiple
         self.calls: list[Steps] = []
+        self.calls_with_guesses: list[int] = []  # indices of `calls`
+        self.functions = {"advance", "advance_top", "inspect"}
         self.fails = False
 
     def initial_state(self, rows: int) -> np.ndarray:
@@ -46,6 +49,20 @@ class FakeModel:
                 logprobs[row, t] = -state[0, row, 0]
                 state[:, row] += 1
         return Stepped(symbols, logprobs, previous, state)
+
+    def advance_top(self, steps: Steps) -> SteppedTop:
+        """The guesses are the next symbols of the alphabet; the logprobs are those of the step and less."""
+        found = self.advance(steps)
+        self.calls_with_guesses.append(len(self.calls) - 1)
+        before = np.concatenate([steps.previous[:, None], found.symbols[:, :-1]], axis=1)[:, :, None]
+        ranks = np.arange(MAX_GUESSES, dtype=np.int32)
+        symbols = (before + ranks) % (self.manifest.symbols - 1) + 1
+        logprobs = (found.logprobs[:, :, None] - ranks / 8).astype(np.float32)
+        return SteppedTop(**vars(found), top_symbols=symbols.astype(np.int32), top_logprobs=logprobs)
+
+    def require(self, function: str) -> None:
+        if function not in self.functions:
+            raise MissingFunction(f"Version fake/1 was published without the function {function!r}.")
 
     def draw(self, previous: int, uniform: float) -> int:
         return (previous + int(uniform * 3)) % len(CHARACTERS) + 1
@@ -96,15 +113,17 @@ class Recorder:
     def __init__(self) -> None:
         self.symbols: list[int] = []
         self.logprobs: list[float] = []
+        self.guesses: list[list[tuple[int, float]]] = []
         self.has_started = False
         self.error: Exception | None = None
 
     def started(self) -> None:
         self.has_started = True
 
-    def sampled(self, symbols: Any, logprobs: Any) -> bool:
+    def sampled(self, symbols: Any, logprobs: Any, guesses: Any) -> bool:
         self.symbols += symbols.tolist()
         self.logprobs += logprobs.tolist()
+        self.guesses += guesses.tolist()
         return False
 
     def failed(self, error: Exception) -> None:
@@ -130,6 +149,15 @@ def whole_characters(data: bytes) -> list[tuple[str, int]]:
         characters += [("\ufffd", broken)] * (broken > 0)
         data = data[len(valid.encode()) + broken :]
     return characters
+
+
+def expected_top(prompt: str, text: str, count: int) -> list[list[tuple[str, float]]]:
+    """The guesses of `FakeModel` before each character of a text after a prompt."""
+    tops = []
+    for step in range(len(prompt), len(prompt) + len(text)):
+        before = CHARACTERS.find((prompt + text)[step - 1]) + 1 if step else 0
+        tops.append([(CHARACTERS[(before + rank) % 10], -step - rank / 8) for rank in range(count)])
+    return tops
 
 
 def characters_drawn(length: int, seed: int) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ logprob of a byte is that of its share of the script. The state counts the sampl
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,12 @@ class Scripted(tf.Module):
         signature |= {"bias": ((None, len(VOCABULARY) + 1), tf.float32)}
         signature |= {"state": ((state_tensors, None, 1), tf.float32)}
         specs = [tf.TensorSpec(shape, kind, name) for name, (shape, kind) in signature.items()]
-        self.advance = tf.function(self._advance, input_signature=specs)
+        self.advance, self.advance_top = (
+            tf.function(partial(self._advance, guesses=guesses), input_signature=specs) for guesses in (0, 5)
+        )
 
     def _advance(
-        self, previous, given, given_length, length, uniforms, temperature, top_k, top_p, bias, state
+        self, previous, given, given_length, length, uniforms, temperature, top_k, top_p, bias, state, *, guesses
     ):  # fmt: skip
         t = tf.range(tf.shape(given)[1])[None]  # [1, K]
         places = tf.cast(state[0], tf.int32) + t - given_length[:, None]  # [N, K] of the sampled symbols
@@ -43,12 +46,16 @@ class Scripted(tf.Module):
         symbols = tf.where(t < given_length[:, None], given, tf.gather(self.script, chosen))
         symbols = tf.where(t < length[:, None], symbols, 0)
         last = tf.gather(symbols, tf.maximum(length - 1, 0), batch_dims=1)
-        return {
+        outputs = {
             "symbols": symbols,
             "logprobs": tf.where(t < length[:, None], tf.gather(self.logprobs, symbols), 0.0),
             "previous": tf.where(length > 0, last, previous),
             "state": state + tf.cast(tf.maximum(length - given_length, 0), tf.float32)[None, :, None],
         }
+        if guesses:  # always the first ids
+            top = tf.broadcast_to(tf.range(1, guesses + 1), tf.concat([tf.shape(symbols), [guesses]], axis=0))
+            outputs |= {"top_symbols": top, "top_logprobs": -tf.cast(top, tf.float32)}
+        return outputs
 
 
 def id_of(byte: int) -> int:
@@ -69,15 +76,26 @@ def bytes_written(count: int, *, temperature: float, seed: int) -> bytes:
 
 
 def write_version(
-    models: Path, name: str = "scripted", *, cell: str = "gru", layers: int = 1, logprobs: Any = None, **changes: Any
+    models: Path,
+    name: str = "scripted",
+    *,
+    cell: str = "gru",
+    layers: int = 1,
+    logprobs: Any = None,
+    has_guesses: bool = False,
+    **changes: Any,
 ) -> Path:
-    """Write a valid version `models/<name>/1` with the weights `logprobs` [V] and `changes` of its manifest."""
+    """Write a valid version `models/<name>/1` with the weights `logprobs` [V] and `changes` of its manifest.
+
+    `has_guesses`: it has the function `advance_top`.
+    """
     folder = models / name / "1"
     module = Scripted(2 * layers if cell == "lstm" else layers)
     if logprobs is not None:
         module.logprobs.assign(logprobs)
     (models / name).mkdir(parents=True, exist_ok=True)
-    tf.saved_model.save(module, str(folder), signatures={"advance": module.advance})
+    functions = {"advance": module.advance} | ({"advance_top": module.advance_top} if has_guesses else {})
+    tf.saved_model.save(module, str(folder), signatures=functions)
     sampled = bytes_written(PROBE_SAMPLED, temperature=1, seed=PROBE_SEED)
     probe_bytes = PROBE_PROMPT.encode() + sampled
     manifest = {

@@ -46,9 +46,11 @@ def test_an_empty_store_starts_and_answers_503(create: Callable[..., Flask], cap
 
 def test_the_worker_finds_what_it_needs(create: Callable[..., Flask]) -> None:
     app = create(admin_port=9000, max_prompt=100, max_text=200)
+    limits = app.extensions["max_body_bytes_of"]
     assert app.extensions["admin_port"] == 9000
     assert app.extensions["max_body_bytes"] >= 12 * 100
-    assert app.extensions["max_body_bytes_of"][b"/score"] >= 12 * 200
+    assert limits[b"/score"] >= 12 * 200
+    assert min(limits[b"/inspect"], limits[b"/neurons"]) >= 12 * 10_000
     assert app.extensions["faults"]() == []
     app.extensions["drain"].abort()
     assert app.test_client().get("/readyz").json["error"]["code"] == "draining"

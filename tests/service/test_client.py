@@ -102,9 +102,59 @@ def test_complete_returns_the_whole_text(server: Server, client: Client) -> None
         assert getattr(completion, name) == expected[name]
 
 
+NAMES = ("finish_reason", "model")
+
+
+@pytest.mark.parametrize("logprobs", [False, True])
+def test_a_score_is_the_object_of_the_service(server: Server, client: Client, logprobs: bool) -> None:
+    text = "the cat\n" * 1000
+    expected = json.loads(server.request("POST", "/score", {"text": text, "logprobs": logprobs})[2])
+    found = client.score(text, logprobs=logprobs, model="tiny")
+    assert found.pop("timings").keys() == expected.pop("timings").keys()
+    assert found == expected | {name: pytest.approx(expected[name]) for name in expected if name not in NAMES}
+    assert (len(found.get("logprobs", ())) == len(text)) == logprobs
+
+
+PROGRESS = b'{"chars": 1, "nats": 2.0, "index": 0, "logprobs": [-2.0]}\n'
+
+
+def test_the_lines_of_a_score_are_joined() -> None:
+    lines = PROGRESS + b'{"chars": 2, "logprobs": [-3.0]}\n{"chars": 2, "finish_reason": "length"}\n'
+    with scripted(response("200 OK", lines)) as (url, requests):
+        assert Client(url).score("ab", logprobs=True) == {
+            "chars": 2,
+            "finish_reason": "length",
+            "logprobs": [-2.0, -3.0],
+        }
+    assert b"Accept: application/x-ndjson\r\n" in requests[0]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (b'{"error": {"message": "Broken.", "code": "internal_error"}}\n', "internal_error"),
+        (b"", "incomplete_response"),
+        (b"[]\n", "unexpected_response"),
+        (b"{", "unexpected_response"),
+    ],
+)
+def test_a_score_that_fails_is_not_retried(waits: list[float], end: bytes, code: str) -> None:
+    with scripted(response("200 OK", PROGRESS + end)) as (url, _), pytest.raises(CharloomError) as failure:
+        Client(url).score("ab")
+    assert (failure.value.code, waits) == (code, [])
+
+
 def test_models_and_health_are_the_responses_of_the_service(client: Client) -> None:
     assert client.models()["default"] == "tiny"
     assert client.health()["status"] == "ready"
+
+
+def test_score_is_the_response_of_the_service(server: Server, client: Client) -> None:
+    expected = server.ask("/score", {"text": "the cat", "logprobs": True})
+    scored = client.score("the cat", logprobs=True)
+    assert (scored["nats_per_char"], scored["logprobs"]) == (expected["nats_per_char"], expected["logprobs"])
+    with pytest.raises(CharloomError, match="text should have at least 1 character"):
+        client.score("")
 
 
 def test_a_wrong_field_is_an_error_with_the_words_of_the_service(client: Client) -> None:
@@ -171,7 +221,7 @@ def test_other_errors_and_long_waits_are_not_retried(waits: list[float], content
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"status": "ok"}', b"<html>"])
 def test_a_service_that_is_not_charloom_is_an_unexpected_response(body: bytes) -> None:
-    for ask in (Client.models, Client.health):
+    for ask in (Client.models, Client.health, lambda client: client.score("a")):
         with scripted(response("200 OK", body)) as (url, _), pytest.raises(CharloomError) as failure:
             ask(Client(url))
         assert failure.value.code == "unexpected_response"

@@ -8,7 +8,7 @@ import pytest
 
 from service.config import Config, ConfigError, variable_of
 
-TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "cors_origins", "host"}
+TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "rate_limit_storage", "cors_origins", "host"}
 NUMBERS = [setting for setting in fields(Config) if setting.name not in TEXTS]
 
 
@@ -70,6 +70,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("CHARLOOM_MODELS", "/nowhere/at/all", ["/nowhere/at/all", "not a folder"]),
         ("CHARLOOM_API_KEYS_FILE", "/nowhere", ["/nowhere", "cannot be read"]),
         ("CHARLOOM_RATE_LIMIT", "often", ["60/minute", "'often'"]),
+        ("CHARLOOM_RATE_LIMIT_STORAGE", "memcached://host", ["redis://host:6379/0", "'memcached://host'"]),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(tmp_path: Path, variable: str, value: str, words: list[str]) -> None:
@@ -126,6 +127,20 @@ def test_a_key_file_is_read_and_a_bad_one_is_refused_by_the_name_of_its_setting(
     with pytest.raises(ConfigError) as refusal:
         Config(models=tmp_path, api_keys_file=path)
     assert str(refusal.value).startswith(f"CHARLOOM_API_KEYS_FILE names {path}, whose line 1 is not a key")
+
+
+def test_the_storage_of_the_rate_limit_is_memory_or_a_redis(tmp_path: Path) -> None:
+    assert Config(models=tmp_path).rate_storage() is None
+    assert Config(models=tmp_path, rate_limit_storage="memory").rate_storage() is None
+    assert Config(models=tmp_path, rate_limit_storage="redis://host:6379/1").rate_storage() is not None
+
+
+def test_the_storage_is_checked_only_if_there_is_a_rate_limit(tmp_path: Path) -> None:
+    storage = "redis://127.0.0.1:1"
+    Config(models=tmp_path, rate_limit_storage=storage).check_rate_storage()
+    Config(models=tmp_path, rate_limit="1/hour").check_rate_storage()
+    with pytest.raises(ConfigError, match=r"^CHARLOOM_RATE_LIMIT_STORAGE names a Redis that cannot be used: "):
+        Config(models=tmp_path, rate_limit="1/hour", rate_limit_storage=storage).check_rate_storage()
 
 
 def test_origins_are_compared_in_lower_case(tmp_path: Path) -> None:

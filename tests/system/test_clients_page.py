@@ -17,9 +17,10 @@ from tests.servers import Server
 PAGE = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 EXPORT, *COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
-GENERATE, MODELS, HEALTH, CURL_STREAM, CURL_OBJECT = COMMANDS
-PYTHON, OPENAI = [block for language, block in BLOCKS if language == "python"]
+GENERATE, SCORE, MODELS, HEALTH, CURL_STREAM, CURL_OBJECT, LLM = COMMANDS
+PYTHON, OPENAI, LANGCHAIN = [block for language, block in BLOCKS if language == "python"]
 (JAVASCRIPT,) = [block for language, block in BLOCKS if language == "js"]
+(LLM_MODELS,) = [block for language, block in BLOCKS if language == "yaml"]
 KEY = EXPORT.removeprefix("export CHARLOOM_KEY=")
 
 
@@ -33,27 +34,32 @@ def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     started.stop()
 
 
-def output(server: Server, *command: str) -> str:
-    """The output of a command that asks this service, and its model, in place of those of the page."""
-    adapted = [
-        part.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("shakespeare", "tiny") for part in command
-    ]
-    environment = os.environ | {"CHARLOOM_KEY": KEY}
-    result = subprocess.run(adapted, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, (adapted, result.stdout, result.stderr)
+def adapted(server: Server, example: str) -> str:
+    """An example that asks this service, and its model, in place of those of the page."""
+    return example.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("shakespeare", "tiny")
+
+
+def output(server: Server, *command: str, **variables: str) -> str:
+    """The output of a command for this service, with these environment variables."""
+    environment = os.environ | {"CHARLOOM_KEY": KEY} | variables
+    arguments = [adapted(server, argument) for argument in command]
+    result = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, (arguments, result.stdout, result.stderr)
     return result.stdout
 
 
-def shell(server: Server, command: str) -> str:
-    """The output of a command of the page, where `charloom` is the one of this folder."""
+def shell(server: Server, command: str, **variables: str) -> str:
+    """The output of a command of the page, where `charloom` and `llm` are those of this Python."""
     command = re.sub("^charloom (.*)", rf"{sys.executable} charloom.py \1 --url http://localhost:8000", command)
-    return output(server, "bash", "-c", command)
+    command = re.sub("^llm ", f"{sys.executable} -m llm ", command)
+    return output(server, "bash", "-c", command, **variables)
 
 
 def test_the_command_line(guarded: Server) -> None:
     text = shell(guarded, GENERATE)
     assert text.startswith("ROMEO:")
     assert len(text) == len("ROMEO:") + 200 + 1
+    assert re.match(r"tiny 1: \d\.\d{4} nats/char, ", shell(guarded, SCORE))
     assert shell(guarded, MODELS) == "tiny (default) 1 (served)\n"
     assert shell(guarded, HEALTH) == "ready: tiny 1\n"
 
@@ -67,13 +73,23 @@ def test_curl(guarded: Server) -> None:
 def test_the_python_client(guarded: Server) -> None:
     lines = output(guarded, sys.executable, "-c", PYTHON).splitlines()
     assert any(line.startswith("seed: ") for line in lines)
+    assert float(lines[-3]) > 0
     assert lines[-2] == "tiny ready"
     assert lines[-1].startswith("422 invalid_field temperature temperature should be")
 
 
 def test_the_openai_package(guarded: Server) -> None:
-    pytest.importorskip("openai")
-    assert len(output(guarded, sys.executable, "-c", OPENAI)) == 200
+    assert len(output(guarded, sys.executable, "-c", OPENAI)) == 200 + len("\n") + 200
+
+
+def test_llm(guarded: Server, tmp_path: Path) -> None:
+    (tmp_path / "extra-openai-models.yaml").write_text(adapted(guarded, LLM_MODELS))
+    assert len(shell(guarded, LLM, LLM_USER_PATH=str(tmp_path))) == 200 + len("\n")
+
+
+def test_langchain(guarded: Server) -> None:
+    printed = output(guarded, sys.executable, "-c", LANGCHAIN)
+    assert printed.endswith("'] 6\n")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")

@@ -27,9 +27,10 @@ from tests.waiting import wait_until
 SIZE = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "20", "--epochs", "2"]
 EXTRAS = {
     "training": ["requirements-training.txt"],
+    "redis": ["requirements-redis.txt"],
     "jax": ["requirements-training.txt", "requirements-jax.txt"],
     "bench": ["requirements-training.txt", "requirements-bench.txt"],
-    "dev": ["requirements-training.txt", "requirements-jax.txt", "requirements-dev.txt"],
+    "dev": ["requirements-training.txt", "requirements-jax.txt", "requirements-redis.txt", "requirements-dev.txt"],
 }
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 

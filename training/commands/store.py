@@ -36,21 +36,40 @@ def list_models(name: str | None, models: Path) -> None:
 @model_argument
 @click.option(
     "--from",
-    "run",
+    "source",
     required=True,
     type=UserPath(path_type=Path, exists=True, file_okay=False),
-    help="Folder of the run, finished or not.",
+    help="Folder of the run, finished or not, or of a published version.",
 )
 @force_option
 @models_option
-def publish(name: str, run: Path, models: Path, force: bool) -> None:
-    """Publish the best weights of a run so far.
+def publish(name: str, source: Path, models: Path, force: bool) -> None:
+    """Publish the best weights of a run so far, or a published version again.
 
-    An unfinished run can still be resumed.
+    An unfinished run can still be resumed. A version that is published again has the same weights, so the same text
+    for a seed, and the functions of this release of Charloom.
     """
     require_writable(models / name, "--models")
-    if not (run / PLAN).exists():
-        raise InputError(f"{run} is not the folder of a run: it has no {PLAN}.")
+    if (source / store.MANIFEST).exists():
+        _republish(name, source, models)
+    elif (source / PLAN).exists():
+        _publish_run(name, source, models, force=force)
+    else:
+        raise InputError(f"{source} is not the folder of a run or a version: it has no {PLAN} or {store.MANIFEST}.")
+
+
+def _republish(name: str, version: Path, models: Path) -> None:
+    use_devices()
+    with quietly():
+        from training.release.publish import republish
+        from training.release.published import is_valid
+
+    if not is_valid(version):
+        raise InputError(f"{version} is damaged: it does not load, or does not repeat its probe.")
+    click.echo(f"Published {republish(version, name, models)}, with the weights of {version}.")
+
+
+def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
     with locked(run):
         plan = Plan.load(run)
         if not (run / CHECKPOINT).exists():

@@ -1,9 +1,10 @@
-"""Trained weights -> the artifact's SavedModel: `advance` and `inspect` as pure functions of plain TensorFlow ops.
+"""Trained weights -> the artifact's SavedModel: `advance`, `advance_top` and `inspect` as pure TensorFlow functions.
 
 Built from the weights, not from the Keras graph, so it contains no Keras, no cuDNN and no state. models/README.md
 specifies every input and output.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,28 +32,28 @@ class Call(NamedTuple):
 
 
 class Artifact(ExportedNetwork):
-    """The two exported functions over one set of weights."""
+    """The exported functions over one set of weights."""
 
     def __init__(self, weights: NetworkWeights) -> None:
         super().__init__(weights)
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
         state = tf.TensorSpec((self._states * len(self.gates), None, self._units), tf.float32, "state")
-        self.advance = tf.function(
-            self._advance,
-            input_signature=[
-                _rows("previous"),
-                _steps("given"),
-                _rows("given_length"),
-                _rows("length"),
-                _steps("uniforms", tf.float32),
-                _rows("temperature", tf.float32),
-                _rows("top_k"),
-                _rows("top_p", tf.float32),
-                tf.TensorSpec((None, self._symbols), tf.float32, "bias"),
-                state,
-            ],
-            autograph=False,
+        inputs = [
+            _rows("previous"),
+            _steps("given"),
+            _rows("given_length"),
+            _rows("length"),
+            _steps("uniforms", tf.float32),
+            _rows("temperature", tf.float32),
+            _rows("top_k"),
+            _rows("top_p", tf.float32),
+            tf.TensorSpec((None, self._symbols), tf.float32, "bias"),
+            state,
+        ]
+        self.advance, self.advance_top = (
+            tf.function(partial(self._advance, guesses=guesses), input_signature=inputs, autograph=False)
+            for guesses in (False, True)
         )
         self.inspect = tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False)
 
@@ -68,6 +69,8 @@ class Artifact(ExportedNetwork):
         top_p: tf.Tensor,
         bias: tf.Tensor,
         state: tf.Tensor,
+        *,
+        guesses: bool,
     ) -> dict[str, tf.Tensor]:
         # An element-wise op rounds the elements after its last whole vector differently, and these belong to the end of
         # some row. With V' symbols a row's choice does not depend on its position; the padding is never chosen.
@@ -88,13 +91,19 @@ class Artifact(ExportedNetwork):
             lambda: self._run(call, *start, all_take=False),
         )
         own_bias = tf.pad(self.output[1], padding[1:], constant_values=-np.inf)
-        logprobs = _logprobs(logits + own_bias, symbols)
-        return {
+        below_best, log_total = _log_softmax_parts(logits + own_bias)
+        logprobs = tf.gather(below_best, symbols, batch_dims=2) - log_total
+        outputs = {
             "symbols": _time_major(tf.where(call.takes, symbols, RESERVED)),
             "logprobs": tf.transpose(tf.where(call.takes, logprobs, 0.0)),
             "previous": previous,
             "state": tf.stack(layers),
         }
+        if guesses:
+            top = self._top(tf.transpose(below_best - log_total[:, :, None], [1, 0, 2]))
+            takes = (tf.range(tf.shape(given)[1]) < length[:, None])[:, :, None]
+            outputs |= {name: tf.where(takes, values, tf.zeros_like(values)) for name, values in top.items()}
+        return outputs
 
     def _run(self, call: Call, previous: tf.Tensor, layers: Layers, *, all_take: bool) -> Any:
         """Take K steps.
@@ -138,14 +147,17 @@ class Artifact(ExportedNetwork):
         )
         before = tf.transpose(tf.reshape(tops.stack(), [steps, rows, self._units]), [1, 0, 2])
         logprobs = tf.nn.log_softmax(self.logits(before))  # [N, T, V]
-        top_logprobs, top_symbols = tf.math.top_k(logprobs, k=min(GUESSES, self._symbols))
         return {
             "logprobs": tf.gather(logprobs, symbols, batch_dims=2),
-            "top_symbols": top_symbols,
-            "top_logprobs": top_logprobs,
+            **self._top(logprobs),
             "activations": tf.transpose(cells.stack(), [1, 0, 2, 3]),  # [N, T, L, H]
             "state": tf.stack(layers),
         }
+
+    def _top(self, logprobs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The five most likely symbols [..., 5] and their logprobs, from logprobs [..., V]; ties in id order."""
+        top_logprobs, top_symbols = tf.math.top_k(logprobs, k=min(GUESSES, self._symbols))
+        return {"top_symbols": top_symbols, "top_logprobs": top_logprobs}
 
     def _after_reserved(self, rows: tf.Tensor, state: tf.Tensor) -> Layers:
         """The state [S, N, H] as layers; a row whose state is zero first reads the reserved symbol."""
@@ -163,6 +175,7 @@ def write_saved_model(weights: NetworkWeights, folder: Path) -> None:
         signatures={
             "serving_default": artifact.advance,
             "advance": artifact.advance,
+            "advance_top": artifact.advance_top,
             "inspect": artifact.inspect,
         },
     )
@@ -181,12 +194,11 @@ def _outputs(dtype: tf.DType, steps: tf.Tensor) -> tf.TensorArray:
     return tf.TensorArray(dtype, size=steps)
 
 
-def _logprobs(logits: tf.Tensor, symbols: tf.Tensor) -> tf.Tensor:
-    """The natural log of each symbol's probability [K, N], from logits [K, N, V'] and symbols [K, N]."""
+def _log_softmax_parts(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Two numbers whose difference is a logprob, from logits [K, N, V']: [K, N, V'] of each symbol, and [K, N]."""
     below_best = logits - tf.reduce_max(logits, axis=2, keepdims=True)
     total = tf.reduce_sum(tf.exp(below_best), axis=2, keepdims=True)
-    log_total = tf.math.log(tf.repeat(total, VECTOR, axis=2))[:, :, 0]  # over whole vectors too
-    return tf.gather(below_best, symbols, batch_dims=2) - log_total
+    return below_best, tf.math.log(tf.repeat(total, VECTOR, axis=2))[:, :, 0]  # over whole vectors too
 
 
 def _time_major(symbols: tf.Tensor) -> tf.Tensor:

@@ -2,9 +2,7 @@
 
 import errno
 import os
-import shutil
 import subprocess
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,9 +23,10 @@ from training.learning.evaluate import Loss, evaluate
 from training.learning.progress import StageProgress
 from training.learning.run import Trained
 from training.learning.stages import Stages
+from training.network.weights import NetworkWeights
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
-from training.release.store import MANIFEST, PARTIAL, changing, place, versions, write_manifest
+from training.release.store import MANIFEST, changing, partial_version, place, versions, write_manifest
 
 FORMAT = 1
 HISTORY = MANIFEST.with_name("history.jsonl")
@@ -75,17 +74,37 @@ def publish(
     """
     stages = stages or Stages()
     store = models / release.name
-    with changing(store), StageProgress(stages):
-        aside = store / f"{PARTIAL}{uuid.uuid4().hex}"
-        try:
-            manifest = _write(release, aside, stages)
-            if judge:
-                stages.enter("comparison")
-                judge(PublishedModel(aside))
-            stages.enter("publishing")
-            return place(aside, store, manifest)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    with changing(store), StageProgress(stages), partial_version(store) as aside:
+        manifest = _write(release, aside, stages)
+        if judge:
+            stages.enter("comparison")
+            judge(PublishedModel(aside))
+        stages.enter("publishing")
+        return place(aside, store, manifest)
+
+
+def republish(folder: Path, name: str, models: Path) -> Path:
+    """Export the weights of the version in `folder` again, as the next version of model `name`.
+
+    The new version has the functions of this release of Charloom, and generates the same text for a seed.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        InputError: the version is damaged, or was published without its trained weights.
+        ExportDiffers: the export does not repeat the version's probe.
+        ReportedError, OSError: the store cannot be written to.
+    """
+    old, store = PublishedModel(folder), models / name
+    parent = old.manifest["version"] if old.manifest["name"] == name else None
+    manifest = old.manifest | {"name": name, "parent": parent} | _origin()
+    with changing(store), partial_version(store) as aside:
+        _export(old.weights(), aside, (folder / HISTORY).read_text(encoding="utf-8"))
+        write_manifest(aside, manifest)
+        if not PublishedModel(aside).repeats_probe():
+            raise ExportDiffers(f"The export does not repeat the probe of {folder}.")
+        return place(aside, store, manifest)
 
 
 def placed_before(release: Release, models: Path) -> Path | None:
@@ -103,12 +122,7 @@ def placed_before(release: Release, models: Path) -> Path | None:
 def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     """Write the version without its number, and check it against the network; returns its manifest."""
     stages.enter("export")
-    try:
-        write_saved_model(release.trained.weights, aside)
-    except tf.errors.OpError as error:  # a full disk, among others
-        raise ReportedError(f"The model cannot be written to {aside.parent}: {_reason(error)}.") from error
-    (aside / MANIFEST.parent).mkdir()
-    (aside / HISTORY).write_text(_history(release), encoding="utf-8")
+    _export(release.trained.weights, aside, _history(release))
     manifest = _facts(release)
     stages.enter("check of the export")
     write_manifest(aside, manifest)
@@ -119,6 +133,16 @@ def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     if _probe(PublishedModel(aside), release) != manifest["probe"]:
         raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
     return manifest
+
+
+def _export(weights: NetworkWeights, aside: Path, history: str) -> None:
+    """Write everything of a version but its manifest."""
+    try:
+        write_saved_model(weights, aside)
+    except tf.errors.OpError as error:  # a full disk, among others
+        raise ReportedError(f"The model cannot be written to {aside.parent}: {_reason(error)}.") from error
+    (aside / MANIFEST.parent).mkdir()
+    (aside / HISTORY).write_text(history, encoding="utf-8")
 
 
 def _history(release: Release) -> str:
@@ -137,7 +161,6 @@ def _facts(release: Release) -> dict[str, Any]:
         "format": FORMAT,
         "name": release.name,
         "version": 0,  # known when it is placed
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "unit": config.unit,
         "normalization": config.normalization if config.unit == "char" else "none",
         "vocabulary": corpus.vocabulary.to_json(),
@@ -146,8 +169,6 @@ def _facts(release: Release) -> dict[str, Any]:
         "units": config.units,
         "parameters": weights.parameters,
         "dtype": "float32",
-        "tensorflow": tf.__version__,
-        "charloom": training.__version__,
         "corpus": {
             "files": [asdict(file) for file in corpus.files],
             "characters": len(corpus),
@@ -157,8 +178,17 @@ def _facts(release: Release) -> dict[str, Any]:
         "seed": config.seed,
         "metrics": {},
         "parent": release.parent,
-        "git_commit": _git_commit(),
         "probe": {},
+    } | _origin()
+
+
+def _origin() -> dict[str, Any]:
+    """When and with which programs a version is made."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tensorflow": tf.__version__,
+        "charloom": training.__version__,
+        "git_commit": _git_commit(),
     }
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,16 @@ def changing(store: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def partial_version(store: Path) -> Iterator[Path]:
+    """A path for a version that readers do not see yet; its folder is deleted at the end, unless it was placed."""
+    aside = store / f"{PARTIAL}{uuid.uuid4().hex}"
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:

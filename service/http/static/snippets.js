@@ -33,8 +33,8 @@ completion = client.completions.create(
     model="${model}${version ? `@${version}` : ""}",
     prompt=${JSON.stringify(prompt)},
     max_tokens=${length},
-${named.join("")})
-print(completion.choices[0].text)${topK ? `\n# OpenAI's API has no top_k: this request leaves out top_k=${topK}.` : ""}
+${named.join("")}${topK ? `    extra_body={"top_k": ${topK}},\n` : ""})
+print(completion.choices[0].text)
 `;
   },
 

@@ -1,6 +1,7 @@
 """Fake models with the function `inspect`, and a model whose calls wait."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,3 +43,33 @@ class Gate(FakeModel):
     def advance(self, steps: Steps) -> Stepped:
         assert self.permits.acquire(timeout=10)
         return super().advance(steps)
+
+
+class ActiveModel(FakeModel):
+    """A model of two layers whose activations are given, in the order of the symbols."""
+
+    def __init__(self, activations: np.ndarray) -> None:
+        """`activations` [symbols, 2, units]."""
+        super().__init__()
+        self.manifest = replace(self.manifest, layers=2, units=activations.shape[2])
+        self.activations = activations.astype(np.float32)
+        self.inspected: list[int] = []  # symbols of each call
+
+    def inspect(self, symbols: np.ndarray, state: np.ndarray) -> Inspected:
+        first, count = sum(self.inspected), symbols.shape[1]
+        self.inspected.append(count)
+        return Inspected(
+            logprobs=np.zeros((1, count), np.float32),
+            top_symbols=np.zeros((1, count, 5), np.int32),
+            top_logprobs=np.zeros((1, count, 5), np.float32),
+            activations=self.activations[None, first : first + count],
+            state=state,
+        )
+
+
+class LongReader(FakeModel):
+    """A model that follows any number of symbols in one operation."""
+
+    def advance(self, steps: Steps) -> Stepped:
+        logprobs = np.full(steps.given.shape, -1, np.float32)
+        return Stepped(steps.given, logprobs, steps.previous, steps.state)

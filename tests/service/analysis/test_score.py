@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import QueueFull, Scheduler
 from service.engine.stream import Stream
-from tests.service.analysis.fakes import Gate
+from tests.service.analysis.fakes import Gate, LongReader
 from tests.service.fakes import FakeByteModel, FakeModel, expected_text
 from tests.waiting import wait_until
 
@@ -91,6 +92,23 @@ def test_a_chunk_is_bounded_however_long_the_text(scheduler: Scheduler, model: F
     sizes = [len(chunk.logprobs) for chunk in scoring.chunks(10)]
     assert sizes == [MAX_CHARS_AT_ONCE, MAX_CHARS_AT_ONCE, 1]
     scoring.close()
+
+
+def test_a_million_characters_need_a_fixed_memory_for_each() -> None:
+    """Beside the text: ids, ends and logprobs of 4 bytes each, while the reader asks often or not at all."""
+    text, scheduler = "ab" * 500_000, Scheduler(engines=1, slots=2, queue=0, chunk=1024, cache=PrefixCache(2**30))
+    tracemalloc.start()
+    try:
+        scoring = Scoring(LongReader(), text, scheduler)  # type: ignore[arg-type]
+        wait_until(lambda: scheduler.is_idle)
+        chars = sum(len(chunk.logprobs) for chunk in scoring.chunks(10))
+        scoring.close()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        scheduler.close()
+    assert (chars, scoring.result().nats) == (1_000_000, 1_000_000)
+    assert peak <= 16 * len(text) + 1_000_000
 
 
 def test_a_state_of_the_prefix_cache_does_not_replace_scoring(scheduler: Scheduler, model: FakeModel) -> None:

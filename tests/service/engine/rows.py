@@ -10,13 +10,21 @@ from tests.service.fakes import FakeModel, Recorder
 
 
 def row_of(
-    model: FakeModel, prompt: str = "", *, length: int = 5, seed: int = 1, on_followed: Any = None, **params: float
+    model: FakeModel,
+    prompt: str = "",
+    *,
+    length: int = 5,
+    seed: int = 1,
+    on_followed: Any = None,
+    guesses: int = 0,
+    **params: float,
 ) -> tuple[Row, Recorder]:
     """A row and the listener that records its symbols; `params` are of `SamplingParams`."""
     recorder = Recorder()
     sampling = SamplingParams(seed=seed, **params)  # type: ignore[arg-type]
     prompt_ids = model.text.encode(prompt)
-    return Row(prompt_ids, length=length, sampling=sampling, listener=recorder, on_followed=on_followed), recorder
+    row = Row(prompt_ids, length=length, sampling=sampling, listener=recorder, on_followed=on_followed, guesses=guesses)
+    return row, recorder
 
 
 def batch_of(model: FakeModel, *, slots: int, chunk: int, cache: PrefixCache | None = None) -> Batch:

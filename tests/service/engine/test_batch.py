@@ -5,7 +5,7 @@ from service.engine.batch import FIRST_STEPS
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SMALLEST_NORMAL
 from tests.service.engine.rows import batch_of, row_of, run
-from tests.service.fakes import FakeModel, Recorder, expected_text
+from tests.service.fakes import FakeModel, Recorder, expected_text, expected_top
 
 LONG_PROMPT = "abcdefghij" * 10
 
@@ -195,3 +195,31 @@ def test_a_row_that_takes_the_index_of_another_starts_from_the_initial_state(mod
         batch.join(row)
         run(batch)
         assert model.text.decode(recorder.symbols) == expected_text("", 4, seed)
+
+
+def test_rows_with_and_without_guesses_in_one_batch_have_the_same_symbols_and_logprobs(model: FakeModel) -> None:
+    batch = batch_of(model, slots=16, chunk=4)
+    rows = []
+    for index in range(16):
+        prompt, guesses = "cab"[: index % 4], index % 3 * 2
+        row, recorder = row_of(model, prompt, length=5 + index, seed=index, guesses=guesses)
+        batch.join(row)
+        rows.append((prompt, 5 + index, index, guesses, recorder))
+        batch.step()
+    run(batch)
+    for prompt, length, seed, guesses, recorder in rows:
+        text = expected_text(prompt, length, seed)
+        assert model.text.decode(recorder.symbols) == text
+        assert recorder.logprobs == [-float(len(prompt) + step) for step in range(length)]
+        top = [[(model.text.encode(c)[0], nats) for c, nats in best] for best in expected_top(prompt, text, guesses)]
+        assert recorder.guesses == (top if guesses else [])
+
+
+def test_a_call_computes_guesses_only_while_a_row_asks_for_them(model: FakeModel) -> None:
+    batch = batch_of(model, slots=2, chunk=4)
+    batch.join(row_of(model, "abc", length=4, guesses=5)[0])  # not before the symbols of its prompt
+    batch.join(row_of(model, length=20)[0])
+    run(batch)
+    with_guesses = [call for call, steps in enumerate(model.calls) if steps.temperature.shape == (2,)]
+    assert model.calls_with_guesses == with_guesses
+    assert 0 < len(with_guesses) < len(model.calls) - 1

@@ -112,8 +112,8 @@ def test_the_padding_that_a_failed_row_leaves_makes_no_later_call_fail() -> None
 @pytest.mark.parametrize("method", ["sampled", "failed"])
 def test_a_listener_that_raises_affects_no_other_row(model: FakeModel, method: str) -> None:
     class Raises(Recorder):
-        def sampled(self, symbols: Any, logprobs: Any) -> bool:
-            super().sampled(symbols, logprobs)
+        def sampled(self, symbols: Any, logprobs: Any, guesses: Any) -> bool:
+            super().sampled(symbols, logprobs, guesses)
             raise MemoryError
 
         def failed(self, error: Exception) -> None:

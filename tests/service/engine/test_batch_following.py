@@ -8,7 +8,7 @@ import pytest
 from service.engine.prefix_cache import PrefixCache
 from service.model.model import Model
 from tests.service.engine.rows import batch_of, row_of, run
-from tests.service.fakes import FakeModel, expected_text
+from tests.service.fakes import FakeModel, expected_text, expected_top
 from tests.service.scripted import logprob_of, write_version
 
 TEXT = "abcdefghijab"
@@ -20,10 +20,12 @@ class Followed:
     def __init__(self) -> None:
         self.symbols: list[int] = []
         self.logprobs: list[float] = []
+        self.guesses: list[list[tuple[int, float]]] = []
 
-    def __call__(self, symbols: np.ndarray, logprobs: np.ndarray) -> None:
+    def __call__(self, symbols: np.ndarray, logprobs: np.ndarray, guesses: np.ndarray) -> None:
         self.symbols += symbols.tolist()
         self.logprobs += logprobs.tolist()
+        self.guesses += guesses.tolist()
 
 
 @pytest.mark.parametrize("length", [0, 7])
@@ -104,3 +106,15 @@ def test_a_published_graph_gives_the_logprob_of_every_given_symbol(tmp_path: Pat
     expected = [logprob_of(byte if known else None) for byte, known in zip(data, model.text.encode(text), strict=True)]
     np.testing.assert_allclose(followed.logprobs, expected, rtol=1e-6)
     assert followed.symbols[-1] == 0  # a symbol outside the vocabulary has a logprob too
+
+
+def test_followed_symbols_have_the_guesses_before_them(model: FakeModel) -> None:
+    batch, followed = batch_of(model, slots=4, chunk=5), Followed()
+    row, recorder = row_of(model, TEXT, length=7, seed=3, on_followed=followed, guesses=2)
+    batch.join(row)
+    batch.join(row_of(model, TEXT, length=7, seed=3)[0])
+    run(batch)
+    text = TEXT + expected_text(TEXT, 7, 3)
+    expected = [[(model.text.encode(c)[0], nats) for c, nats in best] for best in expected_top("", text, 2)]
+    assert followed.guesses + recorder.guesses == expected
+    assert followed.logprobs + recorder.logprobs == [-float(step) for step in range(len(text))]

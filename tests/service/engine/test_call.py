@@ -28,6 +28,25 @@ def steps_of(model: FakeModel, temperatures: list[float]) -> Steps:
     )
 
 
+def test_only_a_call_for_guesses_has_them(model: FakeModel) -> None:
+    steps = steps_of(model, [1] * 3)
+    with_guesses, _ = advance(model, steps, 3, guesses=True)
+    without, _ = advance(model, steps, 3)
+    assert model.calls_with_guesses == [0]
+    assert (without.guesses(1, 4, 2).size, with_guesses.guesses(1, 4, 0).size) == (0, 0)
+    assert with_guesses.guesses(1, 3, 2).shape == (3, 2)
+    for name, array in vars(without).items():
+        np.testing.assert_array_equal(getattr(with_guesses, name), array)
+
+
+@pytest.mark.parametrize("guilty", [{0}, {3, 4, 11}])
+def test_a_call_for_guesses_that_fails_is_repeated_for_the_other_rows(guilty: set[int]) -> None:
+    steps = steps_of(Picky(0.25), [0.25 if row in guilty else 1 for row in range(ROWS)])
+    outputs, errors = advance(Picky(0.25), steps, ROWS, guesses=True)
+    assert set(errors) == guilty
+    assert_rows_equal(outputs, FakeModel().advance_top(steps), [row for row in range(ROWS) if row not in guilty])
+
+
 def assert_rows_equal(found: Stepped, expected: Stepped, rows: list[int]) -> None:
     for name, array in vars(expected).items():
         axis = 1 if name == "state" else 0

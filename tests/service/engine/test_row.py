@@ -3,6 +3,7 @@ import pytest
 
 from service.engine.row import Row
 from service.engine.sampling import SamplingParams
+from service.model.guesses import GUESS, NO_GUESSES
 from tests.service.engine.rows import row_of
 from tests.service.fakes import FakeModel, Recorder
 
@@ -46,8 +47,8 @@ def test_held_symbols_are_delivered_with_the_next_or_the_last_ones(model: FakeMo
 
 def test_it_ends_when_its_listener_needs_no_more() -> None:
     class Satisfied(Recorder):
-        def sampled(self, symbols, logprobs) -> bool:
-            super().sampled(symbols, logprobs)
+        def sampled(self, symbols, logprobs, guesses) -> bool:
+            super().sampled(symbols, logprobs, guesses)
             return len(self.symbols) >= 4
 
     row = Row(SYMBOLS[:0], length=100, sampling=SamplingParams(seed=1), listener=Satisfied())
@@ -62,11 +63,11 @@ def test_it_ends_when_its_listener_needs_no_more() -> None:
 
 def test_followed_symbols_are_delivered_if_they_are_asked_for(model: FakeModel) -> None:
     followed = []
-    asks, _ = row_of(model, "ab", on_followed=lambda symbols, logprobs: followed.append((symbols, logprobs)))
+    asks, _ = row_of(model, "ab", on_followed=lambda *outputs: followed.append(outputs))
     asks_not, recorder = row_of(model, "ab")
     for row in (asks, asks_not):
         row.deliver_followed(SYMBOLS, LOGPROBS)
-    assert followed == [(SYMBOLS, LOGPROBS)]
+    assert followed == [(SYMBOLS, LOGPROBS, NO_GUESSES)]
     assert recorder.symbols == []
     assert [row.may_use_cache for row in (asks, asks_not, row_of(model, "")[0])] == [False, True, False]
 
@@ -94,3 +95,19 @@ def test_a_failed_row_is_finished_even_if_its_listener_raises(caplog: pytest.Log
 def test_its_text_for_the_log_has_the_parameters_and_no_prompt(model: FakeModel) -> None:
     row, _ = row_of(model, "abc", length=9, seed=4, temperature=0.25)
     assert str(row) == "temperature 0.25, top_k 0, top_p 1, seed 4, length 9, prompt of 3, 9 left to sample"
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_guesses_are_delivered_with_the_symbols_they_precede(hold: bool) -> None:
+    recorder = Recorder()
+    row = Row(SYMBOLS[:0], length=6, sampling=SamplingParams(seed=1), listener=recorder, guesses=1)
+    for first in range(3):
+        row.sample(2)
+        guesses = np.array([[(first, -1)], [(first, -2)]], GUESS)
+        row.deliver_sampled(SYMBOLS, LOGPROBS, guesses, hold=hold)
+    assert recorder.guesses == [[(first, logprob)] for first in range(3) for logprob in (-1, -2)]
+
+
+def test_guesses_before_the_symbols_of_a_prompt_are_wanted_with_their_logprobs_only(model: FakeModel) -> None:
+    assert row_of(model, "ab", guesses=3)[0].prompt_guesses == 0
+    assert row_of(model, "ab", guesses=3, on_followed=print)[0].prompt_guesses == 3

@@ -58,7 +58,7 @@ def test_a_call_advances_all_rows_in_full_multiples_and_keeps_their_states() -> 
     for _ in range(4):
         slots.add(row_of(model)[0], None)
     slots.inputs.length[:] = 2
-    outputs, errors = slots.call(2)
+    outputs, errors = slots.call(2, guesses=False)
     assert (outputs.symbols.shape, errors) == ((6, 2), {})
     assert slots.inputs.state[0, :4, 0].tolist() == [2] * 4
     np.testing.assert_array_equal(slots.inputs.previous, outputs.symbols[:, 1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.engine.stop import StopBuffer
+from service.model.guesses import GUESS
 
 
 def send(buffer: StopBuffer, pieces: list[str]) -> tuple[str, list[float]]:
@@ -12,11 +13,11 @@ def send(buffer: StopBuffer, pieces: list[str]) -> tuple[str, list[float]]:
     for piece in pieces:
         buffer.push(piece, -np.arange(index, index + len(piece), dtype=np.float32))
         index += len(piece)
-        text, nats = buffer.release(everything=buffer.has_stopped)
+        text, nats, _ = buffer.release(everything=buffer.has_stopped)
         sent, logprobs = sent + text, logprobs + nats.tolist()
         if buffer.has_stopped:
             break
-    text, nats = buffer.release(everything=True)
+    text, nats, _ = buffer.release(everything=True)
     return sent + text, logprobs + nats.tolist()
 
 
@@ -56,3 +57,14 @@ def test_only_a_possible_beginning_of_a_stop_string_is_held_back() -> None:
         buffer.push(character, np.zeros(1, np.float32))
         released.append(buffer.release(everything=False)[0])
     assert released == ["a", "", "", "bc", "bx"]
+
+
+def test_guesses_are_held_and_released_with_their_characters() -> None:
+    buffer = StopBuffer(["bcd"])
+    released = []
+    for number, character in enumerate("abcbx"):
+        buffer.push(character, np.zeros(1, np.float32), np.array([[(number, 0)]], GUESS))
+        released += [before[0][0] for before in buffer.release(everything=False).guesses.tolist()]
+    assert released == [0, 1, 2, 3, 4]
+    buffer.push("abcd", np.zeros(4, np.float32), np.array([[(number, 0)] for number in range(4)], GUESS))
+    assert buffer.release(everything=True).guesses.tolist() == [[(0, 0)]]

@@ -3,6 +3,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from service.engine.text_queue import TextQueue
+from service.model.guesses import GUESS
 from service.model.version import ModelVersion
 from tests.service.fakes import FakeByteModel, FakeModel
 
@@ -13,7 +14,7 @@ def test_symbols_come_out_as_text_with_their_logprobs(model: FakeModel) -> None:
     texts = TextQueue(model.text.decoder(), VERSION, length=9)
     logprobs = np.array([-1, -2, -3], np.float32)
     texts.sampled(model.text.encode("abc"), logprobs)
-    text, found = texts.get(0)
+    text, found, _ = texts.get(0)
     assert text == "abc"
     np.testing.assert_array_equal(found, logprobs)
     assert texts.get(0) is None
@@ -55,8 +56,17 @@ def test_followed_symbols_come_out_as_the_characters_of_the_prompt(model: FakeMo
         model.text.decoder(), VERSION, length=9, prompt_decoder=prompt, on_put=lambda: put.append(len(put))
     )
     texts.followed(model.text.encode("a?"), np.array([-1, -2], np.float32))
-    text, logprobs = texts.get(0)
+    text, logprobs, _ = texts.get(0)
     assert (text, logprobs.tolist(), put) == ("a?", [-1, -2], [0])
     texts.sampled(model.text.encode("b"), np.zeros(1, np.float32))
     texts.failed(ZeroDivisionError())
     assert put == [0, 1, 2]
+
+
+def test_guesses_come_out_with_the_characters_that_they_precede(byte_model: FakeByteModel) -> None:
+    prompt = byte_model.text.prompt_decoder("é")
+    texts = TextQueue(byte_model.text.decoder(), VERSION, length=9, prompt_decoder=prompt)
+    symbols, guesses = byte_model.text.encode("é"), np.array([[(1, -1)], [(2, -2)]], GUESS)
+    texts.followed(symbols, np.zeros(2, np.float32), guesses)
+    texts.sampled(symbols, np.zeros(2, np.float32), guesses[::-1])
+    assert [texts.get(0).guesses.tolist() for _ in range(2)] == [[[(1, -1)]], [[(2, -2)]]]

@@ -1,4 +1,4 @@
-"""Fixtures of an application with /generate, /score and /inspect on the fixture `model`."""
+"""Fixtures of an application with /generate, /score, /inspect and /neurons on the fixture `model`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,19 +2,16 @@ import json
 import logging
 import math
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from service.analysis.inspect import CHARS_PER_CALL
 from service.engine.scheduler import Scheduler
 from service.http.analysis import TEXTS_AT_ONCE
 from service.http.delivery import UNREAD_STREAMS, ClientGone
-from service.model.model import Inspected, MissingFunction
+from service.model.model import MissingFunction
 from tests.service.analysis.fakes import Gate, InspectingModel
 from tests.service.fakes import FakeModel
 from tests.service.http.apps import app_of
@@ -108,6 +105,14 @@ def test_the_accept_header_selects_the_format(client: FlaskClient, accept: str |
         ("/inspect", {"text": "a", "layer": 1}, "layer", "less than 1, which this model has, not 1"),
         ("/inspect", {"text": "a", "layer": 0, "units": [[0, 0]]}, "layer", "give one of them"),
         ("/inspect", {"text": "a" * 10_000, "units": [[0, 0]] * 101}, "text", "have 1,010,000"),
+        ("/neurons", {}, "text", "required"),
+        ("/neurons", {"text": ""}, "text", "at least 1 character, not 0"),
+        ("/neurons", {"text": "a" * 100_001}, "text", "at most 100000 characters, not 100001"),
+        ("/neurons", {"text": "a", "limit": 0}, "limit", "greater than or equal to 1, not 0"),
+        ("/neurons", {"text": "a", "limit": 1001}, "limit", "less than or equal to 1000, not 1001"),
+        ("/neurons", {"text": "a", "limit": 10**30}, "limit", "less than or equal to 1000"),
+        ("/neurons", {"text": "a", "limit": "5"}, "limit", "integer, not '5'"),
+        ("/neurons", {"text": "a", "units": []}, "units", "not a field"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -144,17 +149,17 @@ def test_texts_and_streams_share_one_limit(client: FlaskClient, scheduler: Sched
         unread.append(client.post("/score" if number % 2 else "/generate", json=fields, headers=LINES))
         assert unread[-1].status_code == 200
         wait_until(lambda: scheduler.is_idle)
-    for path in ("/score", "/inspect"):
+    for path in ("/score", "/inspect", "/neurons"):
         answer = client.post(path, json={"text": "abc"})
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
     unread.pop().close()
-    for path in ("/score", "/inspect"):
+    for path in ("/score", "/inspect", "/neurons"):
         assert client.post(path, json={"text": "abc"}).status_code == 200
     for response in unread:
         response.close()
 
 
-@pytest.mark.parametrize("path", ["/score", "/inspect"])
+@pytest.mark.parametrize("path", ["/score", "/inspect", "/neurons"])
 @pytest.mark.parametrize("headers", [{}, LINES])
 def test_a_client_that_has_left_ends_the_reading(
     client: FlaskClient, scheduler: Scheduler, path: str, headers: dict[str, str]
@@ -186,18 +191,7 @@ def test_a_long_text_has_more_time(scheduler: Scheduler, tmp_path: Path) -> None
     wait_until(lambda: scheduler.is_idle)
 
 
-def test_past_its_deadline_an_inspection_has_the_characters_so_far(scheduler: Scheduler, tmp_path: Path) -> None:
-    class Slow(InspectingModel):
-        def inspect(self, symbols: np.ndarray, state: np.ndarray) -> Inspected:
-            time.sleep(0.01)
-            return super().inspect(symbols, state)
-
-    client = app_of(Slow(), scheduler, tmp_path, request_timeout=0.005).test_client()
-    found = client.post("/inspect", json={"text": TEXT * 5}).json
-    assert (found["finish_reason"], len(found["characters"])) == ("timeout", CHARS_PER_CALL)
-
-
-@pytest.mark.parametrize("path", ["/score", "/inspect"])
+@pytest.mark.parametrize("path", ["/score", "/inspect", "/neurons"])
 def test_the_log_line_has_the_measurements_and_no_text(
     client: FlaskClient, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
@@ -209,24 +203,20 @@ def test_the_log_line_has_the_measurements_and_no_text(
     assert TEXT not in line.values()
 
 
-def test_an_inspection_has_guesses_and_activations_of_each_character(client: FlaskClient) -> None:
-    answer = client.post("/inspect", json={"text": "abc", "units": [[0, 1], [0, 0]]})
-    assert answer.json["units"] == [[0, 1], [0, 0]]
-    assert (answer.json["finish_reason"], answer.json["model"], answer.json["version"]) == ("length", "fake", 1)
-    assert answer.json["characters"][2] == {
-        "text": "c",
-        "logprob": -2,
-        "top": [["\ufffd", -2.0], ["a", -2.1], ["b", -2.2], ["c", -2.3], ["d", -2.4]],
-        "activations": [0.0025, 0.00225],
-    }
-    assert answer.headers["X-Model"] == "fake"
-
-
-def test_an_inspection_may_ask_for_all_units_of_a_layer_or_none(client: FlaskClient) -> None:
-    answer = client.post("/inspect", json={"text": "a", "layer": 0}).json
-    assert (answer["units"], len(answer["characters"][0]["activations"])) == ([[0, 0], [0, 1]], 2)
-    answer = client.post("/inspect", json={"text": "a"}).json
-    assert (answer["units"], answer["characters"][0]["activations"]) == ([], [])
+@pytest.mark.parametrize("path", ["/score", "/inspect", "/neurons"])
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ('{"text": "\\ud800"}', 400, None),
+        ('{"text": "a", "model": "other"}', 404, "model"),
+        ('{"text": "a", "version": 9}', 404, "version"),
+    ],
+)
+def test_half_a_surrogate_pair_and_unknown_models_are_refused(
+    client: FlaskClient, path: str, body: str, status: int, param: str | None
+) -> None:
+    answer = client.post(path, data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["error"]["param"]) == (status, param)
 
 
 class TestVersionWithoutInspect:
@@ -238,8 +228,9 @@ class TestVersionWithoutInspect:
 
         return Old()
 
-    def test_an_inspection_is_501_and_a_score_is_not(self, client: FlaskClient) -> None:
-        answer = client.post("/inspect", json={"text": "abc"})
-        assert (answer.status_code, answer.json["error"]["param"]) == (501, "model")
-        assert "without the function 'inspect'" in answer.json["error"]["message"]
+    def test_only_a_score_does_without(self, client: FlaskClient) -> None:
+        for path in ("/inspect", "/neurons"):
+            answer = client.post(path, json={"text": "abc"})
+            assert (answer.status_code, answer.json["error"]["param"]) == (501, "model")
+            assert "without the function 'inspect'" in answer.json["error"]["message"]
         assert client.post("/score", json={"text": "abc"}).status_code == 200

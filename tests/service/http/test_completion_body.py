@@ -50,6 +50,7 @@ FORMS = "should be a string, a list of strings, a list of ids or a list of lists
         ({"max_tokens": -1}, "max_tokens", "greater than or equal to 0"),
         ({"max_tokens": 1.0}, "max_tokens", "integer"),
         ({"temperature": 2.1}, "temperature", "less than or equal to 2"),
+        ({"top_k": -2}, "top_k", "greater than or equal to -1"),
         ({"top_p": 0}, "top_p", "greater than 0"),
         ({"n": 0}, "n", "greater than or equal to 1"),
         ({"n": 129}, "n", "less than or equal to 128"),

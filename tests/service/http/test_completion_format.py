@@ -6,6 +6,7 @@ import numpy as np
 from service.engine.generation import Characters, Result, Status
 from service.http.completion_body import CompletionBody
 from service.http.completion_format import DONE, CompletionFormat
+from service.model.guesses import GUESS
 from service.model.version import ModelVersion
 
 VERSION = ModelVersion("tale", 7)
@@ -30,7 +31,15 @@ def result(text: str, echo: str = "", status: Status = Status.LENGTH) -> Result:
         total_ms=1,
         echo=echo,
         echo_logprobs=[-2.0] * len(echo),
+        chunks=(characters(text),),
+        echo_chunks=(characters(echo),),
     )
+
+
+def characters(text: str, index: int = 0, choice: int = 0) -> Characters:
+    """Characters of logprob -1; before each of them comes the guess x and then a."""
+    guesses = np.array([[(1, -0.5), (2, -1)]] * len(text), GUESS).reshape(-1, 2)
+    return Characters(index, text, -np.ones(len(text), np.float32), choice, guesses=guesses, symbol_texts="?xa")
 
 
 def event(text: str) -> dict[str, Any]:
@@ -50,10 +59,12 @@ def test_the_model_is_the_one_that_was_named_and_the_fingerprint_the_version() -
 
 
 def test_a_choice_has_its_echo_and_its_finish_reason() -> None:
-    form = format_of(["ab"], echo=True, logprobs=1)
+    form = format_of(["ab"], echo=True, logprobs=2)
     choice = form.choice_of(result("cd", "ab", Status.STOP), 3)
     assert (choice["text"], choice["index"], choice["finish_reason"]) == ("abcd", 3, "stop")
     assert choice["logprobs"]["token_logprobs"] == [None, -2, -1, -1]
+    best = {"x": -0.5, "a": -1}
+    assert choice["logprobs"]["top_logprobs"] == [None, best | {"b": -2}, best | {"c": -1}, best | {"d": -1}]
     assert format_of(["ab"]).choice_of(result("", status=Status.TIMEOUT), 0)["finish_reason"] == "length"
 
 
@@ -76,6 +87,16 @@ def test_events_name_their_choice_and_only_the_first_of_an_echo_has_no_logprob()
     assert (second["logprobs"]["token_logprobs"], second["logprobs"]["text_offset"]) == ([-1, -2], [2, 3])
     assert second["finish_reason"] == "stop"
     assert (without_prompt["index"], without_prompt["logprobs"]["token_logprobs"]) == (1, [-1, -2])
+
+
+def test_an_event_has_the_best_guesses_and_the_token_itself() -> None:
+    stream_format = format_of(["ab"], echo=True, logprobs=2, stream=True).stream_format()
+    first, second = (
+        event(stream_format.characters(characters(text, index)))["choices"][0]["logprobs"]["top_logprobs"]
+        for text, index in (("ab", 0), ("xa", 2))
+    )
+    assert first == [None, {"x": -0.5, "a": -1, "b": -1}]
+    assert second == [{"x": -1, "a": -1}, {"x": -0.5, "a": -1}]
 
 
 def test_a_stream_ends_with_done_after_the_usage_or_an_error() -> None:

@@ -14,7 +14,7 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http.completions import seed_of
 from service.model.model import Stepped, Steps
-from tests.service.fakes import FakeByteModel, FakeModel, expected_text
+from tests.service.fakes import FakeByteModel, FakeModel, expected_text, expected_top
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
 
@@ -92,6 +92,12 @@ def joined(events: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
                 for name, values in logprobs.items():
                     choice["logprobs"][name] += values
     return choices
+
+
+def top_of(prompt: str, text: str, count: int) -> list[dict[str, float]]:
+    """The `top_logprobs` of a text: the best guesses, and the token itself with its logprob, minus its step."""
+    best = expected_top(prompt, text, count)
+    return [dict(best[i]) | {token: -float(len(prompt) + i)} for i, token in enumerate(text)]
 
 
 def test_a_response_has_the_fields_of_openai(client: FlaskClient) -> None:
@@ -179,11 +185,34 @@ def test_logprobs_are_parallel_lists(client: FlaskClient) -> None:
     assert choice["logprobs"] == {
         "tokens": list(text),
         "token_logprobs": [-3, -4, -5, -6],
-        "top_logprobs": [{token: -3.0 - i} for i, token in enumerate(text)],
+        "top_logprobs": top_of("cab", text, 1),
         "text_offset": [0, 1, 2, 3],
     }
     (choice,) = complete(client, prompt="cab", max_tokens=4, seed=4, logprobs=0)["choices"]
     assert (choice["logprobs"]["token_logprobs"], choice["logprobs"]["top_logprobs"]) == ([-3, -4, -5, -6], None)
+
+
+@pytest.mark.parametrize("echo", [False, True])
+def test_five_logprobs_are_the_best_guesses_streamed_or_not(client: FlaskClient, model: FakeModel, echo: bool) -> None:
+    fields = {"prompt": ["ca?bed", "j"], "max_tokens": 20, "seed": 4, "logprobs": 5, "echo": echo}
+    response = complete(client, **fields)
+    assert [joined(stream(client, **fields))[index] for index in range(2)] == response["choices"]
+    for choice, prompt in zip(response["choices"], fields["prompt"], strict=True):
+        text = expected_text(prompt, 20, seed_of(4, choice["index"]))
+        top = top_of("", prompt + text, 5) if echo else top_of(prompt, text, 5)
+        assert choice["logprobs"]["top_logprobs"] == ([None, *top[1:]] if echo else top)
+    assert model.calls_with_guesses
+
+
+def test_a_version_without_guesses_answers_501_and_completes_without_them(
+    client: FlaskClient, model: FakeModel
+) -> None:
+    model.functions.remove("advance_top")
+    answer = client.post("/v1/completions", json={"logprobs": 1, "stream": True})
+    assert answer.status_code == 501
+    assert answer.json["error"]["message"] == "Version fake/1 was published without the function 'advance_top'."
+    assert not model.calls
+    assert complete(client, logprobs=0)["choices"]
 
 
 @pytest.mark.parametrize("max_tokens", [0, 1])
@@ -199,7 +228,7 @@ def test_echo_with_logprobs_scores_the_prompt(client: FlaskClient, max_tokens: i
         "logprobs": {
             "tokens": list(text),
             "token_logprobs": logprobs,
-            "top_logprobs": [None, *({text[i]: logprobs[i]} for i in range(1, len(text)))],
+            "top_logprobs": [None, *top_of("", text, 1)[1:]],
             "text_offset": list(range(len(text))),
         },
         "finish_reason": "length",
@@ -281,11 +310,16 @@ UNSUPPORTED = [
     ({"suffix": "x"}, "suffix", "cannot fill a gap"),
     ({"presence_penalty": 0.5}, "presence_penalty", "should be 0, not 0.5"),
     ({"frequency_penalty": -2}, "frequency_penalty", "should be 0, not -2"),
-    ({"logprobs": 2}, "logprobs", "at most 1 for this model, not 2"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "only allowed when stream is true"),
+    (
+        {"stream": True, "stream_options": {"include_obfuscation": True}},
+        "stream_options.include_obfuscation",
+        "should be false",
+    ),
     ({"n": 1, "best_of": 2, "stream": True}, "best_of", "should be n, 1, when stream is true, not 2"),
 ]
 INVALID = [
+    ({"logprobs": 6}, "logprobs", "less than or equal to 5, not 6"),
     ({"best_of": 1, "n": 2}, "best_of", "at least n, 2, not 1"),
     ({"n": 11}, "n", "at most 10, not 11"),
     ({"prompt": ["a"] * 6, "n": 2}, "prompt", "at most 10, not 12"),

@@ -57,6 +57,10 @@ def test_an_application_answers_every_exception_with_json() -> None:
     answer = client.get("/fails")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
     assert answer.json["error"]["message"] == "The rate limit is 1/hour: try again in 7 s."
+    unknown = client.get("/v1/fails")
+    assert (unknown.status_code, unknown.json["error"]["code"]) == (404, "not_found")
+    assert unknown.json["error"]["message"] == "There is no route /v1/fails. Similar routes: GET /fails."
+    assert client.get("/other").json["error"]["message"] == "There is no route /other."
     wrong_method = client.post("/fails")
     assert (wrong_method.status_code, wrong_method.json["error"]["code"]) == (405, "method_not_allowed")
     assert "GET" in wrong_method.headers["Allow"]

@@ -9,7 +9,7 @@ from service.http.errors import InvalidField
 from service.http.generate import bias_by_id
 from service.http.schemas import GenerateBody
 from service.model.codec import TextCodec
-from tests.service.fakes import FakeModel, expected_text, manifest
+from tests.service.fakes import FakeModel, expected_text, expected_top, manifest
 
 
 def events_of(body: str) -> list[dict[str, Any]]:
@@ -118,3 +118,48 @@ def test_a_bias_of_a_byte_model_is_for_characters_of_one_byte() -> None:
     assert bias_by_id({"a": 2.5}, codec) == ((1, 2.5),)
     with pytest.raises(InvalidField, match="single characters"):
         bias_by_id({"é": 1}, codec)
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+def test_each_character_has_its_guesses_if_they_are_asked_for(
+    client: FlaskClient, model: FakeModel, accept: str
+) -> None:
+    fields, headers = {"prompt": "cab", "length": 20, "seed": 4}, {"Accept": accept}
+    plain = client.post("/generate", json=fields, headers=headers).text
+    assert not model.calls_with_guesses
+    text, answer = (
+        expected_text("cab", 20, 4),
+        client.post("/generate", json=fields | {"top_guesses": 3}, headers=headers),
+    )
+    without, found = (
+        [json.loads(line.removeprefix("data: ")) for line in body.splitlines() if line] for body in (plain, answer.text)
+    )
+    tops = [[list(guess) for guess in best] for best in expected_top("cab", text, 3)]
+    assert [event.pop("top") for event in found[:-1]] == tops
+    assert found[:-1] == without[:-1]
+    assert found[-1].keys() == without[-1].keys()
+    in_one_object = client.post("/generate", json=fields | {"top_guesses": 3, "stream": False}).json
+    assert (in_one_object["text"], in_one_object["top"]) == (text, tops)
+    assert "top" not in client.post("/generate", json=fields | {"stream": False}).json
+
+
+def test_text_after_a_stop_string_has_no_guesses(client: FlaskClient) -> None:
+    text = expected_text("cab", 40, 4)
+    fields = {"prompt": "cab", "length": 40, "seed": 4, "stop": [text[10:13]], "top_guesses": 1, "stream": False}
+    answer = client.post("/generate", json=fields).json
+    assert len(answer["top"]) == len(answer["text"]) == len(answer["logprobs"]) == text.index(text[10:13])
+
+
+def test_guesses_of_a_version_without_them_are_501_before_the_first_byte(client: FlaskClient, model: FakeModel) -> None:
+    model.functions.remove("advance_top")
+    answer = client.post("/generate", json={"top_guesses": 1})
+    assert (answer.status_code, answer.content_type) == (501, "application/json")
+    assert answer.json["error"]["message"] == "Version fake/1 was published without the function 'advance_top'."
+    assert not model.calls
+    assert client.post("/generate", json={"top_guesses": 0, "stream": False}).status_code == 200
+
+
+@pytest.mark.parametrize("count", [-1, 6, 1.5, "1", True])
+def test_only_0_to_5_guesses_can_be_asked_for(client: FlaskClient, count: object) -> None:
+    answer = client.post("/generate", json={"top_guesses": count})
+    assert (answer.status_code, answer.json["error"]["param"]) == (422, "top_guesses")

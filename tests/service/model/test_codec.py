@@ -2,11 +2,13 @@
 
 import itertools
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 
 from service.model.codec import Decoder, TextCodec
+from service.model.guesses import GUESS
 from service.model.manifest import Manifest, Probe
 from tests.service.fakes import manifest, whole_characters
 
@@ -32,7 +34,7 @@ def read_in_pieces(decoder: Decoder, data: bytes, cuts: list[int]) -> tuple[str,
     text, logprobs = "", []
     for start, end in itertools.pairwise([0, *cuts, len(data)]):
         symbols = np.frombuffer(data[start:end], np.uint8).astype(np.int32)
-        piece, nats = decoder.read(symbols + 1, -symbols.astype(np.float32))
+        piece, nats, _ = decoder.read(symbols + 1, -symbols.astype(np.float32))
         assert nats.dtype == np.float32
         assert len(nats) == len(piece)
         text, logprobs = text + piece, logprobs + nats.tolist()
@@ -102,7 +104,7 @@ def test_characters_are_normalised_encoded_and_decoded_by_the_manifest() -> None
 
 def test_each_symbol_of_a_char_model_is_one_character() -> None:
     nats = np.array([-1, -2], np.float32)
-    text, logprobs = CHARS.decoder().read(np.array([2, 1], np.int32), nats)
+    text, logprobs, _ = CHARS.decoder().read(np.array([2, 1], np.int32), nats)
     assert text == "éa"
     np.testing.assert_array_equal(logprobs, nats)
     assert (CHARS.max_symbols_per_char, SOME_BYTES.max_symbols_per_char) == (1, 4)
@@ -130,7 +132,7 @@ def test_a_character_with_any_unknown_symbol_is_one_unknown_character(
 
 def test_the_reserved_id_is_decoded_to_a_replacement_character() -> None:
     for codec in (CHARS, EVERY_BYTE):
-        text, logprobs = codec.decoder().read(np.array([0, 2], np.int32), np.zeros(2, np.float32))
+        text, logprobs, _ = codec.decoder().read(np.array([0, 2], np.int32), np.zeros(2, np.float32))
         assert text == codec.decode([0, 2]) == "\ufffd" + codec.decode([2])
         assert len(logprobs) == 2
 
@@ -158,10 +160,48 @@ def test_a_prompt_keeps_its_characters_and_each_gets_the_sum_of_its_logprobs() -
         for step in (1, 2, 3, 5, 100):
             decoder = codec.prompt_decoder(text)
             pieces = [decoder.read(ids[i : i + step], logprobs[i : i + step]) for i in range(0, len(ids), step)]
-            assert "".join(piece for piece, _ in pieces) == text
-            assert [len(piece) for piece, _ in pieces] == [len(nats) for _, nats in pieces]
-            assert np.concatenate([nats for _, nats in pieces]).tolist() == expected
+            assert "".join(piece.text for piece in pieces) == text
+            assert [len(piece.text) for piece in pieces] == [len(piece.logprobs) for piece in pieces]
+            assert np.concatenate([piece.logprobs for piece in pieces]).tolist() == expected
 
 
 def test_an_empty_prompt_has_no_character() -> None:
     assert CHARS.char_ends("").tolist() == EVERY_BYTE.char_ends("").tolist() == []
+
+
+def test_a_character_has_the_guesses_before_its_first_symbol_in_any_pieces() -> None:
+    text = "aé😀é\n"
+    firsts = {CHARS: [0, 1, 2, 3, 4], EVERY_BYTE: [0, 1, 3, 7, 9]}
+    for codec, expected in firsts.items():
+        ids = codec.encode(text)
+        numbered = np.array([[(symbol, -symbol), (symbol, -9)] for symbol in range(len(ids))], GUESS)
+        for decoder_of in (codec.decoder, partial(codec.prompt_decoder, text)):
+            for step in (1, 2, 3, 100):
+                decoder = decoder_of()
+                found: list[list[tuple[int, float]]] = []
+                for i in range(0, len(ids), step):
+                    piece = decoder.read(
+                        ids[i : i + step], np.zeros(len(ids[i : i + step]), np.float32), numbered[i : i + step]
+                    )
+                    assert len(piece.guesses) == len(piece.text)
+                    found += piece.guesses.tolist()
+                assert found == [[(symbol, -symbol), (symbol, -9)] for symbol in expected]
+
+
+def test_an_invalid_sequence_has_the_guesses_before_its_first_byte() -> None:
+    data = b"\xf0\x9fa\xff\xffb"  # an incomplete character and bytes that are never valid
+    ids = np.array([byte + 1 for byte in data], np.int32)
+    guesses = np.array([[(symbol, 0)] for symbol in range(len(ids))], GUESS)
+    text, _, found = EVERY_BYTE.decoder().read(ids, np.zeros(len(ids), np.float32), guesses)
+    assert text == "\ufffda\ufffd\ufffdb"
+    assert [before[0][0] for before in found.tolist()] == [0, 2, 3, 4, 5]
+
+
+def test_every_symbol_has_a_text() -> None:
+    assert CHARS.symbol_texts[:3] == ("\ufffd", "a", "é")
+    assert len(EVERY_BYTE.symbol_texts) == 257
+    assert (EVERY_BYTE.symbol_texts[0], EVERY_BYTE.symbol_texts[ord("a") + 1], EVERY_BYTE.symbol_texts[256]) == (
+        "\ufffd",
+        "a",
+        "\\xff",
+    )

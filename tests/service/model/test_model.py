@@ -104,6 +104,31 @@ def test_a_row_gets_the_same_bits_in_every_padded_batch(tmp_path: Path) -> None:
         np.testing.assert_array_equal(vars(many)[name].take([-1], axis), expected.take([0], axis))
 
 
+def test_a_version_with_advance_top_gives_guesses_and_the_same_bits(tmp_path: Path) -> None:
+    model = Model(write_version(tmp_path, has_guesses=True))
+    model.require("advance_top")
+    steps = steps_of(model, 4)
+    plain, found = model.advance(steps), model.advance_top(steps)
+    for name, expected in vars(plain).items():
+        np.testing.assert_array_equal(vars(found)[name], expected)
+    assert found.guesses(3, 2, 3).tolist() == [[(1, -1), (2, -2), (3, -3)]] * 2
+    assert not plain.guesses(3, 2, 3).size
+
+
+def test_an_advance_top_that_does_not_repeat_the_probe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(self: Model, steps: Steps) -> Stepped:
+        stepped = advance_top(self, steps)
+        return dataclasses.replace(stepped, symbols=stepped.symbols + 1)
+
+    advance_top = Model.advance_top
+    version = write_version(tmp_path, has_guesses=True)
+    monkeypatch.setattr(Model, "advance_top", spoil)
+    with pytest.raises(ModelError, match="does not repeat its probe"):
+        Model(version)
+
+
 def steps_of(model: Model, rows: int) -> Steps:
     """Inputs of rows that sample with the same uniforms."""
     zeros, ones = np.zeros(rows, np.int32), np.ones(rows, np.float32)
@@ -125,3 +150,12 @@ def test_a_version_without_inspect_is_served_and_an_inspection_names_the_functio
     model = Model(write_version(tmp_path))
     with pytest.raises(MissingFunction, match="Version scripted/1 was published without the function 'inspect'"):
         model.inspect(np.ones((1, 3), np.int32), model.initial_state(1))
+
+
+def test_a_version_without_guesses_is_served_and_a_request_for_them_names_the_function(tmp_path: Path) -> None:
+    model = Model(write_version(tmp_path))
+    for call in (lambda: model.require("advance_top"), lambda: model.advance_top(steps_of(model, 4))):
+        with pytest.raises(
+            MissingFunction, match="Version scripted/1 was published without the function 'advance_top'"
+        ):
+            call()

@@ -71,6 +71,15 @@ def test_an_unknown_backend_is_one_sentence(
 def test_publish_of_a_folder_without_a_run_or_without_a_checkpoint_is_refused(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     arguments = ["publish", "new", "--from", str(tmp_path / "run"), "--models", str(tmp_path / "models")]
-    assert str(run(*arguments).exception) == f"{tmp_path}/run is not the folder of a run: it has no run.json."
+    message = str(run(*arguments).exception)
+    assert message.startswith(f"{tmp_path}/run is not the folder of a run or a version: it has no run.json or ")
     shutil.copy(tiny / "runs/tiny/run.json", tmp_path / "run")
     assert str(run(*arguments).exception).endswith("has learned nothing yet: it has no checkpoint.npz.")
+
+
+def test_publish_of_a_damaged_version_is_refused(tiny: Path, tmp_path: Path) -> None:
+    version = shutil.copytree(tiny / "models/tiny/1", tmp_path / "models/tiny/1")
+    (version / "saved_model.pb").write_bytes(b"")
+    refused = run("publish", "tiny", "--from", str(version), "--models", str(tmp_path / "models"))
+    assert str(refused.exception) == f"{version} is damaged: it does not load, or does not repeat its probe."
+    assert versions(tmp_path / "models", "tiny") == [1]

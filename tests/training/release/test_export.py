@@ -3,6 +3,8 @@
 import itertools
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,10 @@ EVERY_KIND = list(itertools.product(["lstm", "gru", "rnn"], [4, 0], [1, 2, 3]))
 class Loaded:
     """An export of random weights, called with arrays; sampling parameters are off by default."""
 
-    def __init__(self, folder: Path, *, cell: str, embedding: int, layers: int) -> None:
+    def __init__(self, folder: Path, *, cell: str, embedding: int, layers: int, symbols: int = SYMBOLS) -> None:
         self.config = TrainConfig(cell=cell, layers=layers, units=UNITS, embedding=embedding, seed=layers)
-        self.network = Network(self.config, SYMBOLS)
+        self.symbols = symbols
+        self.network = Network(self.config, symbols)
         generator = np.random.default_rng(1)
         # Initial weights give all symbols about the same probability, which could hide errors.
         for variable in self.network.variables:
@@ -44,7 +47,7 @@ class Loaded:
         """The NumPy logprobs [N, T, V] at each position, from the initial state."""
         return log_softmax(self.oracle.forward(shifted(symbols), self.cold(len(symbols)))[0])
 
-    def advance(self, **given) -> dict[str, np.ndarray]:
+    def advance(self, function: str = "advance", **given) -> dict[str, np.ndarray]:
         rows, steps = np.shape(given.get("given", given.get("uniforms")))
         inputs = {
             "previous": np.zeros(rows),
@@ -55,10 +58,10 @@ class Loaded:
             "temperature": np.ones(rows),
             "top_k": np.zeros(rows),
             "top_p": np.ones(rows),
-            "bias": np.zeros((rows, SYMBOLS)),
+            "bias": np.zeros((rows, self.symbols)),
             "state": self.cold(rows),
         } | given
-        return self._call("advance", inputs)
+        return self._call(function, inputs)
 
     def inspect(self, symbols, state=None) -> dict[str, np.ndarray]:
         return self._call("inspect", {"symbols": symbols, "state": self.cold(len(symbols)) if state is None else state})
@@ -123,6 +126,63 @@ def test_symbols_are_the_same_in_one_call_or_many(loaded: Loaded) -> None:
         for name in ("symbols", "logprobs"):
             np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis=1), expected[name])
         np.testing.assert_array_equal(state, expected["state"])
+
+
+LENGTHS = np.array([40, 40, 40, 25])  # of rows that follow, sample, do both, and end inside a call
+
+
+def mixed_rows(symbols: int) -> dict[str, np.ndarray]:
+    """The inputs of one call for four different rows, with filters, biases and a greedy row."""
+    generator = np.random.default_rng(3)
+    return {
+        "given": generator.integers(0, symbols, (4, 40)),
+        "given_length": np.array([40, 0, 15, 0]),
+        "length": LENGTHS,
+        "uniforms": generator.random((4, 40), dtype=np.float32),
+        "temperature": np.array([1, 1.5, 0, 1]),
+        "top_k": np.array([0, 2, 0, 0]),
+        "bias": generator.normal(0, 1, (4, symbols)),
+    }
+
+
+def test_advance_top_is_advance_bit_for_bit_with_the_guesses_of_numpy(loaded: Loaded) -> None:
+    inputs = mixed_rows(SYMBOLS)
+    found, expected = loaded.advance("advance_top", **inputs), loaded.advance(**inputs)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert found.keys() - expected.keys() == {"top_symbols", "top_logprobs"}
+    assert_guesses_of_numpy(loaded, found, count=5)
+
+
+@pytest.mark.parametrize("symbols", [2, 4, 5])
+def test_a_small_vocabulary_has_fewer_guesses(tmp_path: Path, symbols: int) -> None:
+    small = Loaded(tmp_path, cell="lstm", embedding=0, layers=2, symbols=symbols)
+    found = small.advance("advance_top", **mixed_rows(symbols))
+    assert found["top_symbols"].shape == found["top_logprobs"].shape == (4, 40, symbols)
+    assert_guesses_of_numpy(small, found, count=symbols)
+
+
+def assert_guesses_of_numpy(loaded: Loaded, found: dict[str, np.ndarray], count: int) -> None:
+    logprobs = loaded.logprobs(found["symbols"])
+    best = np.argsort(-logprobs, axis=2, kind="stable")[..., :count]
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_array_equal(found["top_symbols"][row, :length], best[row, :length])
+        best_logprobs = np.take_along_axis(logprobs[row], best[row], axis=1)
+        assert_close(found["top_logprobs"][row, :length], best_logprobs[:length])
+        assert not found["top_symbols"][row, length:].any()
+        assert not found["top_logprobs"][row, length:].any()
+    row, t, rank = np.nonzero(found["top_symbols"] == found["symbols"][:, :, None])
+    np.testing.assert_array_equal(found["top_logprobs"][row, t, rank], found["logprobs"][row, t])
+
+
+def test_of_equally_likely_guesses_the_lowest_id_comes_first(two_layers: Loaded, tmp_path: Path) -> None:
+    kernel, bias = np.zeros((UNITS, SYMBOLS), np.float32), np.zeros(SYMBOLS, np.float32)
+    bias[[3, 9]] = 1
+    write_saved_model(replace(two_layers.weights, output_kernel=kernel, output_bias=bias), tmp_path)
+    equal = copy(two_layers)
+    equal.model = tf.saved_model.load(str(tmp_path))
+    for tops in (equal.advance("advance_top", **mixed_rows(SYMBOLS)), equal.inspect(text(4, 40))):
+        assert (tops["top_symbols"][:3] == [3, 9, 0, 1, 2]).all()
 
 
 def test_inspect_agrees_with_numpy(loaded: Loaded) -> None:
@@ -213,7 +273,7 @@ import sys
 sys.modules["keras"] = None  # importing it fails from here on
 import tensorflow as tf
 model = tf.saved_model.load({str(tmp_path)!r})
-assert set(model.signatures) == {{"advance", "inspect", "serving_default"}}
+assert set(model.signatures) == {{"advance", "advance_top", "inspect", "serving_default"}}
 assert model.signatures["inspect"](symbols=tf.ones((1, 3), tf.int32), state=tf.zeros((2, 1, {UNITS})))
 assert not [name for name in sys.modules if name.startswith(("training", "service"))]
 """

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.learning.runs import run_in
@@ -11,9 +12,9 @@ from training import jsonl
 from training.learning.evaluate import Loss
 from training.learning.loop import train
 from training.learning.stages import Stages, Stopped
-from training.release.publish import HISTORY, ExportDiffers, Release, placed_before, publish
+from training.release.publish import HISTORY, ExportDiffers, Release, placed_before, publish, republish
 from training.release.published import PublishedModel
-from training.release.store import manifest_of
+from training.release.store import manifest_of, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,32 @@ def test_a_stop_in_any_stage_publishes_nothing(tmp_path: Path, release: Release,
     with pytest.raises(Stopped):
         publish(release, tmp_path, stages=stages)
     assert not [*(tmp_path / "tale").iterdir()]
+
+
+def test_a_version_that_is_published_again_has_the_same_weights_and_texts(tmp_path: Path, release: Release) -> None:
+    first = publish(release, tmp_path)
+    again, renamed = republish(first, "tale", tmp_path), republish(first, "copy", tmp_path)
+    assert (again, renamed) == (tmp_path / "tale/2", tmp_path / "copy/1")
+    old, new, copied = (manifest_of(folder) for folder in (first, again, renamed))
+    assert (new["version"], new["parent"]) == (2, 1)
+    assert (copied["name"], copied["version"], copied["parent"]) == ("copy", 1, None)
+    changed = {"version", "parent", "created", "git_commit"}
+    assert {name: value for name, value in new.items() if name not in changed} == {
+        name: value for name, value in old.items() if name not in changed
+    }
+    assert (again / HISTORY).read_text() == (first / HISTORY).read_text()
+    before, after = PublishedModel(first), PublishedModel(again)
+    for ours, theirs in zip(after.weights().arrays, before.weights().arrays, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for seed in range(6):
+        texts = ["".join(model.generate("the", length=50, temperature=1, seed=seed)) for model in (before, after)]
+        assert texts[0] == texts[1]
+
+
+def test_a_version_that_does_not_repeat_its_probe_is_not_published_again(tmp_path: Path, release: Release) -> None:
+    first = publish(release, tmp_path)
+    manifest = manifest_of(first)
+    write_manifest(first, manifest | {"probe": manifest["probe"] | {"seed": 1}})
+    with pytest.raises(ExportDiffers, match="does not repeat the probe"):
+        republish(first, "tale", tmp_path)
+    assert [child.name for child in (tmp_path / "tale").iterdir()] == ["1"]
