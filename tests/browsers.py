@@ -49,6 +49,8 @@ def console(browser: webdriver.Chrome) -> list[str]:
 
 def hosts(browser: webdriver.Chrome) -> set[str]:
     """The hosts of all requests since the last call."""
-    messages: list[dict[str, Any]] = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    messages: list[dict[str, Any]] = [
+        json.loads(entry["message"])["message"] for entry in browser.get_log("performance")
+    ]
     urls = [it["params"]["request"]["url"] for it in messages if it["method"] == "Network.requestWillBeSent"]
     return {urlsplit(url).netloc for url in urls if url.startswith("http")}

@@ -2,8 +2,8 @@
 
 import {svg} from "./dom.js";
 
-const HEIGHT = 260;
-const EDGE = {left: 40, right: 12, top: 14, bottom: 34};
+const HEIGHT = 270;
+const EDGE = {left: 40, right: 12, top: 24, bottom: 34};
 
 /** About `wanted` round numbers between two numbers. */
 export function ticks(low, high, wanted = 4) {
@@ -18,7 +18,7 @@ export function ticks(low, high, wanted = 4) {
  * Curves over one axis. A series has `points` ([x, y] pairs), a `kind` (a class) and a `label`; `mark` is an x where a
  * rule is drawn.
  */
-export function curves(series, {width, label, xLabel, formatX, mark = null}) {
+export function curves(series, {width, label, xLabel, yLabel, formatX, mark = null}) {
   const points = series.flatMap((one) => one.points);
   if (!points.length) return svg("svg", {width, height: 0, role: "img", "aria-label": label});
   const xs = points.map(([x]) => x);
@@ -41,7 +41,7 @@ export function curves(series, {width, label, xLabel, formatX, mark = null}) {
     return found ? svg("circle", {class: `dot ${kind}`, cx: x(mark), cy: y(found[1]), r: 4}) : [];
   });
   return svg("svg", {width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label}, rows, columns,
-    svg("text", {x: width - EDGE.right, y: HEIGHT - 2, "text-anchor": "end"}, xLabel), rule, lines, dots);
+    svg("text", {x: 0, y: 10}, yLabel), svg("text", {x: width - EDGE.right, y: HEIGHT - 2, "text-anchor": "end"}, xLabel), rule, lines, dots);
 }
 
 function axis(low, high, from, to) {
@@ -49,10 +49,10 @@ function axis(low, high, from, to) {
   return (value) => from + ((value - low) / span) * (to - from);
 }
 
-/** Losses on one line from 0 to 8 bits: `marks` have a `value`, a `label` and a `kind`. */
+/** Losses on one line from 0 to 6 bits, or more where one is larger: `marks` have a `value`, a `label` and a `kind`. */
 export function scale(marks, {width, label}) {
   const most = Math.max(6, ...marks.map((one) => one.value));
-  const x = axis(0, most, 12, width - 12);
+  const x = axis(0, most, 0, width);
   const sorted = marks.toSorted((one, other) => one.value - other.value);
   const places = sorted.map(({value, label: name, kind}, index) => {
     const anchor = x(value) < 70 ? "start" : x(value) > width - 70 ? "end" : "middle";
@@ -62,5 +62,6 @@ export function scale(marks, {width, label}) {
     ];
   });
   return svg("svg", {width, height: 76, viewBox: `0 0 ${width} 76`, role: "img", "aria-label": label},
-    svg("line", {class: "axis", x1: 12, x2: width - 12, y1: 40, y2: 40}), places);
+    svg("line", {class: "axis", x1: 0, x2: width, y1: 40, y2: 40}), svg("text", {x: 0, y: 68}, "0"),
+    svg("text", {x: width, y: 68, "text-anchor": "end"}, `${most.toFixed(0)} bits`), places);
 }

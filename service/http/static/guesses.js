@@ -160,7 +160,7 @@ function draw() {
   if (logprob !== undefined && top) {
     card.append(h("ol", {}, top.map((guess, at) => h("li", {}, guessRow(guess, at, text, onGuess)))));
   }
-  if (!card.isConnected) document.body.append(mark, card);
+  if (!card.isConnected) document.querySelector("main").append(mark, card);
   card.hidden = mark.hidden = false;
   place();
 }
@@ -169,20 +169,22 @@ function guessRow(guess, at, text, onGuess) {
   const [character, logprob] = guess;
   const bar = h("i", {});
   bar.style.width = `${Math.exp(logprob) * 100}%`;
-  const cells = [h("b", {}, glyph(character)), h("span", {class: "rail"}, bar), h("span", {}, chance(Math.exp(logprob)))];
+  const cells = [
+    h("b", {"aria-hidden": "true"}, glyph(character)), h("span", {class: "unseen"}, `${spoken(character)}, `),
+    h("span", {class: "rail"}, bar), h("span", {}, chance(Math.exp(logprob))),
+  ];
   const isTaken = character === text;
   // U+FFFD stands for many characters, and "\xNN" for a part of one: the text cannot go on with them.
   if (!onGuess || isTaken || character === "\ufffd" || [...character].length > 1) {
     return h("span", {class: isTaken ? "guess taken" : "guess"}, cells);
   }
-  const label = `Go on with ${spoken(character)}, ${chance(Math.exp(logprob))}`;
   const go = () => {
     const {view, index} = open;
     view.element.focus({preventScroll: true}); // before the button that has the focus is hidden
     close();
     onGuess(index, guess);
   };
-  return h("button", {type: "button", class: "guess", "aria-label": label, title: `Key ${at + 1}`, onclick: go}, cells);
+  return h("button", {type: "button", class: "guess", title: `Go on with it (key ${at + 1})`, onclick: go}, cells);
 }
 
 /** Put the card under its character, or above it at the end of the window. */

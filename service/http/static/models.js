@@ -7,6 +7,7 @@ import {Notice} from "./notice.js";
 import {field} from "./params.js";
 
 const MOST_VERSIONS = 20; // of one model in its table
+const HEADS = ["Version", "Published", "Network", "Corpus", "Bits per character"];
 const toBits = (nats) => nats / Math.LN2;
 
 /** Build the view in `section`. */
@@ -61,7 +62,7 @@ class Models {
     const left = versions.length - newest.length;
     const element = h("section", {"aria-label": name}, h("h2", {}, name, name === standard && h("span", {class: "note"}, " the default model")),
       h("div", {class: "wide", tabindex: 0, role: "group", "aria-label": `Versions of ${name}`},
-        h("table", {}, h("thead", {}, h("tr", {}, ["Version", "Published", "Network", "Corpus", "Bits per character"].map((head) => h("th", {scope: "col"}, head)))),
+        h("table", {}, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", {scope: "col"}, head)))),
           h("tbody", {}, rows.map((row) => h("tr", {}, versionCells(row, served)))))),
       left > 0 && h("p", {class: "note"}, `and ${count(left)} older versions`));
     return {element, versions: rows.filter((row) => row.history?.length)};
@@ -123,7 +124,7 @@ class Models {
     const series = [...seriesOf(first, "one"), ...(second ? seriesOf(second, "two") : [])];
     const label = `Losses of ${[first, second].filter(Boolean).map((row) => `${row.name} ${row.version}, at the end ${decimal(lastBits(row))} bits per character`).join("; ")}`;
     const formatX = (chars) => (chars >= 1e6 ? `${chars / 1e6} M` : count(chars));
-    this.chart.replaceChildren(curves(series, {width, label, xLabel: "characters read", formatX, mark: first.history[this.at].chars_seen}));
+    this.chart.replaceChildren(curves(series, {width, label, xLabel: "characters read", yLabel: "bits per character", formatX, mark: first.history[this.at].chars_seen}));
     this.legend.replaceChildren(...series.map(({kind, label: name}) => h("span", {class: `key ${kind}`}, name)));
   }
 }
@@ -145,11 +146,9 @@ function versionCells({version, refused, manifest}, served) {
   const files = corpus?.files?.map((file) => file.path) ?? [];
   const title = files.length > 1 ? `${files[0]} and ${count(files.length - 1)} more` : (files[0] ?? "–");
   const losses = Object.entries(metrics ?? {}).map(([part, loss]) => `${decimal(loss.bits_per_char)} (${part})`);
-  return [
-    h("td", {}, version, mark),
-    h("td", {}, created ? new Date(created).toLocaleDateString("en", {dateStyle: "medium"}) : "–"),
-    h("td", {}, `${layers} × ${units} ${String(cell).toUpperCase()}, ${count(parameters)} parameters`),
-    h("td", {}, `${title}, ${count(corpus?.characters ?? 0)} characters`),
-    h("td", {}, losses.join(", ") || "–"),
-  ];
+  const published = created ? new Date(created).toLocaleDateString("en", {dateStyle: "medium"}) : "–";
+  const network = `${layers} × ${units} ${String(cell).toUpperCase()}, ${count(parameters)} parameters`;
+  const read = `${title}, ${count(corpus?.characters ?? 0)} characters`;
+  return [[version, mark], published, network, read, losses.join(", ") || "–"].map((cellText, column) =>
+    h("td", {"data-head": HEADS[column]}, cellText));
 }

@@ -193,6 +193,6 @@ class Pane {
     const {chars, bits_per_char: bits, unknown_chars: unknown, perplexity, finish_reason: reason} = this.result;
     const missing = unknown ? `, ${count(unknown)} of them not in the model's alphabet` : "";
     const cut = reason === "timeout" ? " up to the time limit" : "";
-    return `${name}${count(chars)} characters${missing}${cut}, ${decimal(bits)} bits each, perplexity ${decimal(perplexity, 1)}.`;
+    return `${name}${count(chars)} characters${missing}${cut}, ${name ? `${decimal(bits)} bits each, ` : ""}perplexity ${decimal(perplexity, 1)}.`;
   }
 }
