@@ -1,6 +1,7 @@
-"""Takes every picture of the playground: `python -m docs.pictures` with `charloom serve` on port 8000.
+"""Takes every picture of the playground: `python -m docs.pictures [ADDRESS [FOLDER]]`, while a service runs.
 
-It lies beside the pages that show the pictures, so that both change together. The fonts are those of the machine.
+It lies beside the pages that show the pictures, so that both change together. With a folder it takes all of them, those
+that no page shows too: every view, on a desktop and on a phone, light and dark. The fonts are those of the machine.
 """
 
 import sys
@@ -66,20 +67,21 @@ SIZES = (("desktop", browsers.DESKTOP, 1, False), ("phone", browsers.PHONE, 2, T
 
 
 def main() -> None:
-    """Take the pictures of the service at the address in the arguments."""
+    """Take the pictures of the service at the address in the arguments, those of the documentation by default."""
     address = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000/"
+    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER
     with tempfile.TemporaryDirectory() as profile:
         driver = browsers.start(Path(profile))
         page = Page(driver, address)
         for name, size, scale, is_phone in SIZES:
             browsers.resize(driver, size, scale=scale, is_phone=is_phone)
-            for view in VIEWS:
+            for view in VIEWS if folder != FOLDER or not is_phone else (write,):
                 browsers.prefer(driver, "light")
                 view(page)
                 for scheme in ("light", "dark"):
                     browsers.prefer(driver, scheme)
                     time.sleep(0.3)  # until the page is painted in the other colours
-                    path = FOLDER / f"playground-{view.__name__}-{name}-{scheme}.png"
+                    path = folder / f"playground-{view.__name__}-{name}-{scheme}.png"
                     driver.save_screenshot(str(path))
                     print(path)
         driver.quit()
