@@ -23,6 +23,7 @@ from service.http import (
     models,
     openai_models,
     operations,
+    page,
     schemas,
     security,
     tokens,
@@ -92,6 +93,7 @@ def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) 
         models.blueprint(store),
         openai_models.blueprint(store),
         docs.blueprint(config),
+        page.blueprint(),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
     ):
         app.register_blueprint(blueprint)

@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 
 from service import metrics
 from service.config import Config
+from service.http import page
 from service.http.errors import TooManyRequests, Unauthorized, shorten
 from service.http.rate import Quota, RateLimiter
 from service.http.shared_rate import SharedRateLimiter
@@ -54,7 +55,7 @@ def register(app: Flask, config: Config) -> None:
 
     @app.before_request
     def check() -> None:
-        if request.path in OPEN_PATHS:
+        if request.path in OPEN_PATHS or request.blueprint == page.NAME:
             return
         sent = _bearer(request.headers.get("Authorization", ""))
         key = key_file.match(sent) if key_file and sent else None

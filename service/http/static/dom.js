@@ -1,0 +1,67 @@
+// Elements, numbers and words for the page. Knows no view.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element. Functions become listeners; true, false and null become attributes that are present or absent. */
+export function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An element of an SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
+
+/** 1234.5 -> "1,235" */
+export const count = (number) => whole.format(number);
+
+/** A loss with two decimals; a dash where there is none. */
+export const decimal = (number, digits = 2) => (Number.isFinite(number) ? number.toFixed(digits) : "–");
+
+/** 0.1234 -> "12 %", and "1 in 5,000" for what percent cannot show. */
+export function chance(probability) {
+  if (probability >= 0.995) return probability > 0.9995 ? "100 %" : `${(probability * 100).toFixed(1)} %`;
+  if (probability >= 0.1) return `${(probability * 100).toFixed(0)} %`;
+  if (probability >= 0.001) return `${Number((probability * 100).toFixed(1))} %`;
+  return probability > 0 ? `1 in ${count(1 / probability)}` : "0 %";
+}
+
+const GLYPHS = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"], ["\ufffd", "…"]]);
+const NAMES = new Map([[" ", "space"], ["\n", "line break"], ["\t", "tab"], ["\ufffd", "any other"]]);
+
+/** A character as a visible sign. */
+export const glyph = (character) => GLYPHS.get(character) ?? character;
+
+/** A character in words, for a screen reader. */
+export const spoken = (character) => NAMES.get(character) ?? character;
+
+/** Say a sentence to screen readers. */
+export function announce(sentence) {
+  document.querySelector("#announcer").textContent = sentence;
+}
+
+/** Put a text on the clipboard, and say so on the button for a moment. */
+export async function copy(text, button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    announce("Copied.");
+  } catch {
+    button.textContent = "Not allowed";
+    announce("The browser does not allow copying.");
+  }
+  setTimeout(() => (button.textContent = label), 1500);
+}

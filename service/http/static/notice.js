@@ -1,0 +1,41 @@
+// What went wrong, in words, with a way out.
+
+import {h} from "./dom.js";
+
+const HINTS = {
+  unreachable: "Is it still running? The text stays here.",
+  connection_broke: "The text up to here is safe.",
+  draining: "It is shutting down; another one may take over at this address.",
+  invalid_api_key: "Try again to enter a key.",
+  internal_error: "The log of the service has the details, under the id of the request.",
+};
+
+/** A place for one sentence about an error; `ways` are pairs of a label and a function. */
+export class Notice {
+  element = h("div", {class: "notice", role: "alert", hidden: true});
+
+  show(error, ways = []) {
+    const hint = HINTS[error.code];
+    const buttons = ways.map(([label, act]) =>
+      h("button", {
+        type: "button", class: "quiet",
+        onclick: () => {
+          this.hide();
+          act();
+        },
+      }, label),
+    );
+    this.element.replaceChildren(h("p", {}, sentence(error.message), hint ? ` ${hint}` : ""), ...buttons);
+    this.element.hidden = false;
+  }
+
+  hide() {
+    this.element.hidden = true;
+    this.element.replaceChildren();
+  }
+}
+
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+/** The text of a countdown. */
+export const waiting = (seconds) => (seconds > 0 ? `The service is busy. Trying again in ${seconds} s` : "Trying again");

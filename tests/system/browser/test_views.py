@@ -1,0 +1,119 @@
+"""Compare, Models and Score."""
+
+import json
+
+import pytest
+
+from tests import browsers
+from tests.servers import Server
+from tests.system.browser.page import Page
+
+
+def test_five_temperatures_stream_with_one_seed(page: Page, site: Server) -> None:
+    page.open("#compare?prompt=KING&length=60&seed=3&model=shakespeare")
+    page.wait(lambda: len(page.shown(".columns .column")) == 5)
+    page.wait(lambda: page.text("#compare .status") == "Seed 3")
+    assert [it.text for it in page.shown(".columns h2")] == ["0.2", "0.5", "0.8", "1.0", "1.2"]
+    texts = [page.run("return arguments[0].textContent", it) for it in page.all(".columns .text")]
+    for temperature, text in zip((0.2, 0.5, 0.8, 1.0, 1.2), texts, strict=True):
+        assert text == "KING" + site.generate(prompt="KING", length=60, seed=3, temperature=temperature)["text"]
+
+
+def test_two_models_stream_side_by_side(page: Page) -> None:
+    page.open("#compare")
+    page.wait(lambda: page.all("#compare option[value=tiny]"))
+    page.choose("#compare [aria-label=Compare]", "versions")
+    page.choose("#compare [name=model]", "tiny", number=1)
+    page.fill("length", "40")
+    page.press("Start")
+    page.wait(lambda: page.text("#compare .status").startswith("Seed"))
+    assert [it.text.split()[0] for it in page.shown(".columns h2")] == ["shakespeare", "tiny"]
+    texts = [page.run("return arguments[0].textContent", it) for it in page.all(".columns .text")]
+    page.open(page.driver.current_url.removeprefix(page.address))
+    page.wait(lambda: page.text("#compare .status").startswith("Seed"))
+    assert [page.run("return arguments[0].textContent", it) for it in page.all(".columns .text")] == texts
+
+
+def test_models_show_their_versions_curves_and_samples(page: Page) -> None:
+    page.open("#models")
+    page.wait(lambda: len(page.shown("#models table")) == 2)
+    assert [it.text.split()[0] for it in page.shown(".models h2")] == ["shakespeare", "tiny"]
+    assert "875,202 parameters" in page.text(".models table")
+    assert len(page.shown(".curve")) == 2
+    last = page.text(".sample")
+    slider = page.shown("#models [type=range]")[0]
+    slider.send_keys("\ue012")  # arrow left
+    assert page.text(".sample") != last
+    page.press("0.5")
+    page.choose("#models select", "tiny 1", number=1)
+    assert len(page.shown(".curve")) == 4
+
+
+def test_a_text_is_scored_and_compared_with_another(page: Page, site: Server) -> None:
+    text = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer"
+    page.open("#score")
+    page.wait(lambda: page.all("#score option[value=tiny]"))
+    page.press("Score")
+    assert "Paste a text first" in page.text("#score .status")
+    page.type_prompt(text)
+    page.press("Score")
+    page.wait(lambda: page.shown(".number"))
+    bits = json.loads(site.request("POST", "/score", {"text": text})[2])["bits_per_char"]
+    assert page.text(".number") == f"{bits:.2f} bits per character"
+    assert page.text("#score .text") == text
+    page.press("A second text")
+    page.shown(".paste")[1].send_keys("SELECT count(*) FROM versions WHERE refused IS NULL;")
+    page.press("Score")
+    page.wait(lambda: page.shown(".number"))
+    assert page.text(".number") == "The first is more like the corpus"
+
+
+VIEWS = {
+    "write": ("#write?prompt=ROMEO%3A%0A&length=100&seed=7", lambda page: page.finish()),
+    "empty": ("#write", lambda page: page.wait(lambda: page.text(".about"))),
+    "compare": (
+        "#compare?prompt=KING&length=40&seed=3",
+        lambda page: page.wait(lambda: "Seed" in page.text("#compare .status")),
+    ),
+    "models": ("#models", lambda page: page.wait(lambda: page.shown(".curve"))),
+    "score": ("#score", lambda page: score(page)),
+}
+
+
+def score(page: Page) -> None:
+    page.wait(lambda: page.all("#score option"))
+    page.type_prompt("But soft, what light through yonder window breaks?")
+    page.press("Score")
+    page.wait(lambda: page.shown(".number"))
+
+
+def show(page: Page, view: str) -> None:
+    fragment, wait = VIEWS[view]
+    page.open(fragment)
+    wait(page)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_on_a_phone_and_at_200_percent(page: Page, view: str) -> None:
+    browsers.resize(page.driver, browsers.PHONE, scale=2, is_phone=True)
+    show(page, view)
+    assert not page.is_too_wide
+    browsers.resize(page.driver, (640, 450), scale=2)  # what zooming a window of 1280 by 900 pixels does
+    page.wait(lambda: page.run("return innerWidth") == 640)
+    assert not page.is_too_wide
+    browsers.resize(page.driver, (320, 568), is_phone=True)
+    page.wait(lambda: page.run("return innerWidth") <= 320)
+    assert not page.is_too_wide
+
+
+def test_dark_follows_the_system_and_the_switch(page: Page) -> None:
+    background = "return getComputedStyle(document.body).backgroundColor"
+    page.open("#write")
+    light = page.run(background)
+    browsers.prefer(page.driver, "dark")
+    page.wait(lambda: page.run(background) != light)
+    page.press("Dark")
+    assert page.run(background) == light
+    page.open("#write")
+    assert page.run(background) == light  # the choice is kept
+    page.run("localStorage.clear()")

@@ -1,0 +1,149 @@
+"""Write: texts, links that make them again, guesses and branches."""
+
+import json
+import math
+import subprocess
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.servers import Server
+from tests.system.browser.page import Page
+
+LINK = "#write?prompt=ROMEO%3A%0A&temperature=0.8&length=120&seed=7"
+
+
+def test_the_text_is_that_of_the_seed_and_the_address_makes_it_again(page: Page, site: Server) -> None:
+    page.open(LINK)
+    text = page.finish()
+    assert text == "ROMEO:\n" + site.generate(prompt="ROMEO:\n", temperature=0.8, length=120, seed=7)["text"]
+    address = page.driver.current_url
+    assert "version=" in address
+    page.open(address.removeprefix(page.address))
+    assert page.finish() == text
+
+
+def test_a_branch_goes_on_with_a_guess_and_its_link_makes_it_again(page: Page) -> None:
+    page.open(LINK)
+    first = page.finish()
+    page.point_at(40)
+    page.wait(lambda: page.shown(".card .guess"))
+    assert len(page.shown(".card .guess")) == 5
+    guess = page.shown(".card button.guess")[0]
+    chosen = page.run("return arguments[0].querySelector('.unseen').textContent", guess).removesuffix(", ")
+    guess.click()
+    page.wait(lambda: page.text("#write .text")[:41] != first[:41])
+    branch = page.finish()
+    assert branch[:40] == first[:40]
+    assert branch[40] == {"space": " ", "line break": "\n"}.get(chosen, chosen)
+    assert len(branch) == 40 + 1 + 120
+    address = page.driver.current_url
+    page.keys(Keys.BACKSPACE)
+    page.wait(lambda: page.text("#write .text") == first)
+    page.open(address.removeprefix(page.address))
+    page.wait(lambda: len(page.text("#write .text")) == len(branch))
+    assert page.finish() == branch
+    assert page.text(".chosen") == branch[40]
+
+
+def test_everything_works_with_the_keyboard_alone(page: Page) -> None:
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.run("document.querySelector('main').focus()")
+    page.keys(Keys.TAB, "JULIET:", Keys.TAB, Keys.ENTER)  # the prompt, then Start
+    first = page.finish()
+    assert first.startswith("JULIET:")
+    page.run("document.querySelector('main').focus()")
+    page.keys(Keys.TAB)  # from the start of the page to the text
+    page.wait(lambda: page.shown(".card"))
+    page.keys(
+        Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.END, Keys.HOME, *[Keys.ARROW_RIGHT] * 9
+    )
+    page.wait(lambda: "Guesses:" in page.text("#announcer"))
+    page.keys("2")
+    page.wait(lambda: page.shown(".chosen"))
+    assert page.finish()[:9] == first[:9]
+    page.keys(Keys.BACKSPACE)
+    page.wait(lambda: page.text("#write .text") == first)
+
+
+def test_a_stopped_text_is_made_again_by_its_link(page: Page) -> None:
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.driver.find_element("xpath", "//label[contains(., 'Reading speed')]/input").click()
+    page.type_prompt("ROMEO:")
+    page.press("Start")
+    page.wait(lambda: len(page.text("#write .text")) > 15)
+    page.keys(Keys.ESCAPE)
+    page.wait(lambda: "Stopped after" in page.text("#write .status"))
+    text = page.text("#write .text")
+    assert len(text) < 300
+    page.open(page.driver.current_url.removeprefix(page.address))
+    assert page.finish() == text
+
+
+def test_a_text_is_continued_and_edited(page: Page) -> None:
+    page.open(LINK)
+    first = page.finish()
+    page.press("Continue")
+    page.wait(lambda: len(page.text("#write .text")) == len(first) + 120)
+    longer = page.finish()
+    address = page.driver.current_url
+    page.press("Edit")
+    (prompt,) = page.shown(".prompt")
+    assert prompt.get_attribute("value") == longer
+    prompt.send_keys(Keys.BACKSPACE * 3, "xyz")
+    page.press("Start")
+    page.wait(lambda: len(page.text("#write .text")) == len(longer) + 120)
+    assert page.finish().startswith(longer[:-3] + "xyz")
+    page.press("New")
+    assert page.shown(".prompt")[0].get_attribute("value") == longer[:-3] + "xyz"
+    page.open(address.removeprefix(page.address))
+    page.wait(lambda: len(page.text("#write .text")) == len(longer))
+    assert page.finish() == longer
+
+
+def test_shades_follow_the_probability_and_can_be_switched_off(page: Page, site: Server) -> None:
+    page.open(LINK)
+    page.finish()
+    logprobs = site.generate(prompt="ROMEO:\n", temperature=0.8, length=120, seed=7)["logprobs"]
+    rare = sum(math.exp(logprob) < 0.03 for logprob in logprobs)
+    assert (
+        sum(len(page.run("return arguments[0].textContent", it)) for it in page.all(".text .s3, .text .s4, .text .s5"))
+        == rare
+        > 0
+    )
+    color = "return getComputedStyle(document.querySelector('.text .s3')).backgroundColor"
+    shaded = page.run(color)
+    page.driver.find_element("xpath", "//label[contains(., 'Shade')]/input").click()
+    assert page.run(color) == "rgba(0, 0, 0, 0)" != shaded
+
+
+def test_the_request_as_curl_gives_the_same_text(page: Page) -> None:
+    page.open(LINK)
+    text = page.finish()
+    page.press("Code")
+    command = page.text(".code code")
+    made = subprocess.run(
+        ["bash", "-c", command.replace("curl", "curl -s", 1)], capture_output=True, text=True, check=True
+    )
+    assert "ROMEO:\n" + made.stdout == text
+    for form, part in {"Python": "client.stream(", "openai": "max_tokens=120", "JavaScript": "await fetch("}.items():
+        page.press(form)
+        assert part in page.text(".code code")
+        assert json.dumps("ROMEO:\n") in page.text(".code code")
+
+
+def test_a_link_to_a_missing_version_offers_the_newest(page: Page) -> None:
+    page.open(LINK + "&model=shakespeare&version=99")
+    page.wait(lambda: page.shown(".notice"))
+    assert "99" in page.text(".notice")
+    page.press("Use the newest version")
+    assert page.finish().startswith("ROMEO:\n")
+    page.driver.get_log("browser")  # the browser logs the status 404
+
+
+def test_a_damaged_link_says_so(page: Page) -> None:
+    page.open("#write?length=many")
+    page.wait(lambda: "damaged" in page.text(".notice"))
+    page.press("Begin with an empty page")
+    assert page.shown(".prompt")
