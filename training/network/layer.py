@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from training.network.stock import StockLayer
+from training.network.cudnn import stock_layer
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
         if self.cell == "gru":
             self.candidate_bias = self.add_weight((self.units,), "zeros", name="candidate_bias")
         if self.is_stock:
-            self._stock = StockLayer(self.cell, self.units, width, dtype=self._precision)
+            self._stock, self._stock_name = stock_layer(self.cell, self.units, width, dtype=self._precision)
         self.built = True
 
     @property
     def implementation(self) -> str:
         """The code that computes the layer, for people."""
-        return self._stock.implementation if self.is_stock else f"Charloom's loop over time, {self._precision}"
+        return self._stock_name if self.is_stock else f"Charloom's loop over time, {self._precision}"
 
     def inputs(self, x: Any) -> Any:
         """The contribution of x [T, N, width] to the gates [T, N, gates x H], in one product for the window."""
