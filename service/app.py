@@ -17,6 +17,7 @@ from service.http import (
     analysis,
     completions,
     cors,
+    docs,
     errors,
     generate,
     models,
@@ -91,6 +92,7 @@ def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) 
         analysis.blueprint(config, store, streams, scheduler),
         models.blueprint(store),
         openai_models.blueprint(store),
+        docs.blueprint(config),
         page.blueprint(),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
     ):
