@@ -74,7 +74,14 @@ def test_errors_after_a_valid_key_do_not_quote_it(guarded: Server) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("GET /models", "GET /", "POST /generate", "OPTIONS /generate", "DELETE /models/tiny", "GET /openapi.json"),
+        *(
+            "GET /models",
+            "GET /docs",
+            "POST /generate",
+            "OPTIONS /generate",
+            "DELETE /models/tiny",
+            "GET /openapi.json",
+        ),
         *("GET /absent", "GET /livez/", "GET /models/../livez", "GET /livez%2f..%2fmodels"),
     ],
 )

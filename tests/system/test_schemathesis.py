@@ -18,7 +18,7 @@ import pytest
 from tests.processes import ROOT
 from tests.servers import Server
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 # Small, so that generated requests reach the limits and the texts are short.
 SETTINGS = {"engines": 1, "slots": 4, "queue": 8, "max_prompt": 300, "max_length": 100, "max_text": 300}
 CHOICES = 1 * 4 + 8
