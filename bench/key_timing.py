@@ -32,13 +32,13 @@ Refuse = Callable[[str], object]
 
 def guesses(key: str, count: int, generator: random.Random) -> list[tuple[int, str]]:
     """`count` keys for each number in `SHARED`, in a random order, each with that number."""
+    kinds = [shared for shared in SHARED for _ in range(count)]
+    generator.shuffle(kinds)  # before the keys are made: otherwise each kind has memory, and cache lines, of its own
     found = []
-    for shared in SHARED:
-        for _ in range(count):
-            wrong = generator.choice([char for char in string.ascii_lowercase if char != key[shared]])
-            rest = generator.choices(string.ascii_lowercase, k=KEY_CHARS - shared - 1)
-            found.append((shared, key[:shared] + wrong + "".join(rest)))
-    generator.shuffle(found)
+    for shared in kinds:
+        wrong = generator.choice([char for char in string.ascii_lowercase if char != key[shared]])
+        rest = generator.choices(string.ascii_lowercase, k=KEY_CHARS - shared - 1)
+        found.append((shared, "".join([*key[:shared], wrong, *rest])))
     return found
 
 
@@ -48,7 +48,8 @@ def times_ns(refuse: Refuse, tried: list[tuple[int, str]]) -> dict[int, list[int
     for shared, guess in tried:
         started = time.perf_counter_ns()
         refuse(guess)
-        times[shared].append(time.perf_counter_ns() - started)
+        passed = time.perf_counter_ns() - started  # before anything that depends on `shared`
+        times[shared].append(passed)
     return times
 
 

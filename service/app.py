@@ -17,6 +17,7 @@ from service.http import (
     analysis,
     completions,
     cors,
+    docs,
     errors,
     generate,
     models,
@@ -92,6 +93,7 @@ def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) 
         models.blueprint(store),
         openai_models.blueprint(store),
         page.blueprint(),
+        docs.blueprint(config),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
     ):
         app.register_blueprint(blueprint)

@@ -43,7 +43,8 @@ HELP = {
     "(char-rnn: learning_rate_decay_after).",
     "grad_clip": "Gradient clipping threshold; 0: none (char-rnn: grad_clip, by value).",
     "clip_by": "Clip the norm of the whole gradient, or each of its values.",
-    "weight_decay": "Decoupled weight decay, as in AdamW.",
+    "weight_decay": "Decoupled weight decay of all weights but biases and the embedding; other optimizers than adamw "
+    "have 0 unless it is given.",
     "ema": "Decay of the moving average of the weights that is evaluated and published; 0: none.",
     "cold_start": "Probability of resetting a stream's state at the start of a window.",
     "precision": "Number format of matrix products.",
@@ -137,10 +138,20 @@ def config_of(
                     f"--{flag} {given[name]} contradicts --init-from, whose model has {fixed[name]}."
                 )
         implied |= fixed
+    if (
+        "weight_decay" not in implied
+        and "weight_decay" not in explicit
+        and _optimizer(given, implied, explicit) != "adamw"
+    ):
+        implied["weight_decay"] = 0.0  # the default is AdamW's
     try:
         return TrainConfig(**(given | {name: value for name, value in implied.items() if name not in explicit}))
     except InputError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _optimizer(given: Mapping[str, Any], implied: Mapping[str, Any], explicit: set[str]) -> str:
+    return str(given["optimizer"] if "optimizer" in explicit else implied.get("optimizer", given["optimizer"]))
 
 
 def _split(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:

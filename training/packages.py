@@ -30,8 +30,16 @@ def require(package: str) -> None:
     Raises:
         ModuleNotFoundError: it is not installed.
     """
-    if find_spec(package) is None:
+    if not is_installed(package):
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def missing_package(error: ModuleNotFoundError) -> str:

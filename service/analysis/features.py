@@ -2,7 +2,7 @@
 
 The value of a character is the one after it was read, as an activation is: the mark that opens a quotation or a comment
 is inside, and the last character of its end is outside. Every function takes time proportional to the length of the
-text, whatever the text is.
+text, also of a hostile one.
 """
 
 import re

@@ -60,7 +60,7 @@ class Slots:
                 inputs.bias[index, id_] = bias
         self._rows.append(row)  # last, so that a row whose inputs raise an error is not added
 
-    def call(self, steps: int, *, guesses: bool) -> tuple[Stepped, Errors]:
+    def call(self, steps: int, *, guesses: bool = False) -> tuple[Stepped, Errors]:
         """Advance the rows by their next `steps` steps (see `call.advance`); `guesses`: some row asks for them."""
         start_s = time.perf_counter()
         padded, inputs = self._padded(len(self)), self.inputs

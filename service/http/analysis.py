@@ -1,16 +1,15 @@
 """POST /score, /inspect and /neurons: reading a text instead of generating one."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MIMEAccept
 
 from service.analysis.score import Scoring
 from service.config import Config
 from service.engine.scheduler import Scheduler
-from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, OpenStreams, abandoned
+from service.http.delivery import OpenStreams, headers_of, in_one_object
 from service.http.errors import InvalidField
 from service.http.formats import NDJSON
 from service.http.inspection import inspected, ranked, units_of
@@ -58,13 +57,21 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
         body = read_body(InspectBody, request, config, max_bytes=body_bytes(MAX_INSPECTED_CHARS))
         model = store.get(body.model, body.version)
         units = units_of(body, model.manifest)
-        return _reserved(streams, lambda: inspected(model, body.text, units, config.request_timeout))
+        return in_one_object(
+            lambda: inspected(model, body.text, units, config.request_timeout),
+            headers_of(model.manifest.model_version),
+            streams.reserve(),
+        )
 
     @routes.post("/neurons")
     def neurons() -> ResponseReturnValue:
         body = read_body(NeuronsBody, request, config, max_bytes=body_bytes(MAX_RANKING_CHARS))
         model = store.get(body.model, body.version)
-        return _reserved(streams, lambda: ranked(model, body, config.request_timeout))
+        return in_one_object(
+            lambda: ranked(model, body, config.request_timeout),
+            headers_of(model.manifest.model_version),
+            streams.reserve(),
+        )
 
     return routes
 
@@ -72,14 +79,3 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
 def _wants_lines(accept: MIMEAccept) -> bool:
     """Whether an Accept header prefers NDJSON to JSON."""
     return accept.best_match(["application/json", NDJSON.media_type]) == NDJSON.media_type
-
-
-def _reserved(streams: OpenStreams, read: Callable[[], Response]) -> Response:
-    """The response of reading a text, which counts as one stream; none if the client disconnects."""
-    release = streams.reserve()
-    try:
-        return read()
-    except ClientGone:
-        return Response(abandoned(), CLIENT_CLOSED_REQUEST)
-    finally:
-        release()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response, g, request
 
@@ -33,6 +33,7 @@ UNREAD_STREAMS = 16
 # The kernel needs about a minute of probes to distinguish a lost connection from a silent one.
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
+Part = TypeVar("Part")
 Closing = Callable[..., dict[str, Any]]
 """Makes the last event of a stream, or the body of a response that is not streamed, of the `Result` of each stream."""
 
@@ -102,44 +103,28 @@ class Delivery:
 
     def as_stream(self, stream_format: StreamFormat, closing: Closing) -> Response:
         """A response that sends characters as they are generated, then the closing object."""
-        content_type = f"{stream_format.media_type}; charset=utf-8"
-        response = Response(self._events(stream_format, closing), content_type=content_type, headers=self._headers())
-        # The server closes the response in every case, even if it has never asked for the first event.
-        response.call_on_close(self._close)
-        return response
+        return streamed(self._events(stream_format, closing), stream_format, self._headers(), self._close)
 
     def as_object(self, closing: Closing) -> Response:
         """A response of one JSON object, complete when the generation is."""
-        try:
+
+        def fields() -> dict[str, Any]:
             for _ in self._chunks():
                 pass
-            content = "".join(json_pieces(closing(*self._finish()))) + "\n"
-            response = Response(content, content_type="application/json")
-            response.headers.update(self._headers())
-            return response
-        except ClientGone:
-            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
-        finally:
-            self._close()
+            return closing(*self._finish())
 
-    def _events(self, stream_format: StreamFormat, closing: Closing) -> Iterator[bytes]:
-        """The body of a streamed response, one write for the characters of a call."""
-        try:
-            for characters in self._chunks():
-                if content := stream_format.waiting if characters is None else stream_format.characters(characters):
-                    yield content.encode(errors="replace")
-            yield stream_format.last(closing(*self._finish())).encode()
-        except ClientGone:
-            raise  # an end without an error would be that of a complete response
-        except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
-            yield stream_format.error(as_api_error(error).to_json()).encode()
+        return in_one_object(fields, self._headers(), self._close)
+
+    def _events(self, stream_format: StreamFormat, closing: Closing) -> Iterator[str]:
+        """The events of a streamed response, with the characters of a call together."""
+        for characters in self._chunks():
+            if content := stream_format.waiting if characters is None else stream_format.characters(characters):
+                yield content
+        yield stream_format.last(closing(*self._finish()))
 
     def _chunks(self) -> Iterator[Characters | None]:
         """The chunks of all streams, for as long as the client is connected."""
-        for characters in self._streams.chunks(SECONDS_BETWEEN_PINGS):
-            if is_gone(self._environ):
-                raise ClientGone
-            yield characters
+        return while_connected(self._streams.chunks(SECONDS_BETWEEN_PINGS), self._environ)
 
     def _finish(self) -> list[Result]:
         self._results = self._streams.results()
@@ -172,6 +157,50 @@ def _log_fields(results: list[Result]) -> dict[str, Any]:
         "finish_reason": first.status,
         **{name: max(of_streams, default=None) for name, of_streams in times.items()},
     }
+
+
+def streamed(
+    events: Iterator[str], stream_format: StreamFormat, headers: dict[str, str], close: Callable[[], None]
+) -> Response:
+    """A response with one write for each event. An error is its last event, and `close` is called at its end."""
+    content_type = f"{stream_format.media_type}; charset=utf-8"
+    response = Response(_written(events, stream_format), content_type=content_type, headers=headers)
+    # The server closes the response in every case, even if it has never asked for the first event.
+    response.call_on_close(close)
+    return response
+
+
+def _written(events: Iterator[str], stream_format: StreamFormat) -> Iterator[bytes]:
+    try:
+        for event in events:
+            yield event.encode(errors="replace")
+    except ClientGone:
+        raise  # an end without an error would be that of a complete response
+    except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
+        yield stream_format.error(as_api_error(error).to_json()).encode()
+
+
+def in_one_object(fields: Callable[[], dict[str, Any]], headers: dict[str, str], close: Callable[[], None]) -> Response:
+    """A response of the JSON object that `fields` returns, or none if it raises `ClientGone`; `close` is called."""
+    try:
+        content = "".join(json_pieces(fields())) + "\n"
+        return Response(content, content_type="application/json", headers=headers)
+    except ClientGone:
+        return Response(abandoned(), CLIENT_CLOSED_REQUEST)
+    finally:
+        close()
+
+
+def while_connected(parts: Iterator[Part], environ: dict[str, Any]) -> Iterator[Part]:
+    """The parts of a response, for as long as its client is connected.
+
+    Raises:
+        ClientGone: it is no longer.
+    """
+    for part in parts:
+        if is_gone(environ):
+            raise ClientGone
+        yield part
 
 
 def headers_of(version: ModelVersion) -> dict[str, str]:

@@ -165,7 +165,9 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 def register(app: Flask) -> None:
-    """Answer every exception with JSON."""
+    """Answer every exception with JSON. Called before routes are added."""
+    # A path with an empty part, such as /models//1 or /models/..%2f/1, is an unknown path, not a redirect.
+    app.url_map.merge_slashes = False
 
     @app.errorhandler(Exception)
     def answer(error: Exception) -> ResponseReturnValue:

@@ -3,8 +3,9 @@
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from werkzeug.datastructures import MIMEAccept
@@ -72,23 +73,32 @@ _quoted = functools.lru_cache(maxsize=65536)(to_json)  # a model has few differe
 
 def _json_events(characters: Characters, before: str, after: str) -> str:
     """A JSON object for each character."""
+    if characters.guesses.size:
+        return _events_with_guesses(characters, before, after)
     numbered = enumerate(zip(characters.text, characters.decimals(), strict=True), characters.index)
-    events = [
-        f'{before}{{"index": {index}, "text": {_quoted(character)}, "logprob": {logprob}'
-        for index, (character, logprob) in numbered
-    ]
-    if not characters.guesses.size:
-        return "".join([f"{event}}}{after}" for event in events])
-    return "".join([f'{event}, "top": {top}}}{after}' for event, top in zip(events, _top(characters), strict=True)])
+    return "".join(
+        [
+            f'{before}{{"index": {index}, "text": {_quoted(character)}, "logprob": {logprob}}}{after}'
+            for index, (character, logprob) in numbered
+        ]
+    )
 
 
-def _top(characters: Characters) -> list[str]:
-    """The guesses before each character as JSON. Every character has five, so a symbol's part of a guess is cached."""
-    starts, guesses = _starts(characters.symbol_texts), characters.guesses
-    return [
-        f"[{', '.join([f'{starts[id_]}{logprob}]' for id_, logprob in zip(ids, logprobs, strict=True)])}]"
-        for ids, logprobs in zip(guesses["symbol"].tolist(), decimals_of(guesses["logprob"]), strict=True)
+def _events_with_guesses(characters: Characters, before: str, after: str) -> str:
+    """A JSON object for each character, with the guesses: one format for all of them, which takes half the time."""
+    guesses, starts = characters.guesses, _starts(characters.symbol_texts)
+    count, width = guesses.shape
+    columns: list[Iterable[Any]] = [
+        range(characters.index, characters.index + count),
+        map(_quoted, characters.text),
+        characters.decimals(),
     ]
+    for ids, logprobs in zip(guesses["symbol"].T.tolist(), decimals_of(guesses["logprob"].T), strict=True):
+        columns += [[starts[id_] for id_ in ids], logprobs]
+    top = ", ".join(["%s%s]"] * width)
+    event = f'{before}{{"index": %s, "text": %s, "logprob": %s, "top": [{top}]}}{after}'
+    events: str = event * count % tuple(chain.from_iterable(zip(*columns, strict=True)))
+    return events
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""The responses of POST /inspect and /neurons, which read a text in the thread of the request. Knows no route."""
+"""The objects that answer POST /inspect and /neurons: a text is read in the thread of its request. Knows no route."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
-from flask import Response, g, jsonify, request
+from flask import g, request
 
 from service.analysis.inspect import InspectedCharacters, Unit, inspect
 from service.analysis.neurons import FeatureTracking, Ranking
 from service.engine.generation import Status
-from service.http.delivery import ClientGone, headers_of, is_gone
+from service.http.delivery import while_connected
 from service.http.errors import InvalidField
 from service.http.schemas import InspectBody, NeuronsBody
 from service.http.scoring import decimals
@@ -25,7 +25,7 @@ SCORE_DECIMALS = 6
 Part = TypeVar("Part")
 
 
-def inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> Response:
+def inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> dict[str, Any]:
     """The guesses before each character, and the activations of `units` after it.
 
     Raises:
@@ -34,10 +34,10 @@ def inspected(model: Model, text: str, units: list[Unit], timeout_s: float) -> R
     """
     characters: list[dict[str, Any]] = []
     status = _read_to_end(inspect(model, text, units), lambda part: characters.extend(_characters(part)), timeout_s)
-    return _response(model, {"characters": characters, "units": units}, status, len(text))
+    return {"characters": characters, "units": units} | _common(model, status, len(text))
 
 
-def ranked(model: Model, body: NeuronsBody, timeout_s: float) -> Response:
+def ranked(model: Model, body: NeuronsBody, timeout_s: float) -> dict[str, Any]:
     """The units that track each feature of the text.
 
     Raises:
@@ -46,12 +46,9 @@ def ranked(model: Model, body: NeuronsBody, timeout_s: float) -> Response:
     """
     tracking = FeatureTracking(model, body.text)
     status = _read_to_end(tracking.read(), lambda chars: None, timeout_s)
-    fields = {
-        "features": [_ranking(ranking) for ranking in tracking.rankings(body.limit)],
-        "constant": tracking.constant_features(),
-        "chars": tracking.chars,
-    }
-    return _response(model, fields, status, len(body.text))
+    rankings = [_ranking(ranking) for ranking in tracking.rankings(body.limit)]
+    fields = {"features": rankings, "constant": tracking.constant_features(), "chars": tracking.chars}
+    return fields | _common(model, status, len(body.text))
 
 
 def units_of(body: InspectBody, manifest: Manifest) -> list[Unit]:
@@ -87,23 +84,19 @@ def _read_to_end(parts: Iterator[Part], use: Callable[[Part], object], timeout_s
         ClientGone: the client has disconnected.
     """
     deadline_s = time.monotonic() + timeout_s
-    for part in parts:
-        if is_gone(request.environ):
-            raise ClientGone
+    for part in while_connected(parts, request.environ):
         use(part)
         if time.monotonic() > deadline_s:
             return Status.TIMEOUT
     return Status.LENGTH
 
 
-def _response(model: Model, fields: dict[str, Any], status: Status, text_chars: int) -> Response:
-    """A response of one JSON object, whose measurements are logged."""
+def _common(model: Model, status: Status, text_chars: int) -> dict[str, Any]:
+    """The fields of both responses, which are logged too."""
     version = model.manifest.model_version
     common = {"finish_reason": status, "model": version.name, "version": version.number}
     g.setdefault("logged", {}).update(common | {"text_chars": text_chars})
-    response = jsonify(fields | common)
-    response.headers.update(headers_of(version))
-    return response
+    return common
 
 
 def _ranking(ranking: Ranking) -> dict[str, Any]:

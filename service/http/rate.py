@@ -45,7 +45,7 @@ class RateLimiter:
                 times.popleft()
             if not (is_exceeded := len(times) >= self._amount):
                 times.append(now)
-            return Quota(is_exceeded, self._amount, self._amount - len(times), times[0] + self._window_s - now)
+            return Quota(is_exceeded, self._amount, self._amount - len(times), self._window_s - (now - times[0]))
 
     def _sweep(self, before_s: float) -> None:
         """Once per window, forget the clients without a request in it."""

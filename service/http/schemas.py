@@ -1,6 +1,7 @@
 """Request bodies and their limits. Knows no route, model or engine."""
 
 import logging
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from flask import Request
@@ -9,13 +10,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticUseDefault
+from pydantic_core.core_schema import CoreSchema, with_info_after_validator_function
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.config import Config
@@ -36,6 +41,40 @@ MAX_RANKED_UNITS = 1000
 Body = TypeVar("Body", bound=BaseModel)
 
 
+@dataclass(frozen=True)
+class Limit:
+    """The greatest number of a field, or the most characters of its text; and the fewest characters.
+
+    `at_most` is a number or the name of a setting. The schema has the name as `x-setting`, because it does not know the
+    configuration.
+    """
+
+    at_most: int | str
+    at_least: int = 0
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler(schema)
+        if self.at_least:
+            described["minLength"] = self.at_least
+        if isinstance(self.at_most, str):
+            return described | {"x-setting": self.at_most}
+        return described | {"maxLength" if described["type"] == "string" else "maximum": self.at_most}
+
+    def _check(self, value: int | str, info: ValidationInfo) -> int | str:
+        limit = self.at_most if isinstance(self.at_most, int) else getattr(_config(info), self.at_most)
+        size = len(value) if isinstance(value, str) else value
+        if size < self.at_least:
+            raise _out_of_range("should have at least {limit} character, not {value}", self.at_least, size)
+        if size > limit and isinstance(value, str):
+            raise _out_of_range("should have at most {limit} characters, not {value}", limit, size)
+        if size > limit:
+            raise _out_of_range("should be at most {limit}, not {value}", limit, size)
+        return value
+
+
 def _is_a_float32(top_p: float) -> float:
     if top_p < MIN_TOP_P:
         raise _out_of_range("should be at least {limit}, not {value}", MIN_TOP_P, top_p)
@@ -48,13 +87,20 @@ StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
 """A layer, and the index of a unit in it."""
-TopP = Annotated[float, Field(gt=0, le=1), AfterValidator(_is_a_float32)]
+TopP = Annotated[
+    float,
+    Field(gt=0, le=1),
+    AfterValidator(_is_a_float32),
+    WithJsonSchema({"type": "number", "minimum": MIN_TOP_P, "maximum": 1}),
+]
 
 
 class RequestBody(BaseModel):
     """The fields of a request. Null means the default of a field that has one."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -69,100 +115,89 @@ class RequestBody(BaseModel):
         # No model has a longer name, and the message of the 404 shows it.
         return name and shorten(name, MAX_NAME_CHARS)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(schema))
+        optional = described["properties"].keys() - set(described.get("required", ()))
+        described["properties"] |= {name: _or_null(described["properties"][name]) for name in optional}
+        return described
+
 
 class ModelBody(RequestBody):
     """The fields that select a model."""
 
     model: str | None = None
+    """The name of a model; by default the service's default model."""
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    """A version of the model; by default the newest valid one."""
 
 
 class GenerateBody(ModelBody):
     """The body of POST /generate."""
 
-    prompt: str = ""
-    length: Annotated[int, Field(ge=1)] = 500
+    prompt: Annotated[str, Limit("max_prompt")] = ""
+    """The text to continue. A character outside the model's vocabulary is read as "unknown"."""
+    length: Annotated[int, Field(ge=1), Limit("max_length")] = 500
+    """The characters to generate, at most."""
     temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
+    """The divisor of the logits; 0 always takes the most likely character."""
     top_k: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Sample from the `top_k` most likely symbols only; 0: from all."""
     top_p: TopP = 1.0
+    """Sample from the fewest symbols whose probability reaches `top_p`; 1: from all."""
     seed: Seed | None = None
+    """The same request with the same seed gives the same text; by default a random seed, which the response has."""
     stop: Annotated[list[StopString], Field(max_length=4)] = []
+    """The text ends before the first of these strings."""
     logit_bias: Annotated[dict[str, Bias], Field(max_length=MAX_BIASES)] = {}
+    """Numbers that are added to the logits, by character."""
     top_guesses: Annotated[int, Field(ge=0, le=MAX_GUESSES)] = 0
+    """Return so many of the most likely characters before each character, with their logprobs."""
     stream: bool = True
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_fits(cls, prompt: str, info: ValidationInfo) -> str:
-        limit = _config(info).max_prompt
-        if len(prompt) > limit:
-            raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(prompt))
-        return prompt
-
-    @field_validator("length")
-    @classmethod
-    def _length_fits(cls, length: int, info: ValidationInfo) -> int:
-        limit = _config(info).max_length
-        if length > limit:
-            raise _out_of_range("should be at most {limit}, not {value}", limit, length)
-        return length
+    """Send each character as it is generated; `false`: one JSON object at the end."""
 
 
 class TokenizeBody(ModelBody):
     """The body of POST /tokenize, with llama.cpp's name of the text."""
 
-    content: str = ""
-
-    @field_validator("content")
-    @classmethod
-    def _content_fits(cls, content: str, info: ValidationInfo) -> str:
-        limit = _config(info).max_prompt
-        if len(content) > limit:
-            raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(content))
-        return content
+    content: Annotated[str, Limit("max_prompt")] = ""
+    """The text."""
 
 
 class DetokenizeBody(ModelBody):
     """The body of POST /detokenize."""
 
     tokens: list[int] = []
+    """Ids of symbols, from 0 to the number of the model's symbols - 1."""
 
 
 class ScoreBody(ModelBody):
     """The body of POST /score."""
 
-    text: str
+    text: Annotated[str, Limit("max_text", at_least=1)]
+    """The text to score."""
     logprobs: bool = False
-
-    @field_validator("text")
-    @classmethod
-    def _text_fits(cls, text: str, info: ValidationInfo) -> str:
-        return _text_of(text, _config(info).max_text)
+    """Return the logprob of each character too; for more than 100,000 characters only as NDJSON."""
 
 
 class InspectBody(ModelBody):
     """The body of POST /inspect."""
 
-    text: str
+    text: Annotated[str, Limit(MAX_INSPECTED_CHARS, at_least=1)]
+    """The text to read."""
     units: list[Unit] = []
+    """The units whose activations are returned, each as `[layer, unit]`; both are counted from 0."""
     layer: Index | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _text_fits(cls, text: str) -> str:
-        return _text_of(text, MAX_INSPECTED_CHARS)
+    """All units of this layer; not together with `units`."""
 
 
 class NeuronsBody(ModelBody):
     """The body of POST /neurons."""
 
-    text: str
+    text: Annotated[str, Limit(MAX_RANKING_CHARS, at_least=1)]
+    """The text to read."""
     limit: Annotated[int, Field(ge=1, le=MAX_RANKED_UNITS)] = 5
-
-    @field_validator("text")
-    @classmethod
-    def _text_fits(cls, text: str) -> str:
-        return _text_of(text, MAX_RANKING_CHARS)
+    """The units to return for each feature."""
 
 
 def max_body_bytes(config: Config) -> int:
@@ -235,13 +270,12 @@ def _sentence(error: ErrorDetails, field: str) -> str:
     return f"{field or 'The body'} {error['msg'].removeprefix('Input ')}, not {shorten(repr(error['input']))}."
 
 
-def _text_of(text: str, limit: int) -> str:
-    """A text that must have at least one character and at most `limit`."""
-    if not text:
-        raise _out_of_range("should have at least {limit} character, not {value}", 1, 0)
-    if len(text) > limit:
-        raise _out_of_range("should have at most {limit} characters, not {value}", limit, len(text))
-    return text
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that accepts null too."""
+    if "anyOf" in schema:
+        forms = schema["anyOf"]
+        return schema if {"type": "null"} in forms else schema | {"anyOf": [*forms, {"type": "null"}]}
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def _out_of_range(message: str, limit: float, value: float) -> PydanticCustomError:

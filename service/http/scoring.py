@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from flask import Response, g, jsonify, request
+from flask import Response, g, request
 from numpy.typing import NDArray
 
 from service import metrics
 from service.analysis.score import Score, ScoredCharacters, Scoring
-from service.http.delivery import CLIENT_CLOSED_REQUEST, ClientGone, abandoned, headers_of, is_gone, probe_silence
-from service.http.errors import Overloaded, as_api_error
+from service.http.delivery import headers_of, in_one_object, probe_silence, streamed, while_connected
+from service.http.errors import Overloaded
 from service.http.formats import NDJSON, to_json
 
 REPORT_S = 0.5  # between two lines of a streamed score
@@ -61,47 +61,32 @@ class ScoreDelivery:
 
     def as_lines(self) -> Response:
         """A response of one JSON object for each interval, then the closing object."""
-        content_type = f"{NDJSON.media_type}; charset=utf-8"
-        response = Response(self._lines(), content_type=content_type, headers=headers_of(self._scoring.version))
-        # The server closes the response in every case, even if it has never asked for the first line.
-        response.call_on_close(self._close)
-        return response
+        return streamed(self._lines(), NDJSON, headers_of(self._scoring.version), self._close)
 
     def as_object(self) -> Response:
         """A response of one JSON object, complete when the text is scored."""
-        try:
+
+        def fields() -> dict[str, Any]:
             logprobs: list[float] = []
             for characters in self._chunks():
                 if self._with_logprobs:
                     logprobs += decimals(characters.logprobs)
-            fields = _closing(self._scoring.result())
-            response = jsonify(fields | {"logprobs": logprobs} if self._with_logprobs else fields)
-            response.headers.update(headers_of(self._scoring.version))
-            return response
-        except ClientGone:
-            return Response(abandoned(), CLIENT_CLOSED_REQUEST)
-        finally:
-            self._close()
+            closing = _closing(self._scoring.result())
+            return closing | {"logprobs": logprobs} if self._with_logprobs else closing
 
-    def _lines(self) -> Iterator[bytes]:
-        try:
-            for characters in self._chunks():
-                fields = _loss(self._scoring.result())
-                if self._with_logprobs:
-                    fields |= {"index": characters.index, "logprobs": decimals(characters.logprobs)}
-                yield f"{to_json(fields)}\n".encode()
-            yield NDJSON.last(_closing(self._scoring.result())).encode()
-        except ClientGone:
-            raise  # an end without an error would be that of a complete response
-        except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last line
-            yield NDJSON.error(as_api_error(error).to_json()).encode()
+        return in_one_object(fields, headers_of(self._scoring.version), self._close)
+
+    def _lines(self) -> Iterator[str]:
+        for characters in self._chunks():
+            fields = _loss(self._scoring.result())
+            if self._with_logprobs:
+                fields |= {"index": characters.index, "logprobs": decimals(characters.logprobs)}
+            yield f"{to_json(fields)}\n"
+        yield NDJSON.last(_closing(self._scoring.result()))
 
     def _chunks(self) -> Iterator[ScoredCharacters]:
         """The chunks of the scoring, for as long as the client is connected."""
-        for characters in self._scoring.chunks(REPORT_S):
-            if is_gone(self._environ):
-                raise ClientGone
-            yield characters
+        return while_connected(self._scoring.chunks(REPORT_S), self._environ)
 
     def _close(self) -> None:
         """Close the scoring, finished or not, and write the log fields."""

@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,8 @@ def assert_same_alone_and_batched(first: Model, second: Model, count: int) -> No
         futures = []
         for number, request in enumerate(requests):
             model = first if number < count // 2 else second
-            futures.append(pool.submit(run, model, request, batched))
+            guesses = 5 if model is second and number % 3 == 0 else 0  # rows beside it get the same bits
+            futures.append(pool.submit(run, model, replace(request, guesses=guesses), batched))
             if number % 5 == 0:
                 pool.submit(cancel_early, model, cancelled[number // 5], batched)
         together = [future.result() for future in futures]

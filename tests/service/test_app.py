@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flask import Flask
 from service import app as module
 from service.app import create_app
 from service.config import Config
+from service.http.openapi_operations import OPERATIONS
 from tests.service.fakes import FakeModel, expected_text
 
 
@@ -72,3 +74,13 @@ def test_a_json_body_is_one_line_and_keeps_the_order_of_its_fields() -> None:
     assert list(json.loads(body)) == ["b", "a"]
     assert body.splitlines() == [body]
     assert not [character for character in body if 0x7F <= ord(character) <= 0x9F]
+
+
+def test_every_route_is_documented_and_every_documented_operation_is_a_route(create: Callable[..., Flask]) -> None:
+    routes = {
+        (re.sub("<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule.rule), method)
+        for rule in create().url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    documented = {(operation.path, "POST" if operation.body else "GET") for operation in OPERATIONS}
+    assert routes == documented

@@ -2,17 +2,17 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
-from service.app import create_app
 from service.config import Config, variable_of
 from service.http.completion_body import CompletionBody
 from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, NeuronsBody, ScoreBody, TokenizeBody
 from tests.processes import ROOT
+from tests.servers import Server
 
 DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
@@ -40,20 +40,24 @@ def test_the_example_env_file_has_every_setting_of_compose_and_compose_every_one
 
 
 @pytest.fixture(scope="module")
-def client() -> FlaskClient:
-    """A client of the service with the included model."""
-    return create_app(Config(models=ROOT / "models", engines=1)).test_client()
+def included(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with the included model."""
+    models = tmp_path_factory.mktemp("included") / "models"  # the server's log is written beside it
+    models.symlink_to(ROOT / "models")
+    started = Server(models, engines=1)
+    yield started
+    started.stop()
 
 
-def example_of(client: FlaskClient, route: str, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def example_of(server: Server, route: str, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The answer of a route's section to its request, and that of the service to the request with `changes`."""
     section = DOCUMENT.partition(f"\n## POST {route}\n")[2].partition("\n## ")[0]
     sent, answered = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", section, re.DOTALL)[:2])
-    return answered, client.post(route, json=sent | changes).get_json()
+    return answered, json.loads(server.request("POST", route, sent | changes)[2])
 
 
-def test_the_score_of_the_example(client: FlaskClient) -> None:
-    documented, found = example_of(client, "/score")
+def test_the_score_of_the_example(included: Server) -> None:
+    documented, found = example_of(included, "/score")
     assert documented.pop("timings").keys() == found.pop("timings").keys()
     assert found == {
         name: pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
@@ -61,8 +65,8 @@ def test_the_score_of_the_example(client: FlaskClient) -> None:
     }
 
 
-def test_the_inspection_of_the_example(client: FlaskClient) -> None:
-    documented, found = example_of(client, "/inspect")
+def test_the_inspection_of_the_example(included: Server) -> None:
+    documented, found = example_of(included, "/inspect")
     assert found.keys() == documented.keys()
     for expected, character in zip(documented.pop("characters"), found.pop("characters"), strict=True):
         assert character["text"] == expected["text"]
@@ -75,9 +79,9 @@ def test_the_inspection_of_the_example(client: FlaskClient) -> None:
     assert found == documented
 
 
-def test_the_rankings_of_the_example(client: FlaskClient) -> None:
+def test_the_rankings_of_the_example(included: Server) -> None:
     """On another processor an activation may be in the next bin, so a unit may have another rank."""
-    documented, found = example_of(client, "/neurons", limit=5)
+    documented, found = example_of(included, "/neurons", limit=5)
     assert found.keys() == documented.keys()
     for expected, ranking in zip(documented.pop("features"), found.pop("features"), strict=True):
         (unit,) = expected.pop("units")

@@ -59,7 +59,7 @@ def publish(name: str, source: Path, models: Path, force: bool) -> None:
 
 
 def _republish(name: str, version: Path, models: Path) -> None:
-    use_devices()
+    check_backend()
     with quietly():
         from training.release.publish import republish
         from training.release.published import is_valid

@@ -22,7 +22,7 @@ from training.commands.selection import selection_options
 from training.files import require_writable
 from training.flags import GroupedCommand, config_options
 from training.learning.folder import Plan, locked
-from training.packages import require
+from training.packages import is_installed, require
 from training.presets import PRESETS
 from training.terminal import quietly, stop_on_signal
 
@@ -90,7 +90,6 @@ def _longer(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
 
 def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
     with quietly():
-        from training.commands.publishing import publish_run
         from training.learning.loop import train as train_to_the_end
         from training.learning.stages import Stopped
 
@@ -99,12 +98,19 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
         f"{len(run.corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
+    if run.trainer.network.recurrent[0].is_stock:
+        click.echo(f"Recurrent layers: {run.trainer.network.recurrence}.")
     with stop_on_signal() as stop:
         run.stages.should_stop = stop
         try:
             if not train_to_the_end(run, stop, limit=_time_limit(plan, run, target)):
                 raise Stopped
             plan = replace(plan, config=run.config)
+            if not is_installed("tensorflow"):
+                click.echo(_publish_elsewhere(target))
+                return
+            with quietly():
+                from training.commands.publishing import publish_run
             version = publish_run(run, plan, name=target.name, models=target.models, force=target.force)
         except Stopped:
             click.echo(
@@ -123,3 +129,13 @@ def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | 
     seconds = 60 * plan.config.minutes
     end_s = target.began_s + seconds - run.stages.elapsed_seconds
     return TimeLimit(seconds, end_s, lambda config: replace(plan, config=config).save(run.folder)) if seconds else None
+
+
+def _publish_elsewhere(target: Target) -> str:
+    """The sentences that end a run on a machine that can train and not publish."""
+    folder = f"runs/{target.name}"
+    return (
+        f"Finished; the run is saved in {target.folder}. Publishing needs TensorFlow, which is not installed here: "
+        f"copy this folder to {folder} on a machine that has it, and publish it there with:\n"
+        f"python -m training publish {target.name} --from {folder}"
+    )

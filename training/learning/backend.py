@@ -1,14 +1,13 @@
 """Chooses the trainer: TensorFlow on the cores of a CPU or on a GPU, or JAX (KERAS_BACKEND=jax).
 
-The network, its weights and everything around a step are the same on each; evaluation and export follow the trainer.
+The network, its weights and everything around a step are the same on each. TensorFlow is imported only where it is the
+backend: a machine with JAX alone trains too.
 """
 
 import keras
-import tensorflow as tf
 
 from training.config import TrainConfig
 from training.errors import InputError
-from training.learning.step import TensorFlowTrainer, use_one_core_per_replica
 from training.learning.trainer import Trainer
 from training.learning.warm_start import warm_started
 from training.network.network import Network
@@ -25,10 +24,13 @@ def use_devices() -> None:
     backend = keras.backend.backend()
     if backend not in BACKENDS:
         raise InputError(f"KERAS_BACKEND must be {' or '.join(BACKENDS)}, not {backend}.")
-    if backend == "jax":
-        tf.config.set_visible_devices([], "GPU")  # TensorFlow only exports then
-    elif not tf.config.list_physical_devices("GPU"):
-        use_one_core_per_replica()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        from training.learning.step import use_one_core_per_replica
+
+        if not tf.config.list_physical_devices("GPU"):
+            use_one_core_per_replica()
 
 
 def make_trainer(config: TrainConfig, symbols: int, start_from: NetworkWeights | None = None) -> Trainer:
@@ -41,6 +43,10 @@ def make_trainer(config: TrainConfig, symbols: int, start_from: NetworkWeights |
         from training.learning.step_jax import JaxTrainer
 
         return JaxTrainer(_started(Network(config, symbols, stock=True), start_from), config)
+    import tensorflow as tf
+
+    from training.learning.step import TensorFlowTrainer
+
     on_gpu = bool(tf.config.list_physical_devices("GPU"))  # where cuDNN is faster than our own loops
     network = _started(Network(config, symbols, stock=on_gpu), start_from)
     return TensorFlowTrainer(network, config, replicas=1 if on_gpu else None)

@@ -35,9 +35,10 @@ def measured(run: TrainingRun, seconds: float) -> Speed:
     run.stages.enter("speed measurement")
     compile_s = _timed(lambda: _steps(run, STEPS_COMPILED))
     limit_s, steps_s, steps = min(MAX_SECONDS_MEASURED, MEASURED_SHARE * seconds), 0.0, 0
+    count = run.trainer.steps_in_flight
     while not steps or steps_s < limit_s:
-        steps_s += _timed(lambda: _steps(run, 1))
-        steps += 1
+        steps_s += _timed(lambda: _steps(run, count))
+        steps += count
     first_s, second_s = _timed(lambda: run.score()), _timed(lambda: run.score())  # the first compiles
     return Speed(compile_s + max(0.0, first_s - second_s), steps_s / steps, second_s)
 
@@ -108,6 +109,7 @@ def _steps(run: TrainingRun, count: int) -> None:
     for _ in range(count):
         run.take_step()
         run.stages.advance()
+    run.wait()
 
 
 def _timed(work: Callable[[], object]) -> float:

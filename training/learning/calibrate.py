@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from training.data.vocabulary import RESERVED
 from training.learning.stages import Stages
-from training.learning.step import next_symbol_losses
 
 STREAMS = 50
 CHARACTERS = 1000  # of each stream, at most
@@ -23,12 +22,15 @@ WINDOW = 100
 MAX_LOGITS = 16_000_000  # of all streams: a large vocabulary gets fewer streams
 SCALES = [round(0.70 + 0.01 * i, 2) for i in range(51)]
 
-Step = Callable[[NDArray[np.int32], Any], tuple[tf.Tensor, Any]]
+Step = Callable[[NDArray[np.int32], Any], tuple[Any, Any]]
 """(previous [N, T], state [S, N, H]) -> (logits [N, T, V], state)."""
+Losses = Callable[[Any, NDArray[np.int32]], Any]
+"""(logits [N, T, V], targets [N, T]) -> nats of each target [N, T]."""
 
 
 def logit_scale(
     step: Step,
+    losses: Losses,
     initial_state: Callable[[int], Any],
     ids: NDArray[Any],
     *,
@@ -39,6 +41,7 @@ def logit_scale(
 
     Args:
         step: computes the logits.
+        losses: computes the nats of each target from logits.
         initial_state: N -> the state of N streams before their first character.
         ids: the text [characters]; at most the first 50,000 are read, as parallel streams.
         symbols: V, the size of the vocabulary.
@@ -52,12 +55,12 @@ def logit_scale(
     streams = max(1, min(STREAMS, len(ids) // characters, MAX_LOGITS // (characters * symbols)))
     targets = np.asarray(ids[: streams * characters], np.int32).reshape(streams, characters)
     previous = np.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=RESERVED)
-    state, losses = initial_state(streams), np.zeros(len(SCALES))
+    state, totals = initial_state(streams), np.zeros(len(SCALES))
     windows = range(0, characters, WINDOW)
     stages.enter("calibration", len(windows))
     for start in windows:
         window = slice(start, start + WINDOW)
         logits, state = step(previous[:, window], state)
-        losses += [float(tf.reduce_sum(next_symbol_losses(logits * s, targets[:, window]))) for s in SCALES]
+        totals += [float(ops.sum(losses(logits * s, targets[:, window]))) for s in SCALES]
         stages.advance()
-    return SCALES[losses.argmin()]
+    return SCALES[totals.argmin()]

@@ -79,7 +79,9 @@ class TrainingRun:
         self.validation = Validation(config, corpus, self.trainer, self.stages)
         self._state: Any = self.validation.initial_state(config.batch_size)
         self.best_weights: list[NDArray[Any]] = []  # of all variables of the network, at the best evaluation
-        self._losses: list[float] = []  # of the training steps since the last evaluation
+        self._in_flight: list[tuple[Any, Any]] = []  # loss and norm of steps that a device may still compute
+        self._losses: list[float] = []  # of the other training steps since the last evaluation
+        self._clipped = 0  # of these, the steps whose gradient had a norm above `grad_clip`
         self._seconds = 0.0  # that they took
         self.step = 0
         self.history: list[dict[str, Any]] = []
@@ -115,21 +117,39 @@ class TrainingRun:
         return min(self.history, key=lambda record: record["validation_nats_per_char"], default=None)
 
     def take_step(self) -> float:
-        """Train on one window of every stream; returns its mean loss in nats per character.
+        """Train on one window of every stream; returns the last known mean loss of a step in nats per character.
+
+        The loss of this step is read once `steps_in_flight` steps of the trainer are started.
 
         Raises:
-            Diverged: the loss or the gradient is not finite.
+            Diverged: the loss or the gradient of this step or of one in flight is not finite.
         """
         started_s = time.monotonic()
         loss, norm, self._state = self.trainer.train(
             self._windows.next(), self._state, rate=self._learning_rate(self.step), step=self.step
         )
         self.step += 1
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._diverged(f"the loss is {loss}, its gradient's norm {norm}")
-        self._losses.append(loss)
+        self._in_flight.append((loss, norm))
         self._seconds += time.monotonic() - started_s
-        return loss
+        if not self._losses or len(self._in_flight) >= self.trainer.steps_in_flight:
+            self.wait()
+        return self._losses[-1]
+
+    def wait(self) -> None:
+        """Wait for the steps in flight, and read their losses.
+
+        Raises:
+            Diverged: the loss or the gradient of one of them is not finite.
+        """
+        started_s = time.monotonic()
+        in_flight, self._in_flight = self._in_flight, []
+        for before_last, (loss, norm) in zip(range(len(in_flight) - 1, -1, -1), in_flight, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                self.step -= before_last
+                raise self._diverged(f"the loss is {float(loss)}, its gradient's norm {float(norm)}")
+            self._losses.append(float(loss))
+            self._clipped += 0 < self.config.grad_clip < float(norm)
+        self._seconds += time.monotonic() - started_s
 
     def is_evaluation_due(self) -> bool:
         """Every `eval_every` epochs, less often where that would take too long, and at the end; once at a step."""
@@ -148,12 +168,14 @@ class TrainingRun:
             Diverged: the loss is not finite.
             Stopped: the stages were asked to stop; the run is as it was before, and this evaluation still due.
         """
+        self.wait()
         with self.trainer.averaged():
             record = self.score()
             self.history.append(record)
             if record is self.best:
-                self.best_weights = [variable.numpy() for variable in self.trainer.network.variables]
-        self._losses, self._seconds = [], 0.0
+                # Copies: the next step may write into the memory of a variable.
+                self.best_weights = [np.array(variable.numpy()) for variable in self.trainer.network.variables]
+        self._losses, self._clipped, self._seconds = [], 0, 0.0
         self.stages.reset()
         write_atomically(self.folder / HISTORY, "".join(map(jsonl.line, self.history)).encode())
         return record
@@ -175,6 +197,7 @@ class TrainingRun:
             "training_nats_per_char": float(np.mean(self._losses)),
             "validation_nats_per_char": loss.nats_per_char,
             "logit_scale": self.validation.logit_scale,
+            "clipped_share": self._clipped / len(self._losses),
             "learning_rate": self._learning_rate(self.step - 1),
             "chars_per_second": round(len(self._losses) * self.chars_per_step / self._seconds),
         }
@@ -194,7 +217,12 @@ class TrainingRun:
         return Trained(scale_logits(weights_of(network), self.best["logit_scale"]), loss, self.history)
 
     def save(self) -> None:
-        """Write the checkpoint that `restore` reads."""
+        """Write the checkpoint that `restore` reads.
+
+        Raises:
+            Diverged: the loss or the gradient of a step in flight is not finite.
+        """
+        self.wait()
         self.stages.switch("saving")
         variables = {name: (variable.numpy() for variable in group) for name, group in self.trainer.variables.items()}
         Checkpoint(
@@ -203,6 +231,7 @@ class TrainingRun:
                 "step": self.step,
                 "windows": self._windows.position(),
                 "losses": self._losses,
+                "clipped": int(self._clipped),
                 "seconds": self._seconds,
                 "history": self.history,
                 "stages": {"seconds": self.stages.seconds, "elapsed_seconds": self.stages.elapsed_seconds},
@@ -227,6 +256,7 @@ class TrainingRun:
         self.step = checkpoint.values["step"]
         self._windows.seek(checkpoint.values["windows"])
         self._losses = checkpoint.values["losses"]
+        self._clipped = checkpoint.values.get("clipped", 0)  # absent in checkpoints of older versions
         self._seconds = checkpoint.values["seconds"]
         self.history = checkpoint.values["history"]
         for name, value in checkpoint.values.get("stages", {}).items():  # absent in checkpoints of older versions

@@ -71,6 +71,10 @@ class TensorFlowTrainer(Trainer):
         logits, state = self._read(previous, state)
         return logits, state
 
+    def losses(self, logits: Any, targets: Any) -> tf.Tensor:
+        """Nats of each target, as `Trainer.losses`."""
+        return next_symbol_losses(logits, targets)
+
     def _training_step(self, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
         """`batch`: previous [N, T], targets [N, T], reset [N]."""
         previous, targets, reset = batch

@@ -1,4 +1,7 @@
-"""The training step on Keras' JAX backend, for machines whose GPU is supported by JAX and not by TensorFlow."""
+"""The training step on Keras' JAX backend, for machines whose GPU is supported by JAX and not by TensorFlow.
+
+Imports no TensorFlow.
+"""
 
 from typing import Any
 
@@ -13,15 +16,25 @@ from training.network.network import Network
 
 
 class JaxTrainer(Trainer):
-    """A `Trainer` whose step is compiled by JAX; the batch is not split."""
+    """A `Trainer` whose step is compiled by JAX; the batch is not split.
+
+    A step is only started: the host prepares the next ones while the device computes. Weights, optimizer and state are
+    donated to the step, which writes the new ones in their place.
+    """
+
+    steps_in_flight = 32
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         super().__init__(network, config)
-        self._step = jax.jit(self._training_step)
+        # An average starts as a copy: a buffer cannot be donated twice.
+        for average in self._averages:
+            average.assign(np.array(average))
+        self._step = jax.jit(self._training_step, donate_argnums=(0, 2))
         self._read = jax.jit(lambda values, previous, state: self._logits(values, previous, state, None))
+        self._losses = jax.jit(_next_symbol_losses)
 
-    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
-        """One optimisation step, as `Trainer.train`."""
+    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[Any, Any, Any]:
+        """Start one optimisation step, as `Trainer.train`. `state` cannot be used afterwards if it is a JAX array."""
         self._optimizer.learning_rate.assign(rate)
         seed = np.array([self._config.seed % 2**32, step * MAX_DROPOUTS % 2**32], np.uint32)
         groups = list(self.variables.values())
@@ -31,13 +44,17 @@ class JaxTrainer(Trainer):
         for variables, values in zip(groups, after, strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-        return float(loss), float(norm), state
+        return loss, norm, state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
         """Logits and state, as `Trainer.read`."""
         values = [variable.value for variable in self.network.trainable_variables]
         logits, state = self._read(values, previous, state)
-        return np.asarray(logits), state
+        return logits, state
+
+    def losses(self, logits: Any, targets: Any) -> Any:
+        """Nats of each target, as `Trainer.losses`."""
+        return self._losses(logits, targets)
 
     def _logits(self, values: Any, previous: Any, state: Any, seed: Any) -> Any:
         outputs, _ = self.network.stateless_call(values, [], previous, state, seed)
@@ -51,8 +68,7 @@ class JaxTrainer(Trainer):
 
         def loss_of(values: Any) -> Any:
             logits, new_state = self._logits(values, previous, state, seed)
-            logprobs = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[:, :, None], axis=-1)
-            return -logprobs.mean(), new_state
+            return _next_symbol_losses(logits, targets).mean(), new_state
 
         (loss, state), gradients = jax.value_and_grad(loss_of, has_aux=True)(values)
         clipped, norm = self._clipped(gradients)
@@ -71,3 +87,8 @@ class JaxTrainer(Trainer):
             return [jnp.clip(gradient, -limit, limit) for gradient in gradients], norm
         scale = limit / jnp.maximum(norm, limit)
         return [gradient * scale for gradient in gradients], norm
+
+
+def _next_symbol_losses(logits: Any, targets: Any) -> Any:
+    """Nats of each target: [N, T] from logits [N, T, V] and targets [N, T]."""
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[:, :, None], axis=-1)[:, :, 0]

@@ -23,7 +23,12 @@ class Trainer(ABC):
     """Takes optimisation steps on `network`, and computes its logits without dropout.
 
     The caller owns the recurrent state [S, N, H]: it goes in and comes out of every call.
+
+    `steps_in_flight` steps may be started before the loss of the first is read: more than 1 where the host would
+    otherwise wait for a device.
     """
+
+    steps_in_flight = 1
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         self.network, self._config = network, config
@@ -32,19 +37,24 @@ class Trainer(ABC):
         self._averages = [keras.Variable(variable) for variable in network.trainable_variables] if config.ema else []
 
     @abstractmethod
-    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
+    def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[Any, Any, Any]:
         """Take one optimisation step over `window` at learning rate `rate`.
 
         The gradient ends at the window's start (truncated back-propagation through time). `step` and the configured
         seed are all the randomness of the dropout.
 
         Returns:
-            The mean loss in nats per character, the gradient's norm before clipping, the state after the window.
+            The mean loss in nats per character, the gradient's norm before clipping, the state after the window. A
+            device may still compute them; reading them waits for it.
         """
 
     @abstractmethod
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
         """Logits [N, T, V] and the state after `previous` [N, T], without dropout, for any N and T."""
+
+    @abstractmethod
+    def losses(self, logits: Any, targets: Any) -> Any:
+        """Nats of each target: [N, T] from logits [N, T, V] and targets [N, T]."""
 
     @property
     def variables(self) -> dict[str, list[Any]]:

@@ -14,7 +14,6 @@ from training.learning.calibrate import logit_scale
 from training.learning.evaluate import Loss, evaluate
 from training.learning.samples import Novelty, sample_texts
 from training.learning.stages import Stages
-from training.learning.step import next_symbol_losses
 from training.learning.trainer import Trainer
 from training.network.network import state_shape
 
@@ -43,7 +42,12 @@ class Validation:
         if len(self._held_out):
             symbols, stages = len(self._corpus.vocabulary), self._stages
             self.logit_scale = logit_scale(
-                self._trainer.read, self.initial_state, self._held_out, symbols=symbols, stages=stages
+                self._trainer.read,
+                self._trainer.losses,
+                self.initial_state,
+                self._held_out,
+                symbols=symbols,
+                stages=stages,
             )
         return evaluate(self.read, self.initial_state, self.ids, stages=self._stages)
 
@@ -68,7 +72,7 @@ class Validation:
     def read(self, previous: NDArray[np.int32], targets: NDArray[np.int32], state: Any) -> Any:
         """Nats of each target [N, T] and the state after them: a `training.learning.evaluate.Reader`."""
         logits, state = self._trainer.read(previous, state)
-        return next_symbol_losses(logits * self.logit_scale, targets).numpy(), state
+        return np.asarray(self._trainer.losses(logits * self.logit_scale, targets)), state
 
     def _logits_of(self, previous: NDArray[np.int32], state: Any) -> Any:
         logits, state = self._trainer.read(previous[:, None], state)

@@ -45,11 +45,18 @@ class Recurrent(keras.layers.Layer):  # type: ignore[misc]  # Keras is untyped
             self._stock = StockLayer(self.cell, self.units, width, dtype=self._precision)
         self.built = True
 
+    @property
+    def implementation(self) -> str:
+        """The code that computes the layer, for people."""
+        return self._stock.implementation if self.is_stock else f"Charloom's loop over time, {self._precision}"
+
     def inputs(self, x: Any) -> Any:
         """The contribution of x [T, N, width] to the gates [T, N, gates x H], in one product for the window."""
+        if self.is_stock:
+            return x
         from training.network.scan import product
 
-        return x if self.is_stock else product(x, self._rounded(self.kernel)) + self.bias
+        return product(x, self._rounded(self.kernel)) + self.bias
 
     def table(self, embedding: Any | None) -> Any:
         """The contribution of each symbol to the gates [V, gates x H]; without an `embedding`, symbols are one-hot."""

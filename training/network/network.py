@@ -52,6 +52,11 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         """Whether XLA compiles the training step. It fuses the small ops, but supports neither bfloat16 nor cuDNN."""
         return self.config.precision == "float32" and not self.recurrent[0].is_stock
 
+    @property
+    def recurrence(self) -> str:
+        """The code that computes the recurrent layers, for people."""
+        return str(self.recurrent[0].implementation)
+
     def call(self, ids: Any, state: Any, seed: Any = None) -> tuple[Any, Any]:
         """Compute logits [N, T, V] and the state after `ids` [N, T], with dropout where a `seed` (two int64) is given.
 

@@ -2,12 +2,17 @@
 
 They compute the same as the hand-written recurrences for TensorFlow on a CPU. Knows nothing of how the weights are
 stored or trained.
+
+On JAX, an LSTM uses cuDNN where a small example shows that it works, and then in float32 (JAX has no other cuDNN LSTM;
+its products are in TF32). `implementation` says which code computes.
 """
 
 from typing import Any
 
 import keras
 from keras import ops
+
+from training.network.cudnn import cudnn_problem
 
 LAYERS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
 
@@ -17,7 +22,17 @@ class StockLayer:
 
     def __init__(self, cell: str, units: int, width: int, *, dtype: str) -> None:
         self._cell, self._units = cell, units
-        self._layer = LAYERS[cell](units, return_sequences=True, return_state=True, dtype=dtype)
+        options = {"return_sequences": True, "return_state": True, "dtype": dtype}
+        self.implementation = f"Keras' {cell} layer on TensorFlow, {dtype}"
+        if keras.backend.backend() == "jax":
+            problem = cudnn_problem() if cell == "lstm" else "JAX has it only for LSTMs"
+            self.implementation = f"Keras' loop over time, {dtype} (cuDNN: {problem})"
+            if not problem:
+                options |= {"dtype": "float32"}
+                self.implementation = "cuDNN, float32 (TF32 products)"
+            if cell == "lstm":
+                options |= {"use_cudnn": not problem}
+        self._layer = LAYERS[cell](units, **options)
         self._layer.build((None, None, width))
 
     def run(self, x: Any, state: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any, candidate_bias: Any) -> Any:

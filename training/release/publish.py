@@ -24,6 +24,7 @@ from training.learning.progress import StageProgress
 from training.learning.run import Trained
 from training.learning.stages import Stages
 from training.network.weights import NetworkWeights
+from training.release.devices import leave_gpu_to_jax
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
 from training.release.store import MANIFEST, changing, partial_version, place, versions, write_manifest
@@ -72,6 +73,7 @@ def publish(
         ExportDiffers: the loaded export has another loss than the network had, or does not repeat the probe.
         Stopped: `stages` was asked to stop; nothing was published.
     """
+    leave_gpu_to_jax()
     stages = stages or Stages()
     store = models / release.name
     with changing(store), StageProgress(stages), partial_version(store) as aside:

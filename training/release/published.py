@@ -15,6 +15,7 @@ from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
 from training.network.layer import CELLS
 from training.network.weights import NetworkWeights
+from training.release.devices import leave_gpu_to_jax
 from training.release.exported import trained_weights
 from training.release.store import manifest_of, versions
 
@@ -34,6 +35,7 @@ class PublishedModel:
     def __init__(self, folder: Path) -> None:
         self.manifest = manifest_of(folder)
         self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
+        leave_gpu_to_jax()
         self._loaded = tf.saved_model.load(str(folder))  # its signatures need it
         self._advance = self._loaded.signatures["advance"]
         self._inspect = self._loaded.signatures["inspect"]

@@ -71,6 +71,9 @@ def test_scores_equal_a_second_computation() -> None:
     activations = noise()
     activations[:, 0, 1] = np.tanh(activations[:, 0, 1] + (np.array(list(TEXT)) > "a"))
     activations[:, 1, 2] = 0.25  # never changes
+    activations[:, 1, 3] = np.where(
+        activations[:, 1, 3] > 0, 1, np.nextafter(np.float32(1), np.float32(0))
+    )  # saturated
     bins = np.digitize(activations, np.linspace(-1, 1, BINS + 1)[1:-1]).reshape(len(TEXT), -1).T.tolist()
     flat = activations.reshape(len(TEXT), -1).T.astype(np.float64)
     rankings = {ranking.feature: ranking for ranking in tracking_of(activations).rankings(100)}
@@ -79,7 +82,7 @@ def test_scores_equal_a_second_computation() -> None:
         assert len(ranking.units) == 2 * UNITS
         for unit in ranking.units:
             index = unit.layer * UNITS + unit.unit
-            correlation = np.corrcoef(flat[index], values)[0, 1] if flat[index].std() else 0.0
+            correlation = np.corrcoef(flat[index], values)[0, 1] if np.ptp(flat[index]) else 0.0
             expected = abs(correlation)
             if feature.is_binary:
                 expected = information_of(bins[index], values.astype(int).tolist())

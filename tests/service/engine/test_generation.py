@@ -3,7 +3,8 @@ from typing import Any
 
 import numpy as np
 
-from service.engine.generation import Characters, Result, Status
+from service.engine.generation import Characters, Result, Status, top_of
+from service.model.guesses import GUESS
 from service.model.version import ModelVersion
 
 
@@ -20,6 +21,18 @@ def test_decimals_are_the_shortest_that_identify_a_float32() -> None:
     np.testing.assert_array_equal(np.array(decimals, np.float32), logprobs)
     assert max(map(len, decimals)) <= 14
     assert Characters(0, "a", np.array([-2.8345897], np.float32)).decimals() == ["-2.8345897"]
+
+
+def test_guesses_are_texts_with_decimals_in_the_order_of_the_characters() -> None:
+    guesses = np.array([[(1, -0.1), (0, -2.8345897)], [(2, -0.5), (1, -3)]], GUESS)
+    chunks = [
+        Characters(
+            index, "a", np.zeros(1, np.float32), guesses=guesses[index : index + 1], symbol_texts=("?", "a", "b")
+        )
+        for index in range(2)
+    ]
+    assert top_of(chunks) == [[("a", -0.1), ("?", -2.8345897)], [("b", -0.5), ("a", -3)]]
+    assert top_of([Characters(0, "a", np.zeros(1, np.float32))]) == []
 
 
 def test_characters_are_false_if_there_are_none() -> None:

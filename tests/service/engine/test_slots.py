@@ -64,6 +64,14 @@ def test_a_call_advances_all_rows_in_full_multiples_and_keeps_their_states() -> 
     np.testing.assert_array_equal(slots.inputs.previous, outputs.symbols[:, 1])
 
 
+def test_a_call_has_guesses_if_they_are_asked_for(model: FakeModel) -> None:
+    slots = slots_of(model)
+    slots.add(row_of(model)[0], None)
+    slots.inputs.length[:] = 2
+    assert slots.call(2)[0].guesses(0, 2, 3).shape == (0, 0)
+    assert slots.call(2, guesses=True)[0].guesses(0, 2, 3).shape == (2, 3)
+
+
 def test_a_row_whose_inputs_raise_an_error_is_not_added(model: FakeModel) -> None:
     slots = slots_of(model)
     with pytest.raises(ValueError, match="could not broadcast"):

@@ -16,9 +16,10 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.http import errors
-from service.http.delivery import UNREAD_STREAMS, ClientGone, OpenStreams, is_gone, probe_silence
+from service.http.delivery import UNREAD_STREAMS, ClientGone, OpenStreams, headers_of, is_gone, probe_silence
 from service.http.formats import SSE, StreamFormat
 from service.model.model import Stepped, Steps
+from service.model.version import ModelVersion
 from tests.service.fakes import FakeModel, expected_text
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
@@ -133,6 +134,11 @@ def test_routes_choose_the_format_and_the_closing_object(scheduler: Scheduler, m
         headers = response.headers
         assert (headers["X-Model"], headers["X-Model-Version"], headers["X-Seed"]) == ("fake", "1", "4")
         assert (headers["X-Accel-Buffering"], headers["Cache-Control"]) == ("no", "no-store")
+
+
+def test_the_headers_name_the_version_and_forbid_buffering() -> None:
+    headers = headers_of(ModelVersion("fake", 3))
+    assert (headers["X-Model"], headers["X-Model-Version"], headers["X-Accel-Buffering"]) == ("fake", "3", "no")
 
 
 def test_several_streams_count_as_many_in_the_limit(model: FakeModel) -> None:

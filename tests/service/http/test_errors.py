@@ -64,3 +64,12 @@ def test_an_application_answers_every_exception_with_json() -> None:
     wrong_method = client.post("/fails")
     assert (wrong_method.status_code, wrong_method.json["error"]["code"]) == (405, "method_not_allowed")
     assert "GET" in wrong_method.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/models//1", "/models/..%2f/1", "//models/a/1"])
+def test_a_path_with_an_empty_part_is_unknown_and_not_redirected(path: str) -> None:
+    app = Flask(__name__)
+    errors.register(app)
+    app.add_url_rule("/models/<name>/<int:version>", view_func=lambda name, version: "found")
+    answer = app.test_client().get("http://localhost" + path)
+    assert (answer.status_code, answer.json["error"]["code"]) == (404, "not_found")

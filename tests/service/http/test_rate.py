@@ -37,3 +37,9 @@ def test_a_quota_has_the_requests_that_remain_and_the_time_until_one_more(monkey
     assert limiter.count(("key", "one")) == Quota(True, 2, 0, 40)
     now_s += 40
     assert limiter.count(("key", "one")) == Quota(False, 2, 0, 20)
+
+
+@pytest.mark.parametrize("now_s", [1000.1, 1234.567, 98765.4321])
+def test_the_time_until_one_more_is_at_most_the_window(monkeypatch: pytest.MonkeyPatch, now_s: float) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    assert RateLimiter(limits.parse("1/hour")).count(("key", "one")).reset_s == 3600

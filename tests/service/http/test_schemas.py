@@ -1,12 +1,14 @@
 import io
 import json
+from typing import Annotated
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from pydantic import ValidationError
 
 from service.config import Config
-from service.http.schemas import InspectBody, ScoreBody, body_bytes, max_body_bytes
+from service.http.schemas import InspectBody, Limit, ModelBody, ScoreBody, body_bytes, max_body_bytes
 
 
 def test_the_longest_body_fits_the_longest_prompt_with_every_character_escaped() -> None:
@@ -114,3 +116,37 @@ def test_a_body_that_announces_too_many_bytes_is_413(client: FlaskClient) -> Non
     answer = client.post("/generate", data=b" " * 2_000_000, content_type="application/json")
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "body_too_large")
     assert "it has 2,000,000 bytes" in answer.json["error"]["message"]
+
+
+class LimitedBody(ModelBody):
+    """Fields with limits of both kinds."""
+
+    text: Annotated[str, Limit("max_prompt", at_least=1)]
+    count: Annotated[int, Limit("max_length")] = 1
+    word: Annotated[str, Limit(3)] = ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"text": ""}, "at least 1 character, not 0"),
+        ({"text": "\U0001f600" * 6}, "at most 5 characters, not 6"),
+        ({"text": "a", "count": 8}, "at most 7, not 8"),
+        ({"text": "a", "word": "abcd"}, "at most 3 characters, not 4"),
+    ],
+)
+def test_a_limit_is_a_number_or_a_setting_and_counts_characters(fields: dict[str, object], words: str) -> None:
+    config = Config(max_prompt=5, max_length=7)
+    LimitedBody.model_validate({"text": "\U0001f600" * 5, "count": 7, "word": "abc"}, context=config)
+    with pytest.raises(ValidationError, match=words):
+        LimitedBody.model_validate(fields, context=config)
+
+
+def test_the_schema_of_a_body_has_its_limits_and_allows_null_for_a_default() -> None:
+    schema = LimitedBody.model_json_schema()
+    text, count, word, version = (schema["properties"][name] for name in ("text", "count", "word", "version"))
+    assert (text["type"], text["minLength"], text["x-setting"]) == ("string", 1, "max_prompt")
+    assert (count["type"], count["x-setting"]) == (["integer", "null"], "max_length")
+    assert (word["type"], word["maxLength"]) == (["string", "null"], 3)
+    assert version["anyOf"][1] == {"type": "null"}
+    assert len(version["anyOf"]) == 2

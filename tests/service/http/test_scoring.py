@@ -8,8 +8,7 @@ from prometheus_client import REGISTRY
 from service.analysis.score import Scoring
 from service.engine.scheduler import Scheduler
 from service.http.errors import Overloaded
-from service.http.scoring import ScoreDelivery, TextLimit, decimals, headers_of
-from service.model.version import ModelVersion
+from service.http.scoring import ScoreDelivery, TextLimit, decimals
 from tests.service.analysis.fakes import Gate
 from tests.service.fakes import FakeModel
 from tests.waiting import wait_until
@@ -38,11 +37,6 @@ def test_logprobs_are_written_with_the_digits_of_a_float32() -> None:
     logprobs = np.array([-0.1, -2.8345897, 0], np.float32)
     assert json.dumps(decimals(logprobs)) == "[-0.1, -2.8345897, 0.0]"
     assert json.dumps(decimals(logprobs.reshape(3, 1))) == "[[-0.1], [-2.8345897], [0.0]]"
-
-
-def test_the_headers_name_the_version_and_forbid_buffering() -> None:
-    headers = headers_of(ModelVersion("fake", 3))
-    assert (headers["X-Model"], headers["X-Model-Version"], headers["X-Accel-Buffering"]) == ("fake", "3", "no")
 
 
 def test_a_line_is_sent_in_each_interval_while_the_text_waits(

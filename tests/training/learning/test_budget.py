@@ -26,6 +26,7 @@ class FakeRun:
     """A run whose first steps and first evaluation take longer; its clock is `now_s`."""
 
     steps_per_epoch = 40
+    trainer = SimpleNamespace(steps_in_flight=1)
 
     def __init__(self) -> None:
         self.stages = Stages()
@@ -34,6 +35,9 @@ class FakeRun:
     def take_step(self) -> None:
         self._steps += 1
         self.now_s += FIRST_STEPS_S if self._steps <= budget.STEPS_COMPILED else STEP_S
+
+    def wait(self) -> None:
+        pass
 
     def score(self) -> None:
         self._evaluations += 1

@@ -11,6 +11,7 @@ from training.data.prepare import prepare
 from training.learning import calibrate
 from training.learning.calibrate import logit_scale
 from training.learning.run import TrainingRun
+from training.learning.step import next_symbol_losses
 from training.network.weights import weights_of
 
 
@@ -28,14 +29,14 @@ class Guesser:
 def test_the_scale_undoes_how_far_a_network_is_off(sureness: float) -> None:
     probabilities = [0.1, 0.2, 0.3, 0.4]
     ids = np.random.default_rng(1).choice(4, 50_000, p=probabilities).astype(np.uint8)
-    found = logit_scale(Guesser(probabilities, sureness), lambda streams: None, ids, symbols=4)
+    found = logit_scale(Guesser(probabilities, sureness), next_symbol_losses, lambda streams: None, ids, symbols=4)
     assert found == pytest.approx(1 / sureness, abs=0.03)
 
 
 @pytest.mark.parametrize("characters", [1, 99, 101, 1001, 2500])
 def test_any_length_of_text_will_do(characters: int) -> None:
     ids = np.zeros(characters, np.uint8)
-    found = logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), lambda streams: None, ids, symbols=4)
+    found = logit_scale(Guesser([0.7, 0.1, 0.1, 0.1], 1.0), next_symbol_losses, lambda streams: None, ids, symbols=4)
     assert found == pytest.approx(1.2)
 
 
@@ -47,7 +48,7 @@ def test_streams_carry_their_state_through_their_text() -> None:
         seen.append(np.array(state))
         return tf.zeros((*previous.shape, 4)), state + previous.shape[1]
 
-    logit_scale(counting, lambda streams: np.zeros(streams), np.zeros(3000, np.uint8), symbols=4)
+    logit_scale(counting, next_symbol_losses, lambda streams: np.zeros(streams), np.zeros(3000, np.uint8), symbols=4)
     assert [state.tolist() for state in seen] == [[100.0 * window] * 3 for window in range(10)]
 
 
@@ -59,7 +60,7 @@ def test_each_stream_is_fed_the_symbol_before_each_target_and_the_reserved_one_f
         fed.append(previous)
         return tf.zeros((*previous.shape, 252)), state
 
-    logit_scale(recording, lambda streams: None, ids, symbols=252)
+    logit_scale(recording, next_symbol_losses, lambda streams: None, ids, symbols=252)
     streams = np.concatenate(fed, axis=1)
     assert streams.shape == (3, 1000)
     np.testing.assert_array_equal(streams[:, 0], 0)
@@ -69,8 +70,8 @@ def test_each_stream_is_fed_the_symbol_before_each_target_and_the_reserved_one_f
 def test_many_symbols_mean_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "MAX_LOGITS", 9000)
     asked: list[int] = []
-    logit_scale(Guesser([0.25] * 4, 1.0), asked.append, np.zeros(9000, np.uint8), symbols=4)
-    logit_scale(Guesser([0.25] * 4, 1.0), asked.append, np.zeros(9000, np.uint8), symbols=10_000)
+    logit_scale(Guesser([0.25] * 4, 1.0), next_symbol_losses, asked.append, np.zeros(9000, np.uint8), symbols=4)
+    logit_scale(Guesser([0.25] * 4, 1.0), next_symbol_losses, asked.append, np.zeros(9000, np.uint8), symbols=10_000)
     assert asked == [2, 1]
 
 

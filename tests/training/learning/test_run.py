@@ -46,6 +46,37 @@ def test_divergence_names_the_step_and_keeps_the_last_checkpoint(tmp_path: Path)
     assert (tmp_path / "checkpoint.npz").read_bytes() == good
 
 
+def test_losses_are_read_once_some_steps_are_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device that computes while the host starts the next steps."""
+    waiting, in_flight = run_in(tmp_path / "waiting", epochs=2), run_in(tmp_path / "in flight", epochs=2)
+    monkeypatch.setattr(in_flight.trainer, "steps_in_flight", 4)
+    losses = [[run.take_step() for _ in range(9)] for run in (waiting, in_flight)]
+    # The first loss is read at once, and then four at a time.
+    assert losses[1] == [losses[0][0]] * 4 + [losses[0][4]] * 4 + [losses[0][8]]
+    assert train(waiting)
+    assert train(in_flight)
+    timeless = [
+        [{key: value for key, value in line.items() if "second" not in key} for line in history_of(run.folder)]
+        for run in (waiting, in_flight)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_divergence_in_flight_names_its_step_and_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_in(tmp_path)
+    monkeypatch.setattr(run.trainer, "steps_in_flight", 9)
+    run.take_step()
+    run.save()
+    good = (tmp_path / "checkpoint.npz").read_bytes()
+    run.take_step()
+    set_all_weights(run, lambda weights: weights * np.nan)
+    for _ in range(3):
+        run.take_step()
+    with pytest.raises(Diverged, match="diverged at step 3: the loss is nan"):
+        run.save()
+    assert (tmp_path / "checkpoint.npz").read_bytes() == good
+
+
 def test_weights_that_diverge_just_before_an_evaluation_are_not_saved(tmp_path: Path) -> None:
     run = run_in(tmp_path, epochs=4)
     for _ in range(EVALUATED_EVERY):
@@ -152,3 +183,10 @@ def test_an_evaluation_reads_at_most_a_quarter_of_the_characters_trained_on(tmp_
     train(run)
     steps = [line["step"] for line in history_of(tmp_path)]
     assert steps[0] == 800  # of 10 characters, for 2,000 that are scored
+
+
+@pytest.mark.parametrize(("limit", "share"), [(1e-9, 1.0), (1e9, 0.0), (0.0, 0.0)])
+def test_history_has_the_share_of_clipped_steps(tmp_path: Path, limit: float, share: float) -> None:
+    run = run_in(tmp_path, grad_clip=limit)
+    assert train(run)
+    assert [record["clipped_share"] for record in run.history] == [share] * len(run.history)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.processes import COMMAND, ENVIRONMENT, ROOT
+from tests.hiding import hide_packages
+from tests.processes import COMMAND, ENVIRONMENT, ROOT, training
 from tests.texts import write_corpus
 from training.config import TrainConfig
 from training.data.windows import Window
@@ -122,3 +124,30 @@ def test_a_run_on_jax_is_resumed_bit_for_bit_and_published(tmp_path: Path) -> No
     ]
     assert manifests[0]["probe"] == manifests[1]["probe"]
     assert manifests[0]["metrics"] == manifests[1]["metrics"]
+
+
+@needs_jax
+def test_without_tensorflow_a_run_is_trained_and_published_elsewhere(tmp_path: Path) -> None:
+    """The second process has TensorFlow, as the machine that the run is copied to."""
+    write_corpus(tmp_path / "corpus.txt")
+    (tmp_path / "hidden").mkdir()
+    path = f"{hide_packages(['tensorflow'], tmp_path / 'hidden')}:{ENVIRONMENT['PYTHONPATH']}"
+    size = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--epochs", "2"]
+    trained = subprocess.run(
+        [*COMMAND, "train", "--name", "small", "--corpus", "corpus.txt", *size, "--ema", "0.9"],
+        cwd=tmp_path, env=ENVIRONMENT | {"KERAS_BACKEND": "jax", "PYTHONPATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    *_, sentence, command = trained.stdout.splitlines()
+    assert sentence.startswith("Finished; the run is saved in runs/small. Publishing needs TensorFlow")
+    assert "Recurrent layers: Keras' loop over time, float32 (cuDNN: no GPU)." in trained.stdout
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(tmp_path / "runs/small", tmp_path / "elsewhere/runs/small")
+    assert command == "python -m training publish small --from runs/small"
+    training(*command.split()[3:], "--force", cwd=tmp_path / "elsewhere")
+    *_, last = (tmp_path / "runs/small/history.jsonl").read_text().splitlines()
+    found = training(
+        "evaluate", "small", "--corpus", "../corpus.txt", "--part", "validation", cwd=tmp_path / "elsewhere"
+    )
+    nats = float(found.stdout.partition("validation: ")[2].partition(" nats")[0])
+    assert nats == pytest.approx(json.loads(last)["validation_nats_per_char"], abs=1e-4)

@@ -46,3 +46,8 @@ def test_stock_layers_and_ours_have_the_same_logits_and_gradients(cell: str, emb
     ]
     for our_array, stock_array in zip(*results, strict=True):
         np.testing.assert_allclose(our_array, stock_array, rtol=0, atol=1e-12)
+
+
+def test_the_code_that_computes_is_named() -> None:
+    assert random_network(config(1), stock=True).recurrence == "Keras' lstm layer on TensorFlow, float64"
+    assert random_network(config(1)).recurrence == "Charloom's loop over time, float64"
