@@ -30,7 +30,7 @@ class Compare {
     this.temperature = temperatureField();
     this.length = numberField("length", 400);
     this.seed = numberField("seed");
-    this.kind = h("select", {}, h("option", {value: "temperatures"}, "Five temperatures"), h("option", {value: "versions"}, "Two models"));
+    this.kind = h("select", {}, h("option", {value: "temperatures"}, "temperatures"), h("option", {value: "versions"}, "two models"));
     this.kind.setAttribute("aria-label", "Compare");
     this.kind.addEventListener("change", () => this.#draw());
     this.second = h("div", {class: "fields"}, this.other.elements, this.temperature.element);

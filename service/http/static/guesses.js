@@ -2,6 +2,7 @@
 
 import {announce, chance, glyph, h, spoken} from "./dom.js";
 
+const GAP = 4; // pixels between a character and its card
 const CLOSE_MS = 250; // the pointer needs this time to reach the card
 
 const mark = h("div", {class: "mark", hidden: true});
@@ -202,7 +203,7 @@ function place() {
   });
   const {offsetWidth: width, offsetHeight: height} = card;
   const left = Math.max(8, Math.min(box.left - 12, document.documentElement.clientWidth - width - 8));
-  const isBelow = box.bottom + height < innerHeight || box.top < height;
-  Object.assign(card.style, {left: `${left}px`, top: `${isBelow ? box.bottom : box.top - height}px`});
+  const isBelow = box.bottom + height + GAP < innerHeight || box.top < height + GAP;
+  Object.assign(card.style, {left: `${left}px`, top: `${isBelow ? box.bottom + GAP : box.top - height - GAP}px`});
   return undefined;
 }

@@ -3,14 +3,14 @@
 import {BROKEN, generate, models} from "./api.js";
 import {CodePanel} from "./code.js";
 import {announce, copy, count, decimal, h} from "./dom.js";
+import {Draft, lengthNeeded, requestOf, startOf} from "./draft.js";
 import {close, inspectable} from "./guesses.js";
 import {legend} from "./legend.js";
 import {Notice, waiting} from "./notice.js";
-import {fromQuery, present, toFragment} from "./params.js";
+import {fromQuery, present} from "./params.js";
 import {Settings, describe} from "./settings.js";
 import {TextView, meanBits} from "./text.js";
 
-const MOST_BACK = 50; // earlier texts that are kept
 const MOST_ADDRESS_CHARS = 8000; // a longer link is only copied
 
 /** Build the view in `section`. */
@@ -24,15 +24,13 @@ export function mount(section) {
 class Write {
   text = new TextView("The text. Arrow keys move from character to character.");
   notice = new Notice();
-  steps = []; // the requests that made the text (see toFragment), with the version and seed that they got
+  draft = new Draft();
   settings = new Settings({
     onModel: () => this.#describe(),
     onShade: (isOn) => this.#shade(isOn),
     onSlow: (isSlow) => (this.text.isSlow = isSlow),
     onMono: (isMono) => this.page.classList.toggle("mono", isMono),
   });
-  base = 0; // characters of the prompt
-  past = []; // earlier texts, for Back
   running = null; // AbortController
   isEditing = true;
 
@@ -116,16 +114,16 @@ class Write {
   /** Go on from the end of the text. */
   async proceed() {
     const params = this.settings.read();
-    if (params) await this.#perform({...params, at: this.#made(), put: null});
+    if (params) await this.#perform({...params, at: this.text.characters.length - this.draft.base, put: null});
   }
 
   /** The same prompt with another seed, unless the seed is chosen. */
   async again() {
     const params = this.settings.read();
     if (!params) return;
-    this.#remember();
-    this.text.truncate(this.base);
-    this.steps = [];
+    this.draft.remember(this.text.characters);
+    this.text.truncate(this.draft.base);
+    this.draft.start(this.draft.base);
     await this.#perform({...params, at: 0, put: null});
   }
 
@@ -135,20 +133,20 @@ class Write {
     if (!params) return;
     close();
     await this.halt();
-    this.#remember();
-    const at = index - this.base;
+    this.draft.remember(this.text.characters);
+    const at = index - this.draft.base;
     const {top} = this.text.characters[index];
-    this.steps = this.steps.filter((step, number) => number === 0 || step.at < at || (step.at === at && !step.put));
+    this.draft.branch(at);
     await this.#perform({...params, at, put: {text: character, logprob, top, chosen: true}});
   }
 
   /** Return to the text before the last branch. */
   async back() {
     await this.halt();
-    const earlier = this.past.pop();
-    if (!earlier) return;
-    Object.assign(this, {steps: earlier.steps, base: earlier.base, isEditing: false});
-    this.text.load(earlier.characters);
+    const characters = this.draft.back();
+    if (!characters) return;
+    this.isEditing = false;
+    this.text.load(characters);
     this.cursor.forget();
     this.#finished("The text before.");
   }
@@ -157,9 +155,9 @@ class Write {
   async edit() {
     await this.halt();
     if (!this.isEditing) {
-      this.#remember();
+      this.draft.remember(this.text.characters);
       this.prompt.value = this.text.text;
-      this.steps = [];
+      this.draft.start(0);
     }
     this.isEditing = true;
     close();
@@ -173,9 +171,9 @@ class Write {
   /** Return to the prompt alone. */
   async renew() {
     await this.halt();
-    const prompt = this.text.characters.slice(0, this.base).map((character) => character.text);
+    const prompt = this.#prompt();
     await this.edit();
-    this.prompt.value = prompt.join("");
+    this.prompt.value = prompt;
     this.#grow();
   }
 
@@ -193,17 +191,15 @@ class Write {
     this.prompt.value = prompt;
     this.#showPrompt(prompt);
     for (const [number, step] of steps.entries()) {
-      const next = steps[number + 1];
-      // Of a step that a branch cuts short, one character more shows the probability of the guess.
-      const needed = next ? next.at - step.at - (step.put ? 1 : 0) + (next.put ? 1 : 0) : Infinity;
+      const length = lengthNeeded(step, steps[number + 1]);
       if (step.put) step.put = this.#chosen(step);
-      if (needed > 0 && !(await this.#perform({...step, length: Math.min(step.length ?? 500, needed)}))) return;
+      if (length > 0 && !(await this.#perform({...step, length}))) return;
     }
   }
 
   /** The character that a link's step has chosen, with its probability where the step before has shown it. */
   #chosen({at, put}) {
-    const {top} = this.text.characters[this.base + at] ?? {};
+    const {top} = this.text.characters[this.draft.base + at] ?? {};
     const guess = top?.find(([character]) => character === put.text);
     return {text: put.text, logprob: guess?.[1], top, chosen: true};
   }
@@ -211,7 +207,7 @@ class Write {
   /** Run one request and show its characters; true if it has ended by itself. */
   async #perform(step) {
     await this.halt();
-    this.text.truncate(this.base + step.at);
+    this.text.truncate(this.draft.base + step.at);
     if (step.put) this.text.push([step.put]);
     await this.text.drained();
     const prompt = this.text.text;
@@ -220,6 +216,7 @@ class Write {
     const before = this.text.characters.length;
     const began = performance.now();
     let first = 0;
+    let isBegun = false;
     this.notice.hide();
     this.#draw();
     this.#say("Writing");
@@ -227,7 +224,8 @@ class Write {
       signal: running.signal,
       onWait: (seconds) => this.#say(waiting(seconds)),
       onStart: (made) => {
-        this.steps = [...this.steps, {...step, ...made}];
+        isBegun = true;
+        this.draft.add({...step, ...made});
         this.#say("Writing");
       },
       onCharacters: (characters) => {
@@ -235,14 +233,15 @@ class Write {
         this.text.push(characters);
       },
     });
-    this.ended = this.#settle(run, before);
+    this.ended = this.#settle(run);
     const last = await this.ended;
-    if (last) this.#finished(summary(this.text.characters.slice(before), last, first));
+    if (!last) this.#cut(this.text.characters.length - before, isBegun);
+    else this.#finished(summary(this.text.characters.slice(before), last, first));
     return Boolean(last);
   }
 
   /** Wait for the end of a request, whatever it is; the last event if there is one. */
-  async #settle(run, before) {
+  async #settle(run) {
     const {signal} = this.running;
     try {
       const last = await run;
@@ -254,24 +253,20 @@ class Write {
       this.running = null;
     }
     if (signal.aborted) this.text.drop();
-    this.#cut(before);
     return null;
   }
 
-  /** After a request that was stopped or failed: its step ends where the text ends. */
-  #cut(before) {
-    const made = this.text.characters.length - before;
-    const last = this.steps.at(-1);
-    if (last && made > 0) last.length = made;
-    else if (last && last.at + (last.put ? 1 : 0) === before - this.base) this.steps = this.steps.slice(0, -1);
-    if (this.text.characters.length === this.base && !this.steps.length) {
-      this.isEditing = true;
-      this.#draw();
-      this.#grow();
-      this.status.textContent = "";
-    } else {
-      this.#finished(`Stopped after ${count(Math.max(made, 0))} characters.`);
+  /** Show the end of a request that was stopped, or failed, after `made` characters. */
+  #cut(made, isBegun) {
+    this.draft.cut(made, isBegun);
+    if (this.text.characters.length > this.draft.base || this.draft.steps.length) {
+      this.#finished(`Stopped after ${count(made)} characters.`);
+      return;
     }
+    this.isEditing = true; // nothing was made: the prompt is there again
+    this.status.textContent = "";
+    this.#draw();
+    this.#grow();
   }
 
   #waysOut(error) {
@@ -295,7 +290,7 @@ class Write {
   #finished(sentence) {
     this.status.replaceChildren(sentence);
     announce(sentence);
-    const {seed} = this.steps.at(-1) ?? {};
+    const {seed} = this.draft.steps.at(-1) ?? {};
     if (seed !== undefined) {
       const keep = this.#button(`seed ${seed}`, () => this.settings.fields.seed.write(seed), "quiet seed");
       keep.title = "Keep this seed";
@@ -314,28 +309,18 @@ class Write {
   }
 
   #link() {
-    if (!this.steps.length) return new URL("#write", location.href).href;
-    const prompt = this.text.characters.slice(0, this.base).map((character) => character.text).join("");
-    return new URL(toFragment("write", prompt, this.steps), location.href).href;
+    return new URL(this.draft.fragment(this.#prompt()), location.href).href;
   }
 
-  #made() {
-    return this.text.characters.length - this.base;
+  #prompt() {
+    return this.text.characters.slice(0, this.draft.base).map((character) => character.text).join("");
   }
 
   #showPrompt(prompt) {
-    this.steps = [];
     this.isEditing = false;
     this.cursor.forget();
-    const characters = [...prompt].map((text) => ({text}));
-    this.base = characters.length;
-    this.text.load(characters);
-  }
-
-  #remember() {
-    if (!this.text.characters.length || !this.steps.length) return;
-    this.past.push({characters: [...this.text.characters], steps: this.steps, base: this.base});
-    if (this.past.length > MOST_BACK) this.past.shift();
+    this.text.load([...prompt].map((text) => ({text})));
+    this.draft.start(this.text.characters.length);
   }
 
   #draw() {
@@ -348,7 +333,7 @@ class Write {
     this.stop.hidden = !isRunning;
     this.more.hidden = !isReading;
     for (const button of this.reading) button.hidden = !isReading;
-    this.backButton.hidden = isRunning || !this.past.length;
+    this.backButton.hidden = isRunning || !this.draft.hasPast;
     this.legend.hidden = this.isEditing || this.page.classList.contains("plain");
     this.text.element.setAttribute("aria-busy", isRunning);
     // A hidden button loses the focus: the button that takes its place gets it.
@@ -389,9 +374,9 @@ class Write {
   }
 
   #request() {
-    const last = this.isEditing ? null : this.steps.at(-1);
+    const last = this.isEditing ? null : this.draft.steps.at(-1);
     if (!last) return present({prompt: this.prompt.value, length: 500, ...this.settings.read()});
-    const start = this.base + last.at + (last.put ? 1 : 0);
+    const start = this.draft.base + startOf(last);
     const before = this.text.characters.slice(0, start).map((character) => character.text);
     return present({prompt: before.join(""), length: 500, ...requestOf(last)});
   }
@@ -401,14 +386,11 @@ class Write {
     if (document.querySelector("dialog[open]")) return;
     if (event.key === "Escape" && this.running) this.halt();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.isEditing && !this.running) this.begin();
-    else if (event.key === "Backspace" && !isTyping && !event.ctrlKey && !event.metaKey && this.past.length) this.back();
+    else if (event.key === "Backspace" && !isTyping && !event.ctrlKey && !event.metaKey && this.draft.hasPast) this.back();
     else return;
     event.preventDefault();
   }
 }
-
-/** The fields of a step that are sent. */
-const requestOf = ({at, put, ...params}) => params;
 
 function summary(characters, last, first) {
   const speed = last.timings?.chars_per_second;

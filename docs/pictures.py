@@ -1,0 +1,91 @@
+"""Takes every picture of the playground: `python -m docs.pictures [ADDRESS [FOLDER]]`, while a service runs.
+
+It lies beside the pages that show the pictures, so that both change together. With a folder it takes all of them, those
+that no page shows too: every view, on a desktop and on a phone, light and dark. The fonts are those of the machine.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from selenium.webdriver.common.action_chains import ActionChains
+
+from tests import browsers
+from tests.system.browser.page import Page
+
+FOLDER = Path(__file__).parent / "images"
+LINK = "#write?prompt=ROMEO%3A%0A&temperature=0.8&length=480&seed=7"
+FIRST = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\nThe slings and arrows"
+SECOND = "A request waits in a queue until one of the rows of the batch is free, and its prompt is read from the cache."
+
+
+def write(page: Page) -> None:
+    """A text with the card of a surprising character."""
+    page.open(LINK)
+    page.finish()
+    page.run("scrollTo(0, 0)")
+    x, y = page.run(
+        "const box = [...document.querySelectorAll('.text .s3')][1].getBoundingClientRect();"
+        "return [box.left + 4, box.top + box.height / 2]"
+    )
+    actions = ActionChains(page.driver)
+    actions.w3c_actions.pointer_action.move_to_location(round(x), round(y))
+    actions.click().perform()
+    page.wait(lambda: page.shown(".card"))
+
+
+def compare(page: Page) -> None:
+    """Five temperatures."""
+    page.open("#compare?prompt=JULIET%3A%0A&seed=5&length=300")
+    page.wait(lambda: page.text("#compare .status") == "Seed 5")
+
+
+def models(page: Page) -> None:
+    """The curves, and a sample early in the training."""
+    page.open("#models")
+    page.wait(lambda: page.shown(".curve"))
+    page.run(
+        "const it = document.querySelector('#models [type=range]'); it.value = 2; it.dispatchEvent(new Event('input'))"
+    )
+
+
+def score(page: Page) -> None:
+    """Two texts."""
+    page.open("#score")
+    page.wait(lambda: page.all("#score option"))
+    page.press("A second text")
+    for field, text in zip(page.shown(".paste"), (FIRST, SECOND), strict=True):
+        field.send_keys(text)
+    page.press("Score")
+    page.wait(lambda: page.shown(".number"))
+
+
+VIEWS: tuple[Callable[[Page], None], ...] = (write, compare, models, score)
+SIZES = (("desktop", browsers.DESKTOP, 1, False), ("phone", browsers.PHONE, 2, True))
+
+
+def main() -> None:
+    """Take the pictures of the service at the address in the arguments, those of the documentation by default."""
+    address = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000/"
+    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER
+    with tempfile.TemporaryDirectory() as profile:
+        driver = browsers.start(Path(profile))
+        page = Page(driver, address)
+        for name, size, scale, is_phone in SIZES:
+            browsers.resize(driver, size, scale=scale, is_phone=is_phone)
+            for view in VIEWS if folder != FOLDER or not is_phone else (write,):
+                browsers.prefer(driver, "light")
+                view(page)
+                for scheme in ("light", "dark"):
+                    browsers.prefer(driver, scheme)
+                    time.sleep(0.3)  # until the page is painted in the other colours
+                    path = folder / f"playground-{view.__name__}-{name}-{scheme}.png"
+                    driver.save_screenshot(str(path))
+                    print(path)
+        driver.quit()
+
+
+if __name__ == "__main__":
+    main()
