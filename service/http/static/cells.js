@@ -1,5 +1,5 @@
 // A text in rows of equal cells, with the activation of a unit over each character and the guesses under it. The rows are
-// text; what is drawn around it exists only for those near the visible part.
+// text; only those near the visible part have a canvas.
 
 import {glyph, h} from "./dom.js";
 import {onLook, palette} from "./palette.js";

@@ -59,7 +59,7 @@ class Inside {
     this.status = h("p", {class: "status"});
     const key = h("p", {class: "scale note"}, h("span", {}, "−1"), h("i", {class: "ramp"}), h("span", {}, "+1"),
       h("span", {class: "reads"}, "A bar above the line is a positive activation, below it a negative one."));
-    this.guessKey = h("p", {class: "note"}, "Under each character: what the network expected in its place, the redder the more likely; framed where it was right.");
+    this.guessKey = h("p", {class: "note"}, "Under each character: the five that the network expected, the redder the more likely; framed where it was right.");
     this.result = h("div", {}, this.unit.title, this.unit.facts, this.text.element, key, this.guessKey, this.grid.element, this.unit.positions);
     const bar = h("div", {class: "bar", role: "group", "aria-label": "Actions"},
       this.start, this.stop, this.editButton, this.writeButton, this.takeButton);
@@ -250,7 +250,7 @@ class Inside {
     this.#draw();
     try {
       await work(running.signal, (seconds) => this.#say(seconds > 0 ? waiting(seconds) : what));
-      this.status.textContent &&= this.status.querySelector(".busy") ? "" : this.status.textContent;
+      this.status.querySelector(".busy")?.remove();
       return true;
     } catch (error) {
       if (this.running === running) this.status.textContent = "";

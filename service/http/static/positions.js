@@ -1,4 +1,4 @@
-// A unit over a text in words: its name, what it tracks, and the positions at which it is strongest.
+// A unit over a text in words: its name, the features that it tracks, and the positions at which it is strongest.
 
 import {glyph, h} from "./dom.js";
 
@@ -20,7 +20,7 @@ export class UnitFacts {
     this.onGo = onGo;
   }
 
-  /** Show a unit. `words` say what it tracks, if it tracks anything. */
+  /** Show a unit. `words` name the features that it tracks, if there are any. */
   show([layer, unit], characters, values, words) {
     const order = [...values.keys()].filter((index) => Number.isFinite(values[index])).sort((one, other) => values[other] - values[one]);
     this.title.textContent = `Layer ${layer}, unit ${unit}`;

@@ -1,4 +1,4 @@
-// What the network does while it reads a text: guesses and activations (POST /inspect), and the units that track a
+// The reading of a text by the network: guesses and activations (POST /inspect), and the units that track a
 // feature (POST /neurons). Knows no element of the page.
 
 import {send} from "./api.js";
@@ -8,7 +8,7 @@ import {rowsOf} from "./cells.js";
 export const MOST_CHARS = 10000; // of a text in POST /inspect
 export const PICTURE = {columns: 64, rows: 30}; // characters in the picture of a unit
 const SHORT = 1000; // a text with fewer characters has rough rankings
-const SAMPLE = {length: 5000, seed: 1, stream: false};
+const SAMPLE = {length: 3000, seed: 1, stream: false};
 const MOST_UNITS = 3; // of a feature
 
 const nameOf = (layer, unit) => `${layer}.${unit}`;

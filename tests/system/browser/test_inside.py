@@ -35,7 +35,9 @@ def colour_of_cell(page: Page, row: int, column: int) -> list[int]:
     const canvas = document.querySelectorAll("#inside .cell-row")[arguments[0]].querySelector("canvas");
     const scale = canvas.width / canvas.clientWidth;
     const at = [(arguments[1] * 10 + 1) * scale, 19 * scale].map(Math.round);
-    return [...canvas.getContext("2d").getImageData(...at, 1, 1).data];
+    const pixel = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+    pixel.drawImage(canvas, ...at, 1, 1, 0, 0, 1, 1);
+    return [...pixel.getImageData(0, 0, 1, 1).data];
     """
     return list(page.run(script, row, column))
 
