@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from selenium.webdriver.common.action_chains import ActionChains
 
@@ -19,6 +20,17 @@ FOLDER = Path(__file__).parent / "images"
 LINK = "#write?prompt=ROMEO%3A%0A&temperature=0.8&length=480&seed=7"
 FIRST = "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to suffer\nThe slings and arrows"
 SECOND = "A request waits in a queue until one of the rows of the batch is free, and its prompt is read from the cache."
+
+PLAY = """ROMEO:
+Alas, that love, whose view is muffled still,
+Should, without eyes, see pathways to his will!
+Where shall we dine? O me! What fray was here?
+Yet tell me not, for I have heard it all.
+Here's much to do with hate, but more with love.
+
+BENVOLIO:
+No, coz, I rather weep.
+"""
 
 
 def write(page: Page) -> None:
@@ -62,7 +74,22 @@ def score(page: Page) -> None:
     page.wait(lambda: page.shown(".number"))
 
 
-VIEWS: tuple[Callable[[Page], None], ...] = (write, compare, models, score)
+def inside(page: Page, text: str = PLAY) -> None:
+    """The unit of the line position over a text like the corpus."""
+    if page.run("return innerWidth") > browsers.PHONE[0]:
+        browsers.resize(page.driver, (1280, 680))
+    page.open(f"#inside?{urlencode({'text': text, 'layer': 0, 'unit': 165})}")
+    page.wait(lambda: page.shown("#inside .units [role=option]"), 300)
+
+
+def license(page: Page) -> None:
+    """The same unit over a text that it was not chosen for, without guesses."""
+    inside(page, (FOLDER.parent.parent / "LICENSE").read_text(encoding="utf-8"))
+    if page.run("return document.querySelector('#inside [type=checkbox]').checked"):
+        page.shown("#inside [type=checkbox]")[0].click()
+
+
+VIEWS: tuple[Callable[[Page], None], ...] = (write, compare, models, score, inside, license)
 SIZES = (("desktop", browsers.DESKTOP, 1, False), ("phone", browsers.PHONE, 2, True))
 
 

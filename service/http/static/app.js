@@ -7,6 +7,7 @@ import {close} from "./guesses.js";
 const VIEWS = [
   {name: "write", title: "Write", load: () => import("./write.js")},
   {name: "compare", title: "Compare", load: () => import("./compare.js")},
+  {name: "inside", title: "Look inside", load: () => import("./inside.js")},
   {name: "models", title: "Models", load: () => import("./models.js")},
   {name: "score", title: "Score", load: () => import("./score.js")},
 ];

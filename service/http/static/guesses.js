@@ -145,18 +145,18 @@ function lineAway(view, at, step) {
   return best;
 }
 
-function sentence({text, logprob, top}) {
+function sentence({text, logprob, top, note}) {
   if (logprob === undefined) return `${spoken(text)}, given`;
   const guesses = (top ?? []).map(([guess, its]) => `${spoken(guess)} ${chance(Math.exp(its))}`);
-  return `${spoken(text)}, ${chance(Math.exp(logprob))}${guesses.length ? `. Guesses: ${guesses.join(", ")}` : ""}`;
+  return `${spoken(text)}, ${chance(Math.exp(logprob))}${note ? `, ${note}` : ""}${guesses.length ? `. Guesses: ${guesses.join(", ")}` : ""}`;
 }
 
 function draw() {
   const {view, index, onGuess} = open;
-  const {text, logprob, top, chosen} = view.characters[index];
+  const {text, logprob, top, chosen, note = chosen && "your choice"} = view.characters[index];
   const said = logprob === undefined ? "given" : chance(Math.exp(logprob));
   card.replaceChildren(
-    h("p", {class: "said"}, h("b", {}, glyph(text)), " ", said, chosen && h("span", {class: "note"}, " your choice")),
+    h("p", {class: "said"}, h("b", {}, glyph(text)), " ", said, note && h("span", {class: "note"}, ` ${note}`)),
   );
   if (logprob !== undefined && top) {
     card.append(h("ol", {}, top.map((guess, at) => h("li", {}, guessRow(guess, at, text, onGuess)))));

@@ -224,7 +224,7 @@ export class TextView {
 }
 
 /** The last of `length` indices for which `isBefore` holds; they are the first ones. */
-function search(length, isBefore) {
+export function search(length, isBefore) {
   let low = 0;
   let high = length - 1;
   while (low < high) {

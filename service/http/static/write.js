@@ -9,6 +9,7 @@ import {legend} from "./legend.js";
 import {Notice, waiting} from "./notice.js";
 import {fromQuery, present} from "./params.js";
 import {Settings, describe} from "./settings.js";
+import {offerText} from "./shared.js";
 import {TextView, meanBits} from "./text.js";
 
 const MOST_ADDRESS_CHARS = 8000; // a longer link is only copied
@@ -16,6 +17,7 @@ const MOST_ADDRESS_CHARS = 8000; // a longer link is only copied
 /** Build the view in `section`. */
 export function mount(section) {
   const view = new Write();
+  offerText(() => (view.isEditing ? view.prompt.value : view.text.text));
   section.append(h("h1", {class: "unseen"}, "Write"), view.page, view.settings.element);
   addEventListener("keydown", (event) => section.isConnected && view.onKey(event));
   return (query) => view.show(query);

@@ -84,6 +84,10 @@ VIEWS = {
     ),
     "models": ("#models", lambda page: page.wait(lambda: page.shown(".curve"))),
     "score": ("#score", lambda page: score(page)),
+    "inside": (
+        "#inside?text=To+be%2C+or+not+to+be%2C+that+is+the+question&model=tiny",
+        lambda page: page.wait(lambda: page.shown("#inside .track[aria-pressed=true]")),
+    ),
 }
 
 

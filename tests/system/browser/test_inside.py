@@ -1,0 +1,158 @@
+"""Look inside: guesses, activations, and the units that track a feature."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from selenium.webdriver.common.keys import Keys
+
+from tests import browsers
+from tests.processes import ROOT
+from tests.servers import Server
+from tests.system.browser.conftest import KEY
+from tests.system.browser.page import Page
+from tests.system.browser.test_access import give_key
+
+LICENSE = (ROOT / "LICENSE").read_text(encoding="utf-8")  # a text that the model was not trained on
+SHORT = "To be, or not to be, that is the question:\n\nWhether 'tis nobler"
+
+
+def open_text(page: Page, text: str, **query: object) -> None:
+    page.open(f"#inside?{urlencode({'text': text, **query})}")
+    page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
+    page.wait(lambda: page.shown("#inside .track[aria-pressed=true]"))
+
+
+def inspected(site: Server, text: str, **fields: Any) -> list[dict[str, Any]]:
+    status, _, body = site.request("POST", "/inspect", {"text": text, **fields})
+    assert status == 200
+    return list(json.loads(body)["characters"])
+
+
+def colour_of_cell(page: Page, row: int, column: int) -> list[int]:
+    """The colour in the corner of a character's cell."""
+    script = """
+    const canvas = document.querySelectorAll("#inside .cell-row")[arguments[0]].querySelector("canvas");
+    const scale = canvas.width / canvas.clientWidth;
+    const at = [(arguments[1] * 10 + 1) * scale, 19 * scale].map(Math.round);
+    const pixel = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+    pixel.drawImage(canvas, ...at, 1, 1, 0, 0, 1, 1);
+    return [...pixel.getImageData(0, 0, 1, 1).data];
+    """
+    return list(page.run(script, row, column))
+
+
+def test_the_unit_of_the_line_position_is_found_in_a_text_that_it_was_not_chosen_for(page: Page, site: Server) -> None:
+    open_text(page, LICENSE)
+    assert page.text("#inside h2") == "Layer 0, unit 165"
+    assert page.text("#inside .tracks h3") == "Position in the line"
+    assert "comments, indentation, web addresses" in page.text("#inside .tracks > .note")
+    assert len(page.all("#inside .units [role=option]")) == 256
+    values = [one["activations"][0] for one in inspected(site, LICENSE, units=[[0, 165]])]
+    assert page.text("#inside tbody td") == f"+{max(values):.2f}"
+    row = LICENSE.splitlines()[4]
+    start = LICENSE.index(row)
+    shown = [it.text for it in page.all("#inside .cell-row")]
+    number = shown.index(row + "↵")
+    for column in (0, len(row) - 1):
+        _, green, blue, alpha = colour_of_cell(page, number, column)
+        assert (green > blue) == (values[start + column] > 0)
+        assert abs(alpha / 255 - abs(values[start + column])) < 0.02
+    assert "layer=0&unit=165" in page.driver.current_url
+
+
+def test_arrow_keys_move_through_the_units(page: Page) -> None:
+    open_text(page, SHORT, model="tiny", layer=0, unit=1)
+    assert page.text("#inside h2") == "Layer 0, unit 1"
+    page.run("document.querySelector('#inside .units [aria-selected=true]').focus()")
+    page.keys(Keys.ARROW_RIGHT)
+    assert page.text("#inside h2") == "Layer 0, unit 2"
+    assert page.text("#announcer").startswith("Layer 0, unit 2.")
+    page.keys(Keys.END)
+    last = len(page.all("#inside .units [role=option]")) - 1
+    assert page.text("#inside h2") == f"Layer 0, unit {last}"
+    assert page.run("return document.activeElement.getAttribute('aria-selected')") == "true"
+    assert f"unit={last}" in page.driver.current_url
+
+
+def test_the_text_keeps_its_characters_and_shows_guesses_and_activations(page: Page, site: Server) -> None:
+    open_text(page, SHORT, model="tiny", layer=0, unit=1)
+    characters = inspected(site, SHORT, model="tiny", units=[[0, 1]])
+    text = page.run("return [...document.querySelectorAll('.cell-row')].map((row) => row.textContent).join('')")
+    assert text.replace("↵", "\n") == SHORT
+    page.run("document.querySelector('#inside .cells').focus()")
+    page.keys(Keys.HOME, Keys.ARROW_RIGHT)
+    value = characters[1]["activations"][0]
+    assert f"activation {'−' if value < 0 else '+'}{abs(value):.2f}" in page.text("#announcer")
+    assert len(page.shown(".card li")) == 5
+    height = page.run("return document.querySelector('.cell-row').clientHeight")
+    page.run("document.querySelector('#inside [type=checkbox]').click()")
+    assert page.run("return document.querySelector('.cell-row').clientHeight") < height
+
+
+def test_the_strongest_positions_lead_to_the_text(page: Page) -> None:
+    open_text(page, SHORT, model="tiny", layer=0, unit=1)
+    page.run("document.querySelector('#inside details').open = true")
+    position = int(page.text("#inside tbody td:nth-child(2)"))
+    assert page.text("#inside tbody mark") in (SHORT[position - 1], "␣", "↵")
+    page.shown("#inside .context")[0].click()
+    assert page.run("return document.activeElement.className") == "cells"
+
+
+def test_the_text_of_write_is_taken_over(page: Page) -> None:
+    page.open("#write?prompt=a&length=30&seed=1&model=tiny")
+    written = page.finish()
+    page.shown("nav [data-view=inside]")[0].click()
+    page.press("Take the text of Write")
+    page.wait(lambda: page.shown("#inside .cell-row"))
+    text = page.run("return [...document.querySelectorAll('.cell-row')].map((row) => row.textContent).join('')")
+    assert text.replace("↵", "\n") == written
+    page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
+
+
+def test_the_model_writes_a_text_and_stop_ends_the_reading(page: Page) -> None:
+    page.open("#inside")
+    page.wait(lambda: page.all("#inside option[value=tiny]"))
+    page.choose("#inside [name=model]", "tiny")
+    page.press("Let the model write")
+    page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
+    page.press("Edit")
+    assert len(page.run("return document.querySelector('#inside textarea').value")) == 1200
+    page.press("Look inside")
+    page.keys(Keys.ESCAPE)
+    page.wait(lambda: not [it for it in page.shown("#inside button") if it.text.startswith("Stop")])
+    assert not page.shown("#inside .notice")
+
+
+def test_errors_are_sentences_with_a_way_out(page: Page) -> None:
+    page.open("#inside")
+    page.wait(lambda: page.all("#inside option[value=tiny]"))
+    page.choose("#inside [name=model]", "tiny")
+    page.press("Look inside")
+    assert "Paste a text first" in page.text("#inside .status")
+    page.run("document.querySelector('#inside textarea').value = 'a'.repeat(10001)")
+    page.press("Look inside")
+    assert "at most 10,000 characters here, and this one has 10,001" in page.text("#inside .notice")
+    page.press("Use the first 10,000")
+    assert len(page.run("return document.querySelector('#inside textarea').value")) == 10_000
+
+
+def test_guesses_are_off_on_a_phone(page: Page) -> None:
+    browsers.resize(page.driver, browsers.PHONE, scale=2, is_phone=True)
+    open_text(page, SHORT, model="tiny")
+    assert not page.run("return document.querySelector('#inside [type=checkbox]').checked")
+
+
+def test_the_colours_follow_the_theme(page: Page) -> None:
+    open_text(page, SHORT, model="tiny", layer=0, unit=1)
+    light = colour_of_cell(page, 0, 5)
+    page.press("Dark")
+    page.wait(lambda: colour_of_cell(page, 0, 5) != light)
+    page.run("localStorage.clear()")
+
+
+def test_a_key_is_asked_for(closed_page: Page) -> None:
+    page = closed_page
+    page.open(f"#inside?{urlencode({'text': SHORT})}")
+    give_key(page, KEY)
+    page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
