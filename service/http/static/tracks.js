@@ -53,9 +53,9 @@ export class TrackList {
     bar.style.width = `${Math.min(share, 1) * 100}%`;
     return h("button", {
       type: "button", class: "track", "data-unit": `${one.layer}.${one.unit}`, "aria-pressed": "false",
-      "aria-label": `Layer ${one.layer}, unit ${one.unit}: ${featureName(feature.feature)}, ${words}`, title: words,
-      onclick: () => this.onChoose(one.layer, one.unit),
-    }, h("span", {}, `${one.layer} · ${one.unit}`), h("span", {class: "rail"}, bar), h("span", {}, short));
+      title: words, onclick: () => this.onChoose(one.layer, one.unit),
+    }, h("span", {class: "unseen"}, `Layer ${one.layer}, unit ${one.unit}: ${featureName(feature.feature)}, ${words}`),
+    h("span", {"aria-hidden": "true"}, `${one.layer} · ${one.unit}`), h("span", {class: "rail"}, bar), h("span", {"aria-hidden": "true"}, short));
   }
 }
 
