@@ -97,7 +97,7 @@ def main() -> None:
     """Take the pictures of the service at the address in the arguments, those of the documentation by default."""
     address = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000/"
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         driver = browsers.start(Path(profile))
         page = Page(driver, address)
         for name, size, scale, is_phone in SIZES:

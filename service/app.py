@@ -92,8 +92,8 @@ def _add_routes(app: Flask, config: Config, store: Store, scheduler: Scheduler) 
         analysis.blueprint(config, store, streams, scheduler),
         models.blueprint(store),
         openai_models.blueprint(store),
-        page.blueprint(),
         docs.blueprint(config),
+        page.blueprint(),
         operations.blueprint(store, app.extensions["drain"], app.extensions["faults"]),
     ):
         app.register_blueprint(blueprint)

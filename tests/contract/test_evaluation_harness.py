@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.servers import Server
+from tests.texts import random_words
 from training.release.published import PublishedModel
 from training.release.score import score
 
@@ -56,8 +57,9 @@ def evaluated(version: Path, file: Path, text: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def text(tiny: Path) -> str:
-    return (tiny / "corpus.txt").read_text()[: 3 * WINDOW]
+def text() -> str:
+    """A text that is not the corpus, of which `evaluate` would measure the parts."""
+    return random_words(9, 900)[: 3 * WINDOW]
 
 
 @pytest.mark.parametrize("max_tokens", [0, 1])

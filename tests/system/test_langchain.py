@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import tiktoken
 from langchain_openai import OpenAI
+from openai import DefaultAsyncHttpxClient
 
 from service.http.completions import seed_of
 from tests.servers import Server
@@ -46,7 +47,7 @@ def test_invoke_is_the_text_of_generate(server: Server) -> None:
 
 def test_a_stream_has_the_same_text(server: Server) -> None:
     assert "".join(model_of(server).stream(PROMPT)) == generated(server)
-    assert model_of(server, streaming=True, stream_usage=True).invoke(PROMPT) == generated(server)
+    assert model_of(server, streaming=True).invoke(PROMPT) == generated(server)
 
 
 def test_a_batch_is_one_request_of_several_prompts(server: Server) -> None:
@@ -57,9 +58,10 @@ def test_a_batch_is_one_request_of_several_prompts(server: Server) -> None:
 
 def test_the_asynchronous_calls(server: Server) -> None:
     async def ask() -> tuple[str, str, list[str]]:
-        model = model_of(server)
-        parts = [part async for part in model.astream(PROMPT)]
-        return await model.ainvoke(PROMPT), "".join(parts), await model.abatch([PROMPT])
+        async with DefaultAsyncHttpxClient() as connections:  # the package closes its own with the process
+            model = model_of(server, http_async_client=connections)
+            parts = [part async for part in model.astream(PROMPT)]
+            return await model.ainvoke(PROMPT), "".join(parts), await model.abatch([PROMPT])
 
     invoked, streamed, (batched,) = asyncio.run(ask())
     assert invoked == streamed == batched == generated(server)
@@ -76,6 +78,12 @@ def test_n_best_of_and_logprobs(server: Server) -> None:
     assert best.generation_info["finish_reason"] == "length"
     assert len(best.generation_info["logprobs"]["token_logprobs"]) == LENGTH
     assert best.text != second.text
+
+
+def test_a_stream_has_the_logprobs_of_one_object(server: Server) -> None:
+    ((whole,),) = model_of(server, logprobs=1).generate([PROMPT]).generations
+    ((joined,),) = model_of(server, logprobs=1, streaming=True).generate([PROMPT]).generations
+    assert whole.generation_info == joined.generation_info
 
 
 def test_logprobs_true_is_the_number_1(server: Server) -> None:

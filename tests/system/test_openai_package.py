@@ -1,7 +1,6 @@
 """The `openai` package, unmodified, against a service that runs on gunicorn."""
 
 import asyncio
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,7 @@ def test_top_k_is_a_field_of_the_extra_body_as_with_other_servers(server: Server
 def test_an_error_has_the_class_of_its_status_and_names_the_field(
     client: OpenAI, fields: dict[str, Any], kind: type[openai.APIStatusError], param: str
 ) -> None:
-    with pytest.raises(kind, match=param) as refused:
+    with pytest.raises(kind, match=f"(?i){param}") as refused:
         complete(client, **fields)
     assert refused.value.param == param
     assert refused.value.code
@@ -328,11 +327,3 @@ def test_a_service_that_is_not_there_is_a_connection_error() -> None:
     url = f"http://127.0.0.1:{Server.free_port()}/v1"
     with OpenAI(base_url=url, api_key="none", max_retries=0) as client, pytest.raises(openai.APIConnectionError):
         complete(client)
-
-
-def test_minus_infinity_is_finite(client: OpenAI) -> None:
-    """JSON has no infinity; OpenAI writes -9999."""
-    (choice,) = complete(client, prompt="☃☃", echo=True, logprobs=0, max_tokens=0).choices
-    assert choice.logprobs is not None
-    assert choice.logprobs.token_logprobs is not None
-    assert all(math.isfinite(logprob) for logprob in choice.logprobs.token_logprobs[1:])

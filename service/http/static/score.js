@@ -153,7 +153,7 @@ class Pane {
   result = null;
 
   constructor(label) {
-    this.input = h("textarea", {class: "prompt paste", rows: 8, spellcheck: "false", "aria-label": label, placeholder: `${label === "Text" ? "Paste a text" : "Paste another text"}, to see how well the model would have foretold it.`});
+    this.input = h("textarea", {class: "prompt paste", rows: 8, spellcheck: "false", "aria-label": label, placeholder: `${label === "Text" ? "Paste a text" : "Paste another text"}, to see how well the model predicts it.`});
     this.text = new TextView(`${label}. Arrow keys move from character to character.`);
     this.text.element.hidden = true;
     this.element = h("div", {class: "pane"}, this.input, this.text.element);

@@ -10,9 +10,7 @@ from selenium import webdriver
 from tests import browsers
 from tests.processes import ROOT
 from tests.servers import Server
-from tests.system.browser.page import Page
-
-KEY = "a-key-of-the-tests"
+from tests.system.browser.page import KEY, Page
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

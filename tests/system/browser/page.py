@@ -15,6 +15,8 @@ from selenium.webdriver.support.select import Select
 from tests import browsers
 from tests.waiting import wait_until
 
+KEY = "a-key-of-the-tests"  # of the service of `closed_page`
+
 
 class Page:
     """One view of the playground in a browser."""

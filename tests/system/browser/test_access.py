@@ -1,8 +1,7 @@
 """A service that requires a key, and one that is busy."""
 
 from tests.servers import Server
-from tests.system.browser.conftest import KEY
-from tests.system.browser.page import Page
+from tests.system.browser.page import KEY, Page
 
 
 def give_key(page: Page, key: str) -> None:

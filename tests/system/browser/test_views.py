@@ -1,12 +1,19 @@
-"""Compare, Models and Score."""
+"""Compare, Models and Score; then every view on a phone, zoomed, dark, and examined by axe-core.
+
+AXE_CORE is the path of axe.min.js (see .ci/run).
+"""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from tests import browsers
 from tests.servers import Server
 from tests.system.browser.page import Page
+
+AXE = os.environ.get("AXE_CORE", "")
 
 
 def test_five_temperatures_stream_with_one_seed(page: Page, site: Server) -> None:
@@ -121,3 +128,27 @@ def test_dark_follows_the_system_and_the_switch(page: Page) -> None:
     page.open("#write")
     assert page.run(background) == light  # the choice is kept
     page.run("localStorage.clear()")
+
+
+@pytest.mark.skipif(not Path(AXE).is_file(), reason="needs axe-core: AXE_CORE is the path of axe.min.js")
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_no_violation(page: Page, view: str) -> None:
+    show(page, view)
+    page.run(Path(AXE).read_text(encoding="utf-8"))
+    assert violations(page) == []
+    browsers.prefer(page.driver, "dark")
+    if view == "write":
+        page.point_at(20, click=True)
+        page.wait(lambda: page.shown(".card"))
+        page.press("Code")
+        page.point_at(20, click=True)
+    assert violations(page) == []
+
+
+def violations(page: Page) -> list[str]:
+    found = page.driver.execute_async_script("axe.run().then(arguments[0])")
+    return [
+        f"{it['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+        for it in found["violations"]
+        for node in it["nodes"]
+    ]

@@ -147,3 +147,72 @@ def test_a_damaged_link_says_so(page: Page) -> None:
     page.wait(lambda: "damaged" in page.text(".notice"))
     page.press("Begin with an empty page")
     assert page.shown(".prompt")
+
+
+def test_a_version_without_guesses_is_shaded_only(page: Page) -> None:
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.run("""
+        const send = fetch;
+        const error = {error: {message: "It has no advance_top.", param: "model", code: "unsupported_by_model"}};
+        window.fetch = (url, options) => options.body?.includes("top_guesses")
+            ? Promise.resolve(new Response(JSON.stringify(error), {status: 501})) : send(url, options);
+    """)
+    page.type_prompt("ROMEO:")
+    page.fill("length", "60")
+    page.press("Start")
+    assert len(page.finish()) == 66
+    page.point_at(20)
+    page.wait(lambda: page.shown(".card .said"))
+    assert not page.shown(".card .guess")
+
+
+def test_a_connection_that_breaks_keeps_the_text_and_offers_to_continue(page: Page) -> None:
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.run("""
+        const send = fetch;
+        window.fetch = async (url, options) => {
+            window.fetch = send;
+            const {body, headers} = await send(url, options);
+            const {value} = await body.getReader().read();
+            return new Response(new Blob([value.slice(0, 400)]), {headers});
+        };
+    """)
+    page.type_prompt("ROMEO:")
+    page.fill("length", "40")
+    page.press("Start")
+    page.wait(lambda: "connection broke" in page.text(".notice"))
+    kept = page.text("#write .text")
+    page.press("Continue from here")
+    page.wait(lambda: len(page.text("#write .text")) == len(kept) + 40)
+    assert page.text("#write .text").startswith(kept)
+
+
+def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
+    page.open("#models")
+    page.driver.set_script_timeout(30)
+    differences = page.driver.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+            const {TextView} = await import(new URL("static/text.js", document.baseURI));
+            const view = new TextView("A text");
+            document.querySelector("main").replaceChildren(view.element);
+            const differences = [];
+            for (let round = 0; round < 100; round += 1) {
+                const more = Array.from({length: round % 7 + 1}, (_, index) =>
+                    ({text: ["a", "😀", "\\n", "é", " "][(round + index) % 5], logprob: -index}));
+                view.truncate(Math.floor(view.characters.length * 0.9));
+                view.push(more);
+                await view.drained();
+                if (view.element.textContent !== view.text) differences.push(round);
+            }
+            for (let index = 0; index < view.characters.length; index += 1) {
+                const {left, right, top, bottom} = view.boxOf(index);
+                const found = view.indexAt((left + right) / 2, (top + bottom) / 2);
+                if (right > left && found !== index) differences.push(index);
+            }
+            done(differences);
+        })();
+    """)
+    assert differences == []
