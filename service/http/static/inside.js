@@ -71,6 +71,9 @@ class Inside {
     this.guesses = h("input", {type: "checkbox", checked: !isPhone, onchange: () => this.#toggleGuesses()});
     this.side = h("aside", {class: "side open", "aria-label": "Settings and neurons"}, this.models.elements,
       h("label", {class: "check"}, this.guesses, "Guesses under the text"), this.tracks.element);
+    for (const choice of [this.models.model, this.models.version]) {
+      choice.addEventListener("change", () => this.reading && this.begin());
+    }
     this.#toggleGuesses();
   }
 

@@ -124,6 +124,15 @@ def test_the_model_writes_a_text_and_stop_ends_the_reading(page: Page) -> None:
     assert not page.shown("#inside .notice")
 
 
+def test_another_model_reads_the_same_text(page: Page) -> None:
+    open_text(page, SHORT, model="tiny")
+    few = len(page.all("#inside .units [role=option]"))
+    page.choose("#inside [name=model]", "shakespeare")
+    page.wait(lambda: len(page.shown("#inside .units [role=option]")) == 256, 180)
+    assert few < 256
+    assert "model=shakespeare" in page.driver.current_url
+
+
 def test_errors_are_sentences_with_a_way_out(page: Page) -> None:
     page.open("#inside")
     page.wait(lambda: page.all("#inside option[value=tiny]"))
