@@ -225,6 +225,7 @@ def test_a_restored_backup_is_served(compose: Compose, tmp_path: Path) -> None:
     wait(lambda: compose.generate(model="shakespeare", length=5)["status"] == 200)
 
 
+@pytest.mark.slow
 def test_with_a_full_disk_the_old_version_stays_served(compose: Compose, tmp_path: Path) -> None:
     small = Compose(tmp_path, SMALL_DISK)
     holder = f"holder-{uuid.uuid4().hex[:8]}"

@@ -139,6 +139,7 @@ def generated(port: int) -> dict[str, object]:
         connection.close()
 
 
+@pytest.mark.slow
 def test_a_text_is_trained_on_and_sampled(installed: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "text.txt")
     trained = charloom(installed, "train", "--name", "mine", "--corpus", "text.txt", *SIZE, "--force", cwd=tmp_path)

@@ -21,6 +21,7 @@ from training.release.publish import HISTORY
 from training.release.store import versions
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_that_was_published_is_resumed_to_its_end(tmp_path: Path) -> None:
     run = run_of(tmp_path, steps=60)
     shutil.copytree(run, tmp_path / "runs/unpublished")
@@ -45,6 +46,7 @@ def test_a_finished_run_that_was_not_published_is_published_by_resume(tmp_path: 
     assert (plan_of(tmp_path).published, plan_of(tmp_path).published_step) == ("models/mine/1", 100)
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_was_published_earlier_is_published_by_resume_at_its_end(finished: Path) -> None:
     replace(plan_of(finished), published_step=50).save(finished / "runs/mine")
     history = finished / "models/mine/1" / HISTORY

@@ -98,6 +98,7 @@ def test_five_steps_on_jax_are_five_steps_on_tensorflow(tmp_path: Path) -> None:
 
 
 @needs_jax
+@pytest.mark.slow
 def test_a_run_on_jax_is_resumed_bit_for_bit_and_published(tmp_path: Path) -> None:
     """Publishing compares the export with the network that JAX trained."""
     corpus = write_corpus(tmp_path / "corpus.txt")

@@ -54,6 +54,7 @@ def test_a_version_that_forgot_the_reference_text_is_refused_and_its_run_is_kept
     assert "Published models/mine/2" in result.stdout
 
 
+@pytest.mark.slow
 def test_noise_is_refused_with_exit_code_3_before_training(served: ToyModel) -> None:
     noise = random.Random(1).randbytes(30_000)
     served.write("2.txt", noise)
@@ -67,6 +68,7 @@ def test_noise_is_refused_with_exit_code_3_before_training(served: ToyModel) -> 
     assert served.retrain(noise=True).decision in (PUBLISHED, REFUSED)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_resumed(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     stopped = served.retrain(should_stop=stop_after(40, served.run("candidate")))
@@ -80,6 +82,7 @@ def test_a_stopped_run_is_resumed(served: ToyModel) -> None:
     assert (last.decision, last.resumed, last.new_files) == (PUBLISHED, False, 1)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_was_published_under_another_name_is_resumed(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     assert served.retrain(should_stop=stop_after(40, served.run("candidate"))).decision == INTERRUPTED
@@ -105,6 +108,7 @@ def die_at_step_30(_: None) -> None:
     run.TrainingRun.take_step = step  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     log = served.folder / "log"
@@ -116,6 +120,7 @@ def test_a_killed_run_is_resumed(served: ToyModel) -> None:
     assert (record.decision, record.resumed, record.version) == (PUBLISHED, True, 2)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_read_is_discarded_and_begun_again(served: ToyModel) -> None:
     served.run("candidate").mkdir()
     (served.run("candidate") / PLAN).write_text("{")
