@@ -106,6 +106,7 @@ def of_another_version(venv: Path) -> None:
     library.rename(library.with_name("python3.1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [without_pip, without_python, of_another_version])
 def test_a_damaged_environment_is_made_again_with_its_packages(
     folder: Path, made: Path, damage: Callable[[Path], None]

@@ -118,6 +118,7 @@ def test_a_client_that_does_not_read_cannot_delay_the_shutdown(serve, tiny: Path
     assert time.monotonic() - started < 15, "only the master's SIGKILL after 20 s ended the worker"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT], [signal.SIGQUIT]])
 def test_a_second_sigterm_an_interrupt_or_a_quit_ends_at_once(serve, tiny: Path, signals: list[int]) -> None:
     server = serve(tiny / "models", engines=1, slots=1, drain_seconds=100 * DEADLINE_S, max_length=ENDLESS)

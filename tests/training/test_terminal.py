@@ -36,6 +36,7 @@ def close_readers(_: None) -> None:
         os.dup2(writing, number)
 
 
+@pytest.mark.slow
 def test_characters_that_the_terminal_lacks_end_neither_train_nor_sample(corpus: Path) -> None:
     train = ["train", "--name", "me", "--corpus", str(corpus), *RUN]
     sample = ["sample", "me", "--prompt", "Кот"]

@@ -40,6 +40,7 @@ def test_an_unfinished_run_that_was_published_is_resumed_to_its_end(tmp_path: Pa
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_was_not_published_is_published_by_resume(tmp_path: Path) -> None:
     run_of(tmp_path, steps=100)
     assert "Published models/mine/1" in training(*RESUME, cwd=tmp_path).stdout
@@ -71,6 +72,7 @@ def test_a_finished_and_published_run_says_how_to_extend_it(finished: Path, step
     assert len(said.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "total"), [(["--steps", "150"], 150), (["--epochs", "4"], 200)])
 def test_a_finished_run_is_extended(finished: Path, flags: list[str], total: int) -> None:
     said = training(*RESUME, *flags, cwd=finished).stdout
@@ -84,6 +86,7 @@ def test_a_finished_run_is_extended(finished: Path, flags: list[str], total: int
     assert plan_of(finished).published_step == total
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_gets_another_total(tmp_path: Path) -> None:
     run = run_of(tmp_path, steps=50)
     said = training(*RESUME, "--steps", "75", cwd=tmp_path).stdout
@@ -119,6 +122,7 @@ def test_more_steps_do_not_extend_a_run_that_patience_ended(tmp_path: Path) -> N
     assert "--patience 1 ended the run" in refused.stderr
 
 
+@pytest.mark.slow
 def test_training_again_keeps_each_finished_run(finished: Path) -> None:
     run = finished / "runs/mine"
     training("report", "mine", cwd=finished)
@@ -136,6 +140,7 @@ def test_training_again_keeps_each_finished_run(finished: Path) -> None:
     assert "Published" in training("publish", "first", "--from", "runs/mine/old/1", cwd=finished).stdout
 
 
+@pytest.mark.slow
 def test_an_old_run_keeps_its_text(finished: Path) -> None:
     text = (finished / "corpus.txt").read_text()
     (finished / "corpus.txt").write_text(text.upper())
@@ -145,6 +150,7 @@ def test_an_old_run_keeps_its_text(finished: Path) -> None:
         assert corpus.text(0, len(corpus)) == expected
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_that_is_restarted_leaves_no_report(tmp_path: Path) -> None:
     run = run_of(tmp_path, steps=60)
     training("report", "mine", cwd=tmp_path)
@@ -153,6 +159,7 @@ def test_an_unfinished_run_that_is_restarted_leaves_no_report(tmp_path: Path) ->
     assert not (run / OLD).exists()
 
 
+@pytest.mark.slow
 def test_a_move_that_was_killed_is_completed_by_the_next_run(finished: Path) -> None:
     run = finished / "runs/mine"
     before = {path.name for path in run.iterdir()} - {".lock"}
@@ -243,6 +250,7 @@ def test_a_restart_with_an_impossible_text_loses_nothing(stopped: Path, corpus: 
     assert files_of(stopped / "runs") == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_neither_its_files_nor_stdin(stopped: Path) -> None:
     (stopped / "corpus.txt").write_text("another text altogether")
     resumed = training("train", "--name", "me", "--resume", cwd=stopped)

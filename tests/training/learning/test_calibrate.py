@@ -75,6 +75,7 @@ def test_many_symbols_mean_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [2, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.2, 0.0])
 def test_with_dropout_no_gradient_sees_the_text_that_the_scale_is_fitted_on(tmp_path: Path, dropout: float) -> None:
     """Another beginning of the text: other weights if it was learned from, another scale if it was fitted on."""

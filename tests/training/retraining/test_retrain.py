@@ -40,6 +40,7 @@ def test_new_text_is_learned_and_the_same_text_is_not_learned_twice(served: ToyM
     assert judged.text(*judged.split.validation) == "".join(text[int(len(text) * 0.8) :] for text in texts)
 
 
+@pytest.mark.slow
 def test_a_version_that_forgot_the_reference_text_is_refused_and_its_run_is_kept(served: ToyModel) -> None:
     (served.texts / "1.txt").unlink()
     served.write("2.txt", random_words(2, 1500, FINNISH))
@@ -143,6 +144,7 @@ def test_an_unexpected_error_is_recorded(served: ToyModel, monkeypatch: pytest.M
     assert records(served.models, "mine")[-1]["decision"] == FAILED
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_publishing_is_not_published_twice(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     assert served.retrain().version == 2
@@ -176,6 +178,7 @@ def test_after_a_full_disk_while_publishing_the_next_run_publishes(served: ToyMo
     assert (after.decision, after.resumed, after.version) == (PUBLISHED, True, 2)
 
 
+@pytest.mark.slow
 def test_at_the_time_limit_a_run_publishes_its_best_weights(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 30_000, RUSSIAN))
     record = served.retrain(minutes=0.05, epochs=1000, gate=0.9)
@@ -196,6 +199,7 @@ def test_a_failure_is_recorded_in_one_sentence(served: ToyModel) -> None:
         assert "Another process is training" in served.retrain().reason
 
 
+@pytest.mark.slow
 def test_the_held_out_part_of_a_file_stays_held_out_when_the_file_grows(served: ToyModel) -> None:
     first = random_words(1, 1500, ENGLISH)
     reference = first[int(len(first) * 0.8) :]
@@ -227,6 +231,7 @@ def test_a_missing_folder_is_a_failure(tmp_path: Path) -> None:
     assert f"{model.texts} does not exist" in record.reason
 
 
+@pytest.mark.slow
 def test_a_folder_with_brackets_in_its_name_is_read(tmp_path: Path) -> None:
     model = ToyModel(tmp_path)
     model.texts = model.texts.rename(tmp_path / "texts [1]")
