@@ -94,6 +94,7 @@ def die_at_the_first_step(_: None) -> None:
     run.TrainingRun.take_step = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 def test_killed_before_its_first_step_it_resumes_with_the_parents_weights(folder: Path, next_version: Path) -> None:
     flags = ["--name", "killed", "--init-from", "tiny/1", "--corpus", "texts", *LEARNING]
     log = folder / "killed.log"
@@ -104,6 +105,7 @@ def test_killed_before_its_first_step_it_resumes_with_the_parents_weights(folder
     assert manifest_of(folder / "models/killed/1")["probe"] == manifest_of(next_version)["probe"]
 
 
+@pytest.mark.slow
 def test_another_model_can_start_from_the_newest_version_and_split_by_file(folder: Path, next_version: Path) -> None:
     split = ["--split-by", "file", "--split", "0.6,0.2,0.2"]
     flags = ["--name", "tale", "--init-from", "tiny", "--corpus", "texts", *split]

@@ -99,7 +99,7 @@ class Compose:
 
     @contextmanager
     def request(self, method: str, path: str, body: Any = None) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3 * TIMEOUT_S)
         with closing(connection):
             connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
             yield connection.getresponse()

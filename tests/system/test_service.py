@@ -224,6 +224,7 @@ def test_pages_of_an_allowed_origin_may_generate(guarded: Server) -> None:
     assert b'"finish_reason": "length"' in body
 
 
+@pytest.mark.slow
 def test_behind_trusted_proxies_the_client_is_the_forwarded_address(serve, tiny: Path) -> None:
     server = serve(tiny / "models", engines=1, trusted_proxies=1, rate_limit="1/hour")
 

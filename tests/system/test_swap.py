@@ -133,6 +133,7 @@ def test_a_fifo_in_place_of_a_file_blocks_neither_the_service_nor_its_shutdown(s
     assert time.monotonic() - started_s < 20
 
 
+@pytest.mark.slow
 def test_a_removed_version_is_rolled_back_and_an_old_one_can_be_requested(serve, tiny: Path, models: Path) -> None:
     publish_copy(tiny, models, 2)
     shutil.copytree(models / "tiny/1", models / "tiny/3")

@@ -53,6 +53,7 @@ def test_folders_are_named_unless_they_are_the_default() -> None:
     assert both.endswith("train --name x --resume --runs=r --models=m")
 
 
+@pytest.mark.slow
 def test_the_hint_of_train_runs_as_it_is_printed(tiny: Path, tmp_path: Path) -> None:
     folders = ["--runs", "my runs", "--models", "my models"]
     arguments = ["train", "--name", "x", "--corpus", str(tiny / "corpus.txt"), *SIZE, "--force", *folders]

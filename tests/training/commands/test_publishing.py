@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.processes import training
 from tests.training.commands.small_runs import BEGIN
 from training.learning.folder import CHECKPOINT, Plan
@@ -11,6 +13,7 @@ from training.release.store import versions
 STANDSTILL = ["--optimizer", "sgd", "--learning-rate", "1e-30", "--schedule", "constant"]
 
 
+@pytest.mark.slow
 def test_a_version_worse_than_a_unigram_model_is_kept_and_not_published(tmp_path: Path, after_one: Path) -> None:
     shutil.copy(after_one / "corpus.txt", tmp_path)
     refused = training(*BEGIN, *STANDSTILL, cwd=tmp_path, check=False)
@@ -30,6 +33,7 @@ def test_force_publishes_at_the_end_of_a_run(tmp_path: Path, after_one: Path) ->
     assert "Published" in training(*BEGIN, *STANDSTILL, "--force", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_a_version_worse_than_the_served_one_is_not_published(finished: Path) -> None:
     """In the new text, every symbol has another id than in the old version."""
     text = (finished / "corpus.txt").read_text()
@@ -47,6 +51,7 @@ def test_a_version_worse_than_the_served_one_is_not_published(finished: Path) ->
     assert versions(finished / "models", "mine") == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_version_of_another_unit_is_published_without_a_comparison(finished: Path) -> None:
     assert "Published models/mine/2" in training(*BEGIN, "--unit", "byte", "--epochs", "8", cwd=finished).stdout
 
