@@ -3,7 +3,6 @@
 import queue
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,7 +27,7 @@ class Choices:
         self._ready: queue.SimpleQueue[int] = queue.SimpleQueue()  # a stream's number for each item that it can read
         rows = _Rows()
         self._streams = [
-            Stream(model, request, rows, on_put=partial(self._ready.put, number))
+            Stream(model, request, rows, choice=number, on_put=partial(self._ready.put, number))
             for number, request in enumerate(requests)
         ]
         self._deadline_s = min(stream.deadline_s for stream in self._streams)
@@ -49,12 +48,15 @@ class Choices:
                 yield Characters(0, "", np.zeros(0, np.float32), number, stream.status)
         while running:
             ready = self._next_ready(wait_s)
-            # If none is ready, some may have reached their deadlines.
-            numbers = sorted(running) if ready is None else running & {ready}
-            chunks = [chunk for number in numbers if (chunk := self._read(number)) is not None]
-            running -= {chunk.choice for chunk in chunks if chunk.status is not Status.RUNNING}
-            yield from chunks
-            if ready is None and not chunks:
+            is_silent = ready is None
+            # If none is ready, some may have reached their deadlines. One that has ended may have an item left.
+            for number in sorted(running) if ready is None else (ready,) if ready in running else ():
+                if (chunk := self._read(number)) is not None:
+                    is_silent = False
+                    if chunk.status is not Status.RUNNING:
+                        running.remove(number)
+                    yield chunk
+            if is_silent:
                 yield None
 
     def results(self) -> list[Result]:
@@ -80,7 +82,7 @@ class Choices:
         characters = stream.read(0)
         if characters is None or (stream.is_running and not characters):
             return None
-        return replace(characters, choice=number, status=stream.status)
+        return characters
 
 
 class _Rows:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.sampling import SamplingParams
-from service.model.guesses import NO_GUESSES, Guesses
+from service.model.guesses import NO_GUESSES, Guesses, joined
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,8 @@ class Row:
         if hold and self._has_delivered and not self.is_finished:
             return
         if len(self._held) > 1:
-            symbols, logprobs, guesses = map(np.concatenate, zip(*self._held, strict=True))
+            of_symbols, of_logprobs, of_guesses = zip(*self._held, strict=True)
+            symbols, logprobs, guesses = np.concatenate(of_symbols), np.concatenate(of_logprobs), joined(of_guesses)
         self._held, self._has_delivered = [], True
         if self.listener.sampled(symbols, logprobs, guesses):
             self.to_sample = 0

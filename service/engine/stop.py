@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.model.codec import Decoded
-from service.model.guesses import NO_GUESSES, Guesses
+from service.model.guesses import NO_GUESSES, Guesses, joined
 
 
 class StopBuffer:
@@ -27,7 +27,7 @@ class StopBuffer:
         """
         if self._text:
             logprobs = np.concatenate([self._logprobs, logprobs])
-            guesses = np.concatenate([self._guesses, guesses])
+            guesses = joined([self._guesses, guesses])
         self._text += text
         self._logprobs, self._guesses = logprobs, guesses
         found = [

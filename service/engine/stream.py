@@ -32,9 +32,17 @@ class Stream:
         request: GenerationRequest,
         scheduler: Submits,
         *,
+        choice: int = 0,
         on_put: Callable[[], None] | None = None,
     ) -> None:
-        """Queue the generation, unless it has nothing to compute. `on_put` is called when `read` has a new item.
+        """Queue the generation, unless it has nothing to compute.
+
+        Args:
+            model: generates.
+            request: the generation.
+            scheduler: takes its row.
+            choice: the number of the stream among those of its request.
+            on_put: is called when `read` has a new item.
 
         Raises:
             QueueFull, Closed: the scheduler takes no more rows.
@@ -43,6 +51,7 @@ class Stream:
         self.request = request
         self.version = model.manifest.model_version
         self.status = Status.RUNNING
+        self._choice = choice
         self._prompt = codec.normalize(request.prompt)
         self._missing_chars = request.length
         self._missing_echo_chars = len(self._prompt) if request.echo else 0
@@ -189,4 +198,4 @@ class Stream:
 
     def _characters(self, index: int, decoded: Decoded) -> Characters:
         texts = self._codec.symbol_texts if decoded.guesses.size else ()
-        return Characters(index, decoded.text, decoded.logprobs, guesses=decoded.guesses, symbol_texts=texts)
+        return Characters(index, decoded.text, decoded.logprobs, self._choice, self.status, decoded.guesses, texts)
