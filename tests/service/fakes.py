@@ -1,5 +1,6 @@
 """Fake models with simple arithmetic, a listener that records, and the texts that they must generate."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,18 @@ class FakeByteModel(FakeModel):
 
     def draw(self, previous: int, uniform: float) -> int:
         return int(uniform * (self.manifest.symbols - 1)) + 1
+
+
+class Gate(FakeModel):
+    """A model whose calls wait for a permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+
+    def advance(self, steps: Steps) -> Stepped:
+        assert self.permits.acquire(timeout=10)
+        return super().advance(steps)
 
 
 class Picky(FakeModel):

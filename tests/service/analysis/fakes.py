@@ -1,6 +1,5 @@
 """Fake models with the function `inspect`, and a model whose calls wait."""
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -31,18 +30,6 @@ class InspectingModel(FakeModel):
 
 class InspectingByteModel(FakeByteModel, InspectingModel):
     """The same on bytes."""
-
-
-class Gate(FakeModel):
-    """A model whose calls wait for a permit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = threading.Semaphore(0)
-
-    def advance(self, steps: Steps) -> Stepped:
-        assert self.permits.acquire(timeout=10)
-        return super().advance(steps)
 
 
 class ActiveModel(FakeModel):

@@ -13,8 +13,8 @@ from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import QueueFull, Scheduler
 from service.engine.stream import Stream
-from tests.service.analysis.fakes import Gate, LongReader
-from tests.service.fakes import FakeByteModel, FakeModel, expected_text
+from tests.service.analysis.fakes import LongReader
+from tests.service.fakes import FakeByteModel, FakeModel, Gate, expected_text
 from tests.waiting import wait_until
 
 TEXT = "abcdefghijabcdefghij"

@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,21 +8,9 @@ from service.engine.generation import Characters, GenerationRequest, Status
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import QueueFull, Scheduler
-from service.model.model import Model, Stepped, Steps
-from tests.service.fakes import FakeModel, expected_text
+from service.model.model import Model
+from tests.service.fakes import FakeModel, Gate, expected_text
 from tests.waiting import wait_until
-
-
-class Gate(FakeModel):
-    """A model whose calls wait for a permit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = threading.Semaphore(0)
-
-    def advance(self, steps: Steps) -> Stepped:
-        assert self.permits.acquire(timeout=10)
-        return super().advance(steps)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from service.engine.scheduler import Scheduler
 from service.http.analysis import TEXTS_AT_ONCE
 from service.http.delivery import UNREAD_STREAMS, ClientGone
 from service.model.model import MissingFunction
-from tests.service.analysis.fakes import Gate, InspectingModel
-from tests.service.fakes import FakeModel
+from tests.service.analysis.fakes import InspectingModel
+from tests.service.fakes import FakeModel, Gate
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
 

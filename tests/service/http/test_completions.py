@@ -1,7 +1,6 @@
 import json
 import logging
 import math
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,11 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http.completions import seed_of
 from service.model.model import Stepped, Steps
-from tests.service.fakes import FakeByteModel, FakeModel, expected_text, expected_top
+from tests.service.fakes import FakeByteModel, FakeModel, Gate, expected_text, expected_top
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
 
 SLOTS, QUEUE = 4, 6
-
-
-class Gate(FakeModel):
-    """A model whose calls wait for a permit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = threading.Semaphore(0)
-
-    def advance(self, steps: Steps) -> Stepped:
-        assert self.permits.acquire(timeout=10)
-        return super().advance(steps)
 
 
 class Impossible(FakeModel):

@@ -1,7 +1,6 @@
 import json
 import logging
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from service.http.delivery import UNREAD_STREAMS, ClientGone, OpenStreams, heade
 from service.http.formats import SSE, StreamFormat
 from service.model.model import Stepped, Steps
 from service.model.version import ModelVersion
-from tests.service.fakes import FakeModel, expected_text
+from tests.service.fakes import FakeModel, Gate, expected_text
 from tests.service.http.apps import app_of
 from tests.waiting import wait_until
 
@@ -33,18 +32,6 @@ class Breaking(FakeModel):
     def advance(self, steps: Steps) -> Stepped:
         if len(self.calls) == 3:
             raise RuntimeError("the model broke")
-        return super().advance(steps)
-
-
-class Gate(FakeModel):
-    """A model whose calls wait for a permit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.permits = threading.Semaphore(0)
-
-    def advance(self, steps: Steps) -> Stepped:
-        assert self.permits.acquire(timeout=10)
         return super().advance(steps)
 
 

@@ -9,8 +9,7 @@ from service.analysis.score import Scoring
 from service.engine.scheduler import Scheduler
 from service.http.errors import Overloaded
 from service.http.scoring import ScoreDelivery, TextLimit, decimals
-from tests.service.analysis.fakes import Gate
-from tests.service.fakes import FakeModel
+from tests.service.fakes import FakeModel, Gate
 from tests.waiting import wait_until
 
 TEXT = "abcdefghij"
