@@ -23,19 +23,22 @@ from typing import Any
 
 import numpy as np
 
+from bench.train import Contender, text
+
 SIZES = [(2, 512, 100, 100), (3, 1024, 100, 100)]  # layers, units, streams, window
 REHEARSED = [(2, 8, 4, 10), (3, 8, 4, 10)]
 SYMBOLS, EMBEDDING = 66, 64
 OURS, PEER, PEER_BFLOAT16 = "Charloom", "PyTorch nn.LSTM", "PyTorch nn.LSTM, bfloat16"
 NAME = "shakespeare"
 SECONDS_TO_PACK, MIN_MINUTES = 15, 0.5
+ENVIRONMENT = {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 STARTED_TOGETHER = 16  # steps; then the host waits, so that it is never far ahead of the device
 
-Contender = tuple[Callable[[], Any], Callable[[], Any]]
+StepAndWait = tuple[Callable[[], Any], Callable[[], Any]]
 """(start one step, wait for all steps)."""
 
 
-def ours(layers: int, units: int, streams: int, window: int) -> Contender:
+def ours(layers: int, units: int, streams: int, window: int) -> StepAndWait:
     """The step of `python -m training train` with KERAS_BACKEND=jax."""
     from training.config import TrainConfig
     from training.data.windows import Window
@@ -59,7 +62,7 @@ def ours(layers: int, units: int, streams: int, window: int) -> Contender:
     return step, lambda: float(loss)
 
 
-def pytorch(layers: int, units: int, streams: int, window: int, *, bfloat16: bool = False) -> Contender:
+def pytorch(layers: int, units: int, streams: int, window: int, *, bfloat16: bool = False) -> StepAndWait:
     """nn.LSTM, which runs on cuDNN where there is a GPU."""
     import torch
 
@@ -87,16 +90,11 @@ def pytorch(layers: int, units: int, streams: int, window: int, *, bfloat16: boo
     return step, lambda: loss.item()
 
 
-CONTENDERS: dict[str, Callable[..., Contender]] = {
+CONTENDERS: dict[str, Callable[..., StepAndWait]] = {
     OURS: ours,
     PEER: pytorch,
     PEER_BFLOAT16: lambda *size: pytorch(*size, bfloat16=True),
 }
-
-
-def text(streams: int, length: int) -> Any:
-    """Random symbols [streams, length]; their values do not affect the time."""
-    return np.random.default_rng(0).integers(1, SYMBOLS, (streams, length)).astype(np.int32)
 
 
 def contend(name: str, size: tuple[int, ...], seconds: float) -> None:
@@ -116,41 +114,9 @@ def contend(name: str, size: tuple[int, ...], seconds: float) -> None:
         print(steps * size[2] * size[3] / (time.perf_counter() - started_s), flush=True)
 
 
-class ContenderProcess:
-    """A process that runs `contend`."""
-
-    def __init__(self, name: str, size: tuple[int, ...], seconds: float) -> None:
-        self.name = name
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.gpu", "--contender", name, "--seconds", str(seconds), "--size"]
-            + [str(number) for number in size],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-        )
-
-    def is_ready(self) -> bool:
-        """Wait until it has taken its first steps; False where it failed, and then stderr has the reason."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline() == "ready\n"
-
-    def round(self) -> float:
-        """Let it train for its seconds; returns the characters per second."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
-
-    def stop(self) -> None:
-        """Kill the process."""
-        self._process.kill()
-        self._process.wait()
-
-
 def measure(names: list[str], size: tuple[int, ...], rounds: int, seconds: float) -> dict[str, float]:
     """Median characters/s of each contender that started."""
-    started = [ContenderProcess(name, size, seconds) for name in names]
+    started = [Contender("bench.gpu", name, size, seconds, environment=ENVIRONMENT) for name in names]
     try:
         ready = [process for process in started if process.is_ready()]
         table = [{process.name: process.round() for process in ready} for _ in range(rounds)]
@@ -193,7 +159,7 @@ def train(arguments: argparse.Namespace, minutes: float) -> None:
     ]
     command += ["--runs", str(runs), "--models", str(arguments.out / "models"), "--minutes", f"{minutes:.2f}"]
     command += ["--ema", "0.998", *small, *arguments.flags]
-    subprocess.run(command, check=True, env=os.environ | {"KERAS_BACKEND": "jax"})
+    subprocess.run(command, check=True, env=os.environ | ENVIRONMENT)
     packed = arguments.out / f"{NAME}.tar.gz"
     with tarfile.open(packed, "w:gz", compresslevel=1) as archive:
         archive.add(runs / NAME, f"runs/{NAME}")

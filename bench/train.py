@@ -143,20 +143,31 @@ def contend(name: str, units: int, streams: int, window: int, seconds: float) ->
 
 
 class Contender:
-    """A process that runs `contend`."""
+    """A process that runs `contend` of a module: it trains for `seconds` in each of its turns."""
 
-    def __init__(self, name: str, size: tuple[int, int, int], seconds: float) -> None:
-        command = [sys.executable, "-m", "bench.train", "--contender", name, "--seconds", str(seconds)]
+    def __init__(
+        self,
+        module: str,
+        name: str,
+        size: tuple[int, ...],
+        seconds: float,
+        *,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        command = [sys.executable, "-m", module, "--contender", name, "--seconds", str(seconds)]
         self._process = subprocess.Popen(
             [*command, "--size", *map(str, size)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | (environment or {}),
         )
+
+    def is_ready(self) -> bool:
+        """Wait until it has taken its first steps; False if it failed, and then stderr has the reason."""
         assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{name} did not start: run {' '.join(command)} for the reason.")
+        return self._process.stdout.readline() == "ready\n"
 
     def round(self) -> float:
         """Let it train for its seconds; returns the characters per second."""
@@ -173,8 +184,11 @@ class Contender:
 
 def measure(size: tuple[int, int, int], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
     """Median characters/s of each contender, and the median over rounds of its ratio to the peer."""
-    contenders = {name: Contender(name, size, seconds) for name in CONTENDERS}
+    contenders = {name: Contender("bench.train", name, size, seconds) for name in CONTENDERS}
     try:
+        for name, contender in contenders.items():
+            if not contender.is_ready():
+                raise SystemExit(f"{name} did not start.")
         table = [{name: contender.round() for name, contender in contenders.items()} for _ in range(rounds)]
     finally:
         for contender in contenders.values():
