@@ -53,7 +53,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
         raise error
     extra = "jax" if package in ("jax", "jaxlib") else "training"
     is_checkout = (ROOT / "pyproject.toml").exists()
-    # pip takes `charloom` for the installed version and adds what the extra lacks.
+    # pip takes `charloom` for the installed version and adds the packages that the extra lacks.
     project = f"--editable {shlex.quote(f'{_shortest(ROOT)}[{extra}]')}" if is_checkout else f"'charloom[{extra}]'"
     install = f"{interpreter()} -m pip install {project}"
     environment = ROOT / ".venv" / "bin" / "python"

@@ -29,7 +29,7 @@ class Operation:
     description: str = ""
     body: type[BaseModel] | None = None
     examples: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    """Bodies, by what they show."""
+    """Example bodies, by their titles."""
     parameters: Mapping[str, str | int] = field(default_factory=dict)
     """An example of each parameter in the path."""
     errors: tuple[int, ...] = ()

@@ -18,7 +18,7 @@ export class CellText {
   #rows = []; // {element, from, to, canvas}
   #columns = 0;
   #hasGuesses = true;
-  #look = null; // what drawRow needs besides the row
+  #look = null; // the arguments of drawRow besides the row
 
   #watch;
 

@@ -1,4 +1,4 @@
-// Drawings: the curves of a training, and losses on one line. Numbers in, SVG out.
+// Draws the curves of a training, and losses on one line, as SVG.
 
 import {svg} from "./dom.js";
 

@@ -89,7 +89,7 @@ class Compare {
     if (!failed && !running.signal.aborted) this.#address(made, columns[0].params);
   }
 
-  /** The columns that the fields describe; null if the browser has shown what is wrong with one. */
+  /** The columns that the fields describe; null if the browser has reported an invalid one. */
   #read() {
     try {
       const seed = this.seed.read() ?? Math.floor(Math.random() * SEED_BELOW);

@@ -30,7 +30,7 @@ export const count = (number) => whole.format(number);
 /** A loss with two decimals; a dash where there is none. */
 export const decimal = (number, digits = 2) => (Number.isFinite(number) ? number.toFixed(digits) : "–");
 
-/** 0.1234 -> "12 %", and "1 in 5,000" for what percent cannot show. */
+/** 0.1234 -> "12 %", and "1 in 5,000" for a probability that would be 0 %. */
 export function chance(probability) {
   if (probability >= 0.995) return probability > 0.9995 ? "100 %" : `${(probability * 100).toFixed(1)} %`;
   if (probability >= 0.1) return `${(probability * 100).toFixed(0)} %`;

@@ -48,7 +48,7 @@ class Inside {
   #buildPage() {
     this.input = h("textarea", {
       class: "prompt paste", rows: 8, spellcheck: "false", "aria-label": "Text",
-      placeholder: "Paste a text, to see what the network expects and remembers while it reads.",
+      placeholder: "Paste a text, to see the network's guesses and activations while it reads.",
     });
     this.start = button("Look inside", () => this.begin(), "main");
     this.stop = button("Stop", () => this.running?.abort(), "main");
@@ -245,14 +245,14 @@ class Inside {
   }
 
   /** Run requests, with Stop and with errors in words; whether they have ended by themselves. */
-  async #run(what, work) {
+  async #run(message, work) {
     this.running?.abort();
     const running = (this.running = new AbortController());
     this.notice.hide();
-    this.#say(what);
+    this.#say(message);
     this.#draw();
     try {
-      await work(running.signal, (seconds) => this.#say(seconds > 0 ? waiting(seconds) : what));
+      await work(running.signal, (seconds) => this.#say(seconds > 0 ? waiting(seconds) : message));
       this.status.querySelector(".busy")?.remove();
       return true;
     } catch (error) {

@@ -1,4 +1,4 @@
-// The key to the shades.
+// Explains the shades of a text.
 
 import {chance, h} from "./dom.js";
 import {SHADES} from "./text.js";

@@ -1,4 +1,4 @@
-// What went wrong, in words, with a way out.
+// Shows an error in words, with an action that may help.
 
 import {h} from "./dom.js";
 

@@ -109,7 +109,7 @@ export function modelFields(label = "Model") {
   };
 }
 
-/** Select a value, also one that is not on offer: the service says what is wrong with it. */
+/** Select a value, also one that is not on offer: the service reports it. */
 function choose(select, value) {
   if (![...select.options].some((option) => option.value === String(value))) {
     select.append(h("option", {value}, value));
