@@ -2,12 +2,10 @@
 
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
-from service.engine.generation import Characters, GenerationRequest, Result, Status
+from service.engine.generation import Characters, GenerationRequest, Result
 from service.engine.row import Row
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Stream
@@ -24,40 +22,44 @@ class Choices:
             QueueFull, Closed: the scheduler does not take all of them.
         """
         self.version = model.manifest.model_version
+        self.on_ready: Callable[[], None] | None = None  # is called on the engine's thread when `take` has a new chunk
         self._ready: queue.SimpleQueue[int] = queue.SimpleQueue()  # a stream's number for each item that it can read
         rows = _Rows()
         self._streams = [
-            Stream(model, request, rows, choice=number, on_put=partial(self._ready.put, number))
+            Stream(model, request, rows, choice=number, on_put=partial(self._put, number))
             for number, request in enumerate(requests)
         ]
+        self._error: Exception | None = None  # is raised by the next `take`
+        self._unended = set(range(len(self._streams)))  # streams whose final status `take` has not returned
+        for number, stream in enumerate(self._streams):
+            if not stream.is_running:  # it has nothing to compute
+                self._ready.put(number)
         self._deadline_s = min(stream.deadline_s for stream in self._streams)
         scheduler.submit(model, *rows.submitted)
 
-    def chunks(self, wait_s: float) -> Iterator[Characters | None]:
-        """The characters of one call and stream after the other; None after each `wait_s` seconds without any.
+    @property
+    def is_running(self) -> bool:
+        """Whether `take` may return more chunks."""
+        return bool(self._unended)
 
-        The last of each stream have its final status, and may be empty.
+    def take(self, wait_s: float) -> list[Characters]:
+        """The chunks that are ready, each of one call and stream; waits `wait_s` seconds for the first if none is.
+
+        The last chunk of each stream has its final status, and may be empty.
 
         Raises:
             Exception: the error with which the engine failed.
         """
-        running = set(range(len(self._streams)))
-        for number, stream in enumerate(self._streams):
-            if not stream.is_running:  # it has nothing to compute
-                running.remove(number)
-                yield Characters(0, "", np.zeros(0, np.float32), number, stream.status)
-        while running:
-            ready = self._next_ready(wait_s)
-            is_silent = ready is None
+        if self._error:
+            raise self._error
+        until_s = min(time.monotonic() + wait_s, self._deadline_s)
+        while True:
+            ready = self._ready_by(until_s)
             # If none is ready, some may have reached their deadlines. One that has ended may have an item left.
-            for number in sorted(running) if ready is None else (ready,) if ready in running else ():
-                if (chunk := self._read(number)) is not None:
-                    is_silent = False
-                    if chunk.status is not Status.RUNNING:
-                        running.remove(number)
-                    yield chunk
-            if is_silent:
-                yield None
+            numbers = ready or sorted(self._unended)
+            chunks = list(self._chunks(numbers))
+            if chunks or not ready:
+                return chunks
 
     def results(self) -> list[Result]:
         """The results so far, which are final once `chunks` is exhausted or the streams are closed."""
@@ -68,21 +70,46 @@ class Choices:
         for stream in self._streams:
             stream.close()
 
-    def _next_ready(self, wait_s: float) -> int | None:
-        """The number of a stream with an item to read; None if there is none within the time or by the deadline."""
-        left_s = self._deadline_s - time.monotonic()
+    def _put(self, number: int) -> None:
+        self._ready.put(number)
+        if self.on_ready:
+            self.on_ready()
+
+    def _ready_by(self, until_s: float) -> list[int]:
+        """The numbers of the streams with an item to read, one for each item; empty if there is none by then."""
+        numbers: list[int] = []
         try:
-            return self._ready.get(timeout=max(0.0, min(wait_s, left_s)))
+            numbers.append(self._ready.get(timeout=max(0.0, until_s - time.monotonic())))
+            while True:
+                numbers.append(self._ready.get_nowait())
         except queue.Empty:
-            return None
+            return numbers
+
+    def _chunks(self, numbers: Sequence[int]) -> Iterator[Characters]:
+        """The next chunk of each of these streams that has one. An error after the first chunk is kept for later."""
+        count = 0
+        for number in numbers:
+            try:
+                chunk = self._read(number)
+            except Exception as error:
+                if not count:
+                    raise
+                self._error = error
+                return
+            if chunk is not None:
+                count += 1
+                yield chunk
 
     def _read(self, number: int) -> Characters | None:
-        """The characters that a stream has ready, or its end; None if neither has come."""
+        """The next chunk of a stream; None if it is not ready, or if the stream has ended."""
+        if number not in self._unended:
+            return None
         stream = self._streams[number]
         characters = stream.read(0)
-        if characters is None or (stream.is_running and not characters):
-            return None
-        return characters
+        if not stream.is_running:
+            self._unended.remove(number)
+            return characters
+        return characters or None
 
 
 class _Rows:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 
 from service import metrics
 from service.config import Config
@@ -97,6 +97,7 @@ class Delivery:
         self._seed = seed
         self._release = release
         self._environ = request.environ
+        self._writer = current_app.extensions.get("writer")  # see `service.server.writer`; other servers have none
         self._logged: dict[str, Any] = g.setdefault("logged", {})  # the fields of the request's line in the log
         self._results: list[Result] = []  # once the streams are exhausted
         probe_silence(self._environ)
@@ -109,22 +110,51 @@ class Delivery:
         """A response of one JSON object, complete when the generation is."""
 
         def fields() -> dict[str, Any]:
-            for _ in self._chunks():
+            for _ in self._parts(lambda characters: "", waiting=""):
                 pass
             return closing(*self._finish())
 
         return in_one_object(fields, self._headers(), self._close)
 
-    def _events(self, stream_format: StreamFormat, closing: Closing) -> Iterator[str]:
+    def _events(self, stream_format: StreamFormat, closing: Closing) -> Iterator[bytes]:
         """The events of a streamed response, with the characters of a call together."""
-        for characters in self._chunks():
-            if content := stream_format.waiting if characters is None else stream_format.characters(characters):
-                yield content
-        yield stream_format.last(closing(*self._finish()))
+        yield from self._parts(stream_format.characters, stream_format.waiting)
+        yield encoded(stream_format.last(closing(*self._finish())))
 
-    def _chunks(self) -> Iterator[Characters | None]:
-        """The chunks of all streams, for as long as the client is connected."""
-        return while_connected(self._streams.chunks(SECONDS_BETWEEN_PINGS), self._environ)
+    def _parts(self, text_of: Callable[[Characters], str], waiting: str) -> Iterator[bytes]:
+        """The characters of all streams as `text_of` writes them, and `waiting` while there are none.
+
+        After the first part the server's writer, if it has one, takes the others from here and sends them itself.
+
+        Raises:
+            ClientGone: the client is no longer connected.
+        """
+        streams = self._streams
+
+        def take(wait_s: float) -> bytes | None:
+            if is_gone(self._environ):
+                raise ClientGone
+            chunks = streams.take(wait_s)
+            return encoded("".join(map(text_of, chunks))) if chunks else None
+
+        def pull() -> tuple[bytes, bool] | None:
+            part = take(0)
+            return None if part is None else (part, not streams.is_running)
+
+        outlet = self._writer.outlet(self._environ, pull) if self._writer else None
+        streams.on_ready = outlet.notify if outlet else None
+        while streams.is_running:
+            part = take(SECONDS_BETWEEN_PINGS)
+            if content := encoded(waiting) if part is None else part:
+                yield content
+            if (
+                outlet
+                and part is not None
+                and streams.is_running
+                and not outlet.send(SECONDS_BETWEEN_PINGS)
+                and waiting
+            ):
+                yield encoded(waiting)
 
     def _finish(self) -> list[Result]:
         self._results = self._streams.results()
@@ -160,7 +190,7 @@ def _log_fields(results: list[Result]) -> dict[str, Any]:
 
 
 def streamed(
-    events: Iterator[str], stream_format: StreamFormat, headers: dict[str, str], close: Callable[[], None]
+    events: Iterator[bytes], stream_format: StreamFormat, headers: dict[str, str], close: Callable[[], None]
 ) -> Response:
     """A response with one write for each event. An error is its last event, and `close` is called at its end."""
     content_type = f"{stream_format.media_type}; charset=utf-8"
@@ -170,14 +200,18 @@ def streamed(
     return response
 
 
-def _written(events: Iterator[str], stream_format: StreamFormat) -> Iterator[bytes]:
+def _written(events: Iterator[bytes], stream_format: StreamFormat) -> Iterator[bytes]:
     try:
-        for event in events:
-            yield event.encode(errors="replace")
-    except ClientGone:
-        raise  # an end without an error would be that of a complete response
+        yield from events
+    except (ConnectionError, BlockingIOError):
+        raise  # the client is gone or does not read; an end without an error would be that of a complete response
     except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
-        yield stream_format.error(as_api_error(error).to_json()).encode()
+        yield encoded(stream_format.error(as_api_error(error).to_json()))
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; half a surrogate pair becomes a question mark."""
+    return text.encode(errors="replace")
 
 
 def in_one_object(fields: Callable[[], dict[str, Any]], headers: dict[str, str], close: Callable[[], None]) -> Response:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service import metrics
 from service.analysis.score import Score, ScoredCharacters, Scoring
-from service.http.delivery import headers_of, in_one_object, probe_silence, streamed, while_connected
+from service.http.delivery import encoded, headers_of, in_one_object, probe_silence, streamed, while_connected
 from service.http.errors import Overloaded
 from service.http.formats import NDJSON, to_json
 
@@ -76,13 +76,13 @@ class ScoreDelivery:
 
         return in_one_object(fields, headers_of(self._scoring.version), self._close)
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self) -> Iterator[bytes]:
         for characters in self._chunks():
             fields = _loss(self._scoring.result())
             if self._with_logprobs:
                 fields |= {"index": characters.index, "logprobs": decimals(characters.logprobs)}
-            yield f"{to_json(fields)}\n"
-        yield NDJSON.last(_closing(self._scoring.result()))
+            yield encoded(f"{to_json(fields)}\n")
+        yield encoded(NDJSON.last(_closing(self._scoring.result())))
 
     def _chunks(self) -> Iterator[ScoredCharacters]:
         """The chunks of the scoring, for as long as the client is connected."""

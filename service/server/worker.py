@@ -3,7 +3,7 @@
 The main thread reads each request completely before it passes it to a thread, and sends the short responses itself, all
 without blocking: a thread is busy only while it computes or streams. The worker uses five of the application's
 `extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (a function that returns the faults of the threads
-that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port".
+that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port". It adds "writer".
 """
 
 import logging
@@ -29,6 +29,7 @@ from service.server.pool import Pool
 from service.server.refusal import Refusal
 from service.server.request import IncomingRequest, Limits
 from service.server.response import json_response
+from service.server.writer import Writer
 
 # The time after which a waiting thread requests the interpreter's lock. With Python's default, 5 ms, /livez is twice as
 # slow under 40 streams (docs/experiments.md).
@@ -57,6 +58,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
+            self._writer = Writer()
             # One thread for each path and port: a client that requests metrics all the time delays only itself.
             self._probe_pools = {
                 (path, is_admin): Pool(1, path[1:].decode(), rest_factor=PROBE_REST_FACTOR)
@@ -75,6 +77,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until a signal stops the worker."""
+        self.wsgi.extensions["writer"] = self._writer
         self._limits = Limits(
             MAX_REQUEST_LINE,
             self.cfg.limit_request_fields,

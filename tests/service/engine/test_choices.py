@@ -1,3 +1,4 @@
+import queue
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,11 @@ def requests(count: int, **changes: Any) -> list[GenerationRequest]:
 
 def chunks_of(choices: Choices) -> list[Characters]:
     """Every chunk; none of the streams waits for ten seconds."""
-    chunks = [chunk for chunk in choices.chunks(10) if chunk is not None]
+    chunks = []
+    while choices.is_running:
+        found = choices.take(10)
+        assert found, "nothing came for ten seconds"
+        chunks += found
     choices.close()
     return chunks
 
@@ -79,9 +84,11 @@ def test_choices_with_nothing_to_compute_end_at_once(scheduler: Scheduler, model
 def test_none_comes_while_all_wait_and_the_deadline_ends_all(scheduler: Scheduler) -> None:
     model: Any = Gate()
     choices = Choices(model, requests(2, timeout_s=0.3), scheduler)
-    chunks = list(choices.chunks(0.01))
-    assert chunks.count(None) > 3
-    ends = [chunk for chunk in chunks if chunk is not None]
+    found = []
+    while choices.is_running:
+        found.append(choices.take(0.01))
+    assert found.count([]) > 3
+    ends = [chunk for chunks in found for chunk in chunks]
     assert [(end.choice, end.text, end.status) for end in ends] == [(0, "", Status.TIMEOUT), (1, "", Status.TIMEOUT)]
     choices.close()
     model.permits.release(1000)
@@ -100,5 +107,36 @@ def test_an_error_of_one_choice_is_raised(scheduler: Scheduler, model: FakeModel
     model.fails = True
     choices = Choices(model, requests(2), scheduler)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="the model broke"):
-        list(choices.chunks(10))
+        chunks_of(choices)
+    choices.close()
+
+
+def test_what_is_ready_comes_without_waiting_and_is_announced(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    choices = Choices(model, requests(2, length=8), scheduler)
+    announced: queue.SimpleQueue[None] = queue.SimpleQueue()
+    choices.on_ready = lambda: announced.put(None)
+    assert choices.take(0) == []
+    model.permits.release()
+    for _ in range(2):
+        announced.get(timeout=10)
+    assert sorted(chunk.choice for chunk in choices.take(0)) == [0, 1]
+    assert choices.take(0) == []
+    model.permits.release(1000)
+    chunks_of(choices)
+
+
+def test_characters_before_an_error_come_before_it(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    choices = Choices(model, requests(1, length=1000), scheduler)
+    announced: queue.SimpleQueue[None] = queue.SimpleQueue()
+    choices.on_ready = lambda: announced.put(None)
+    model.permits.release()
+    announced.get(timeout=10)
+    model.fails = True
+    model.permits.release(10)
+    announced.get(timeout=10)
+    assert [chunk.text for chunk in choices.take(0)] == [expected_text("", 2, 0)]
+    with pytest.raises(RuntimeError, match="the model broke"):
+        choices.take(0)
     choices.close()
