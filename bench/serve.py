@@ -56,7 +56,14 @@ def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
     model = Model(version)
     with ExitStack() as stack:
         cache = PrefixCache(config.cache_mb * 2**20)
-        scheduler = Scheduler(engines=config.engines, slots=slots, queue=config.queue, chunk=config.chunk, cache=cache)
+        scheduler = Scheduler(
+            engines=config.engines,
+            slots=slots,
+            queue=config.queue,
+            chunk=config.chunk,
+            cache=cache,
+            call_s=config.call_ms / 1000,
+        )
         stack.callback(scheduler.close)
         ours = service(config.models, folder / "service.log", engines=config.engines, slots=slots)
         stack.callback(ours.stop)

@@ -57,7 +57,12 @@ def create_app(config: Config | None = None) -> Flask:
     store = Store(config.models, config.default_model, _load)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
-        engines=config.engines, slots=config.slots, queue=config.queue, chunk=config.chunk, cache=cache
+        engines=config.engines,
+        slots=config.slots,
+        queue=config.queue,
+        chunk=config.chunk,
+        cache=cache,
+        call_s=config.call_ms / 1000,
     )
     atexit.register(scheduler.close)  # an engine inside TensorFlow must not outlive the interpreter
     app = Flask(__name__, static_folder=None)

@@ -47,6 +47,7 @@ class Config:
     slots: int = _number(64, 1, 1024)
     queue: int = _number(256, 0, 10_000)
     chunk: int = _number(32, 1, 1024)
+    call_ms: float = _number(25.0, 0.1, 60_000)
     cache_mb: int = _number(256, 0, 1_000_000)
     poll_seconds: float = _number(1.0, 0.01, DAY_S)
     request_timeout: float = _number(600.0, 0.001, DAY_S)

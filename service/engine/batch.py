@@ -5,10 +5,12 @@ the rows that decode by a few milliseconds once, and its own stream less than if
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service import metrics
+from service.engine.call_budget import CallBudget
 from service.engine.prefix_cache import Prefix, PrefixCache
 from service.engine.row import Row
 from service.engine.slots import Slots
@@ -17,19 +19,20 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # steps of a decode call in which a row samples its first symbols
-FEW_ROWS = 4  # rows whose steps are so quick that a call may have many
+PREFILL_SHARE = 0.5  # of a call's time, for a prefill call that delays rows that decode
 
 
 class Batch:
     """Rows of one model that advance together. None affects the symbols or logprobs of another."""
 
-    def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache) -> None:
-        """At most `slots` rows, which take at most `chunk` steps a call."""
+    def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache, call_s: float = math.inf) -> None:
+        """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
-        self._slots, self._chunk = slots, chunk
-        self._prefilling = Slots(model, max_rows=slots, chunk=chunk)
-        self._decoding = Slots(model, max_rows=slots, chunk=chunk)
+        self._slots = slots
+        budget = CallBudget(call_s, chunk)
+        self._prefilling = Slots(model, max_rows=slots, budget=budget)
+        self._decoding = Slots(model, max_rows=slots, budget=budget)
         self._hits = metrics.CACHE_HITS.labels(*self.version.labels)
         self._misses = metrics.CACHE_MISSES.labels(*self.version.labels)
 
@@ -62,7 +65,8 @@ class Batch:
 
     def _prefill(self, rows: Slots) -> None:
         """Each row follows the next symbols of its prompt; at the end of it the row decodes or is finished."""
-        steps = min(self._steps(len(rows)), max(row.to_follow for row in rows))
+        share = PREFILL_SHARE if len(self._decoding) else 1.0
+        steps = min(rows.steps(share=share), max(row.to_follow for row in rows))
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
         followed = []
         for index, row in enumerate(rows):
@@ -91,7 +95,7 @@ class Batch:
 
     def _decode(self, rows: Slots) -> None:
         """Each row samples. Every row runs for the whole call; output past its end is discarded."""
-        steps = min(self._steps(len(rows)), max(row.to_sample for row in rows))
+        steps = min(rows.steps(), max(row.to_sample for row in rows))
         is_short = not all(row.has_sampled for row in rows)
         if is_short:  # first characters soon, in one call for all that wait for them
             steps = min(steps, FIRST_STEPS)
@@ -124,12 +128,3 @@ class Batch:
     def _fail(self, row: Row, error: Exception) -> None:
         log.error("A row of %s failed (%s): %s", self.version, row, error)
         row.fail(error)
-
-    def _steps(self, rows: int) -> int:
-        """Steps of the next call: all for throughput where more than half of the slots are taken, else fewer.
-
-        A new row waits for the call that is running, so calls are short while slots are free; few rows step quickly.
-        """
-        if rows > self._slots // 2:
-            return self._chunk
-        return max(1, self._chunk // 4, self._chunk * FEW_ROWS // max(FEW_ROWS, rows))

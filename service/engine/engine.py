@@ -1,6 +1,8 @@
 """The rows that one engine thread advances, in a batch for each model. Knows no queue, threads or other engines."""
 
 import logging
+import math
+from functools import partial
 
 from service import metrics
 from service.engine.batch import Batch
@@ -12,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Batches of at most `slots` rows, which take at most `chunk` steps a call."""
+    """Batches of at most `slots` rows, whose calls have at most `chunk` steps and take about `call_s` seconds."""
 
-    def __init__(self, *, slots: int, chunk: int, cache: PrefixCache) -> None:
+    def __init__(self, *, slots: int, chunk: int, cache: PrefixCache, call_s: float = math.inf) -> None:
         self.rows = 0  # taken and not yet finished; other threads read it
-        self._slots, self._chunk, self._cache = slots, chunk, cache
+        self._new_batch = partial(Batch, slots=slots, chunk=chunk, cache=cache, call_s=call_s)
         self._batches: dict[Model, Batch] = {}
         self._taken: list[tuple[Model, Row]] = []
 
@@ -52,7 +54,7 @@ class Engine:
         """Let a row join the batch of its model. A row that cannot join fails alone."""
         try:
             if model not in self._batches:
-                self._batches[model] = Batch(model, slots=self._slots, chunk=self._chunk, cache=self._cache)
+                self._batches[model] = self._new_batch(model)
             self._batches[model].join(row)
         except Exception as error:
             log.exception("A row (%s) cannot join a batch.", row)

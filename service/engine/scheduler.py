@@ -4,6 +4,7 @@ All engines share one queue. Between two calls, an engine takes rows up to its f
 that no engine computes for many while another is idle.
 """
 
+import math
 import threading
 from collections import deque
 from functools import partial
@@ -27,15 +28,17 @@ class Closed(Exception):
 class Scheduler:
     """`engines` threads that advance at most `slots` rows each, and a queue of at most `queue` rows."""
 
-    def __init__(self, *, engines: int, slots: int, queue: int, chunk: int, cache: PrefixCache) -> None:
-        """Start the threads; `chunk` is the largest number of steps a call."""
+    def __init__(
+        self, *, engines: int, slots: int, queue: int, chunk: int, cache: PrefixCache, call_s: float = math.inf
+    ) -> None:
+        """Start the threads. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
         self._slots = slots
         self._max_waiting = queue
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Model, Row]] = deque()
         self._closed = False
         self._draining = False
-        self._engines = [Engine(slots=slots, chunk=chunk, cache=cache) for _ in range(engines)]
+        self._engines = [Engine(slots=slots, chunk=chunk, cache=cache, call_s=call_s) for _ in range(engines)]
         self._threads = [
             WatchedThread(partial(self._run, engine), f"engine-{number}") for number, engine in enumerate(self._engines)
         ]

@@ -1,12 +1,13 @@
 """The rows that take part in one kind of call, and the arrays of their next one. Knows no prefill or decode."""
 
-import time
 from collections.abc import Iterator
+from time import perf_counter
 
 import numpy as np
 
 from service import metrics
 from service.engine.call import Errors, advance
+from service.engine.call_budget import CallBudget
 from service.engine.prefix_cache import Prefix
 from service.engine.row import Row
 from service.model.codec import RESERVED
@@ -16,9 +17,10 @@ from service.model.model import Model, Stepped, Steps
 class Slots:
     """Rows that advance together. Each has one index of every array; the first `len(self)` indices are in use."""
 
-    def __init__(self, model: Model, *, max_rows: int, chunk: int) -> None:
-        """At most `max_rows` rows, which take at most `chunk` steps a call."""
+    def __init__(self, model: Model, *, max_rows: int, budget: CallBudget) -> None:
+        """At most `max_rows` rows, whose calls have the steps that `budget` allows."""
         self._model = model
+        self._budget = budget
         self._rows: list[Row] = []
         labels = model.manifest.model_version.labels
         self._rows_of_call, self._seconds_of_call = (
@@ -28,10 +30,10 @@ class Slots:
         capacity = self._padded(max_rows)
         self.inputs = Steps(
             previous=np.zeros(capacity, np.int32),
-            given=np.zeros((capacity, chunk), np.int32),
+            given=np.zeros((capacity, budget.max_steps), np.int32),
             given_length=np.zeros(capacity, np.int32),
             length=np.zeros(capacity, np.int32),
-            uniforms=np.zeros((capacity, chunk), np.float32),
+            uniforms=np.zeros((capacity, budget.max_steps), np.float32),
             temperature=np.ones(capacity, np.float32),
             top_k=np.zeros(capacity, np.int32),
             top_p=np.ones(capacity, np.float32),
@@ -60,9 +62,13 @@ class Slots:
                 inputs.bias[index, id_] = bias
         self._rows.append(row)  # last, so that a row whose inputs raise an error is not added
 
+    def steps(self, *, share: float = 1.0) -> int:
+        """The steps that the next call can have in a share of its time."""
+        return self._budget.steps(self._padded(len(self)), share=share)
+
     def call(self, steps: int, *, guesses: bool = False) -> tuple[Stepped, Errors]:
         """Advance the rows by their next `steps` steps (see `call.advance`); `guesses`: some row asks for them."""
-        start_s = time.perf_counter()
+        start_s = perf_counter()
         padded, inputs = self._padded(len(self)), self.inputs
         of_call = Steps(
             previous=inputs.previous[:padded],
@@ -79,7 +85,9 @@ class Slots:
         outputs, errors = advance(self._model, of_call, len(self), guesses=guesses)
         inputs.previous[:padded] = outputs.previous
         inputs.state[:, :padded] = outputs.state
-        self._seconds_of_call.observe(time.perf_counter() - start_s)
+        seconds = perf_counter() - start_s
+        self._budget.observe(padded, steps, seconds)
+        self._seconds_of_call.observe(seconds)
         self._rows_of_call.observe(len(self))
         return outputs, errors
 

@@ -1,6 +1,9 @@
 """Rows and batches of fake models, for the tests of this folder."""
 
+import math
 from typing import Any
+
+import pytest
 
 from service.engine.batch import Batch
 from service.engine.prefix_cache import PrefixCache
@@ -27,11 +30,26 @@ def row_of(
     return row, recorder
 
 
-def batch_of(model: FakeModel, *, slots: int, chunk: int, cache: PrefixCache | None = None) -> Batch:
-    return Batch(model, slots=slots, chunk=chunk, cache=cache or PrefixCache(0))  # type: ignore[arg-type]
+def batch_of(
+    model: FakeModel, *, slots: int, chunk: int, cache: PrefixCache | None = None, call_s: float = math.inf
+) -> Batch:
+    return Batch(model, slots=slots, chunk=chunk, cache=cache or PrefixCache(0), call_s=call_s)  # type: ignore[arg-type]
 
 
 def run(batch: Batch) -> None:
     """Step the batch until every row has left."""
     while len(batch):
         batch.step()
+
+
+class SlowClock:
+    """The time that `Slots` measures: each step of a row takes `row_step_s`, and nothing else takes time."""
+
+    row_step_s = 2.0**-10
+
+    def __init__(self, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._model = model
+        monkeypatch.setattr("service.engine.slots.perf_counter", self)
+
+    def __call__(self) -> float:
+        return sum(call.given.size for call in self._model.calls) * self.row_step_s

@@ -4,7 +4,7 @@ import pytest
 from service.engine.batch import FIRST_STEPS
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SMALLEST_NORMAL
-from tests.service.engine.rows import batch_of, row_of, run
+from tests.service.engine.rows import SlowClock, batch_of, row_of, run
 from tests.service.fakes import FakeModel, Recorder, expected_text, expected_top
 
 LONG_PROMPT = "abcdefghij" * 10
@@ -107,15 +107,31 @@ def test_a_call_gets_the_sampling_parameters_in_float32(model: FakeModel) -> Non
     assert (call.temperature.tolist(), call.top_k.tolist(), call.top_p.tolist()) == ([0], [3], [SMALLEST_NORMAL])
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (4, 32), (8, 16), (32, 8), (33, 32)])
-def test_first_characters_come_soon_and_calls_are_long_for_few_rows_and_for_many(
-    model: FakeModel, rows: int, steps: int
+@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (4, 20), (8, 10), (32, 2), (100, 1)])
+def test_first_characters_come_soon_and_then_calls_take_their_time(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch, rows: int, steps: int
 ) -> None:
-    batch = batch_of(model, slots=64, chunk=32)
+    clock = SlowClock(model, monkeypatch)
+    batch = batch_of(model, slots=100, chunk=32, call_s=80 * clock.row_step_s)
     for seed in range(rows):
-        batch.join(row_of(model, length=70, seed=seed)[0])
+        batch.join(row_of(model, length=200, seed=seed)[0])
     run(batch)
-    assert steps_of(model)[:3] == [FIRST_STEPS, steps, steps]
+    assert steps_of(model)[0] == FIRST_STEPS
+    assert set(steps_of(model)[1:5]) == {steps}
+
+
+def test_a_prefill_call_takes_half_of_the_time_beside_rows_that_decode(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SlowClock(model, monkeypatch)
+    batch = batch_of(model, slots=4, chunk=32, call_s=16 * clock.row_step_s)
+    batch.join(row_of(model, prompt="a" * 40, length=1)[0])
+    run(batch)
+    batch.join(row_of(model, length=200)[0])
+    batch.step()
+    batch.join(row_of(model, prompt="a" * 40, length=1)[0])
+    batch.step()
+    assert steps_of(model)[-2:] == [8, 16]
 
 
 def test_in_a_full_batch_the_output_of_a_short_call_is_delivered_with_the_next(model: FakeModel) -> None:

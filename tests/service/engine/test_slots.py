@@ -1,6 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
+from service.engine.call_budget import CallBudget
 from service.engine.prefix_cache import Prefix
 from service.engine.slots import Slots
 from service.model.codec import RESERVED
@@ -9,7 +12,7 @@ from tests.service.fakes import FakeModel
 
 
 def slots_of(model: FakeModel, max_rows: int = 4) -> Slots:
-    return Slots(model, max_rows=max_rows, chunk=3)
+    return Slots(model, max_rows=max_rows, budget=CallBudget(math.inf, 3))
 
 
 def test_a_row_gets_the_next_index_with_its_prefix_and_parameters(model: FakeModel) -> None:
