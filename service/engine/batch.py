@@ -1,7 +1,8 @@
 """The batch of one engine and one model: rows join, prefill, decode and leave. Knows no text, queues or threads.
 
-Prefill has calls of its own. Few rows prefill at a time and a call of few rows is quick: a prompt of 20 symbols delays
-the rows that decode by a few milliseconds once, and its own stream less than if it advanced in step with them.
+Prefill has calls of its own, and so have the first symbols of a text. Few rows are new at a time, and a call of few
+rows is quick: a prompt of 20 symbols delays the rows that decode by a few milliseconds, and its own stream less than
+if it advanced in step with them.
 """
 
 import logging
@@ -18,7 +19,7 @@ from service.model.model import Model
 
 log = logging.getLogger(__name__)
 
-FIRST_STEPS = 2  # steps of a decode call in which a row samples its first symbols
+FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
 PREFILL_SHARE = 0.5  # of a call's time, for a prefill call that delays rows that decode
 
 
@@ -29,15 +30,15 @@ class Batch:
         """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
-        self._slots = slots
         budget = CallBudget(call_s, chunk)
-        self._prefilling = Slots(model, max_rows=slots, budget=budget)
-        self._decoding = Slots(model, max_rows=slots, budget=budget)
+        self._prefilling, self._starting, self._decoding = (
+            Slots(model, max_rows=slots, budget=budget) for _ in range(3)
+        )
         self._hits = metrics.CACHE_HITS.labels(*self.version.labels)
         self._misses = metrics.CACHE_MISSES.labels(*self.version.labels)
 
     def __len__(self) -> int:
-        return len(self._prefilling) + len(self._decoding)
+        return len(self._prefilling) + len(self._starting) + len(self._decoding)
 
     def join(self, row: Row) -> None:
         """Add a row, which starts after the longest beginning of its prompt in the prefix cache."""
@@ -48,11 +49,12 @@ class Batch:
         if prefix:
             row.skip(prefix.symbols)
         row.listener.started()
-        (self._prefilling if row.to_follow else self._decoding).add(row, prefix)
+        (self._prefilling if row.to_follow else self._starting).add(row, prefix)
 
     def step(self) -> None:
-        """One prefill call and one decode call, each if it has rows; finished rows leave."""
-        for slots, advance in ((self._prefilling, self._prefill), (self._decoding, self._decode)):
+        """A call each to prefill, to start texts and to decode, if it has rows; finished rows leave."""
+        calls = ((self._prefilling, self._prefill), (self._starting, self._start), (self._decoding, self._decode))
+        for slots, advance in calls:
             slots.drop_finished()
             if len(slots):
                 advance(slots)
@@ -60,11 +62,11 @@ class Batch:
 
     def fail(self, error: Exception) -> None:
         """Fail every row."""
-        for row in (*self._prefilling, *self._decoding):
+        for row in (*self._prefilling, *self._starting, *self._decoding):
             row.fail(error)
 
     def _prefill(self, rows: Slots) -> None:
-        """Each row follows the next symbols of its prompt; at the end of it the row decodes or is finished."""
+        """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished."""
         share = PREFILL_SHARE if len(self._decoding) else 1.0
         steps = min(rows.steps(share=share), max(row.to_follow for row in rows))
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
@@ -87,18 +89,28 @@ class Batch:
                     self._finish_prefill(rows, index)
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
-        """Move a row to the rows that decode, which drop it at once if it has nothing to sample."""
+        """Move a row to the rows that start, which drop it at once if it has nothing to sample."""
         row, state = rows[index], rows.inputs.state[:, index]
         self._cache.keep(self._model, row.prompt, state)
-        self._decoding.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+        self._starting.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
         rows.drop(index)
 
+    def _start(self, rows: Slots) -> None:
+        """Each row samples its first symbols, then decodes."""
+        self._sample(rows, min(FIRST_STEPS, rows.steps()))
+        rows.drop_finished()
+        for index in reversed(range(len(rows))):
+            inputs = rows.inputs
+            self._decoding.add(rows[index], Prefix(0, int(inputs.previous[index]), inputs.state[:, index]))
+            rows.drop(index)
+
     def _decode(self, rows: Slots) -> None:
-        """Each row samples. Every row runs for the whole call; output past its end is discarded."""
-        steps = min(rows.steps(), max(row.to_sample for row in rows))
-        is_short = not all(row.has_sampled for row in rows)
-        if is_short:  # first characters soon, in one call for all that wait for them
-            steps = min(steps, FIRST_STEPS)
+        """Each row samples as many symbols as fit into the time of a call."""
+        self._sample(rows, rows.steps())
+
+    def _sample(self, rows: Slots, steps: int) -> None:
+        """Each row samples at most `steps` symbols. It runs for the whole call; output past its end is discarded."""
+        steps = min(steps, max(row.to_sample for row in rows))
         sampled = []
         for index, row in enumerate(rows):
             uniforms = row.sample(steps)
@@ -112,8 +124,7 @@ class Batch:
                 continue
             with self._failing_alone(row):
                 symbols, logprobs = outputs.symbols[index, :count], outputs.logprobs[index, :count]
-                guesses = outputs.guesses(index, count, row.guesses)
-                row.deliver_sampled(symbols, logprobs, guesses, hold=is_short and len(rows) > self._slots // 2)
+                row.deliver_sampled(symbols, logprobs, outputs.guesses(index, count, row.guesses))
 
     @contextmanager
     def _failing_alone(self, row: Row) -> Iterator[None]:

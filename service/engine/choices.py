@@ -80,10 +80,11 @@ class Choices:
         numbers: list[int] = []
         try:
             numbers.append(self._ready.get(timeout=max(0.0, until_s - time.monotonic())))
-            while True:
+            for _ in range(self._ready.qsize()):  # not until it is empty: an engine may add items as fast
                 numbers.append(self._ready.get_nowait())
         except queue.Empty:
-            return numbers
+            pass
+        return numbers
 
     def _chunks(self, numbers: Sequence[int]) -> Iterator[Characters]:
         """The next chunk of each of these streams that has one. An error after the first chunk is kept for later."""

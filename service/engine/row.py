@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.sampling import SamplingParams
-from service.model.guesses import NO_GUESSES, Guesses, joined
+from service.model.guesses import NO_GUESSES, Guesses
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,10 @@ class Row:
         self.is_cancelled = False
         self.cached = 0  # symbols at the beginning of the prompt whose state was in the prefix cache
         self.to_sample = length
-        self.has_sampled = False
         self._length = length
         self._on_followed = on_followed
         self._followed = 0
         self._has_failed = False
-        self._has_delivered = False
-        self._held: list[tuple[NDArray[np.int32], NDArray[np.float32], Guesses]] = []
         self._generator = sampling.generator()
 
     def __str__(self) -> str:
@@ -105,7 +102,6 @@ class Row:
         """The uniforms of the next symbols to sample, at most `steps`."""
         sampled = min(steps, self.to_sample)
         self.to_sample -= sampled
-        self.has_sampled = True
         return self._generator.random(sampled, dtype=np.float32)
 
     def deliver_followed(
@@ -116,25 +112,9 @@ class Row:
             self._on_followed(symbols, logprobs, guesses)
 
     def deliver_sampled(
-        self,
-        symbols: NDArray[np.int32],
-        logprobs: NDArray[np.float32],
-        guesses: Guesses = NO_GUESSES,
-        *,
-        hold: bool,
+        self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES
     ) -> None:
-        """Pass the symbols that a call sampled to the listener.
-
-        With `hold` they wait for the next call's, unless they are the row's first or last: waking a stream's thread
-        costs more than computing a few characters.
-        """
-        self._held.append((symbols, logprobs, guesses))
-        if hold and self._has_delivered and not self.is_finished:
-            return
-        if len(self._held) > 1:
-            of_symbols, of_logprobs, of_guesses = zip(*self._held, strict=True)
-            symbols, logprobs, guesses = np.concatenate(of_symbols), np.concatenate(of_logprobs), joined(of_guesses)
-        self._held, self._has_delivered = [], True
+        """Pass on the symbols that a call sampled."""
         if self.listener.sampled(symbols, logprobs, guesses):
             self.to_sample = 0
 

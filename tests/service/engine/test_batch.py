@@ -56,16 +56,16 @@ def test_padding_takes_no_more_steps_than_a_later_call_has() -> None:
 
 def test_a_cancelled_row_leaves_before_the_next_call(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=4)
-    (stays, stays_recorder), (leaves, leaves_recorder) = (row_of(model, seed=seed, length=6) for seed in (1, 2))
+    (stays, stays_recorder), (leaves, leaves_recorder) = (row_of(model, seed=seed, length=12) for seed in (1, 2))
     batch.join(leaves)
     batch.join(stays)
     batch.step()
     leaves.cancel()
     batch.step()
     assert len(model.calls[-1].previous) == 1
-    assert len(leaves_recorder.symbols) == 2
+    assert len(leaves_recorder.symbols) == FIRST_STEPS + 4
     run(batch)
-    assert model.text.decode(stays_recorder.symbols) == expected_text("", 6, 1)
+    assert model.text.decode(stays_recorder.symbols) == expected_text("", 12, 1)
 
 
 def test_rows_are_padded_to_the_models_multiple() -> None:
@@ -134,17 +134,15 @@ def test_a_prefill_call_takes_half_of_the_time_beside_rows_that_decode(
     assert steps_of(model)[-2:] == [8, 16]
 
 
-def test_in_a_full_batch_the_output_of_a_short_call_is_delivered_with_the_next(model: FakeModel) -> None:
+def test_a_new_row_samples_its_first_symbols_in_a_call_of_its_own(model: FakeModel) -> None:
     batch = batch_of(model, slots=2, chunk=8)
     (old, old_recorder), (new, new_recorder) = row_of(model, length=40, seed=1), row_of(model, length=40, seed=2)
     batch.join(old)
     batch.step()
     batch.join(new)
-    delivered = []
-    for _ in range(3):
-        batch.step()
-        delivered.append((len(old_recorder.symbols), len(new_recorder.symbols)))
-    assert delivered == [(2, 2), (12, 10), (20, 18)]
+    model.calls.clear()
+    batch.step()
+    assert [call.given.shape for call in model.calls] == [(1, FIRST_STEPS), (2, 8)]
     run(batch)
     assert model.text.decode(old_recorder.symbols) == expected_text("", 40, 1)
     assert model.text.decode(new_recorder.symbols) == expected_text("", 40, 2)
@@ -184,7 +182,7 @@ def test_a_call_has_no_more_steps_than_a_row_needs(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=16)
     batch.join(row_of(model, "abc", length=1)[0])
     batch.step()
-    assert [call.given.shape for call in model.calls] == [(1, 3), (1, 1)]  # prefill, decode
+    assert [call.given.shape for call in model.calls] == [(1, 3), (1, 1)]  # prefill, start
     assert not len(batch)
 
 
@@ -197,7 +195,7 @@ def test_prompts_of_any_length_prefill_together_and_each_row_decodes_at_its_prom
         batch.join(row)
         recorders.append(recorder)
     batch.step()
-    assert [len(recorder.symbols) for recorder in recorders] == [FIRST_STEPS, 0, FIRST_STEPS, FIRST_STEPS]
+    assert [len(recorder.symbols) for recorder in recorders] == [FIRST_STEPS + 8, 0, FIRST_STEPS + 8, FIRST_STEPS + 8]
     run(batch)
     for prompt, recorder in zip(prompts, recorders, strict=True):
         assert model.text.decode(recorder.symbols) == expected_text(prompt, 12, 3)

@@ -65,7 +65,7 @@ def test_fail_fails_every_row_also_those_that_have_not_joined(model: FakeModel) 
     engine = engine_of()
     recorders = []
     for _ in range(2):
-        row, recorder = row_of(model)
+        row, recorder = row_of(model, length=50)
         engine.take(model, row)
         recorders.append(recorder)
         if len(recorders) == 1:

@@ -34,17 +34,6 @@ def test_a_row_of_length_0_is_finished_after_its_prompt(model: FakeModel) -> Non
     assert row_of(model, "", length=0)[0].is_finished
 
 
-def test_held_symbols_are_delivered_with_the_next_or_the_last_ones(model: FakeModel) -> None:
-    row, recorder = row_of(model, length=8)
-    lengths = []
-    for hold in (True, True, False, True):  # the first and the last are not held
-        row.sample(2)
-        row.deliver_sampled(SYMBOLS, LOGPROBS, hold=hold)
-        lengths.append(len(recorder.symbols))
-    assert lengths == [2, 2, 6, 8]
-    assert (recorder.symbols, recorder.logprobs) == ([1, 2] * 4, [-1, -2] * 4)
-
-
 def test_it_ends_when_its_listener_needs_no_more() -> None:
     class Satisfied(Recorder):
         def sampled(self, symbols, logprobs, guesses) -> bool:
@@ -55,7 +44,7 @@ def test_it_ends_when_its_listener_needs_no_more() -> None:
     ends = []
     for _ in range(2):
         row.sample(2)
-        row.deliver_sampled(SYMBOLS, LOGPROBS, hold=False)
+        row.deliver_sampled(SYMBOLS, LOGPROBS)
         ends.append(row.is_finished)
     assert ends == [False, True]
     assert not row.is_cancelled
@@ -97,14 +86,13 @@ def test_its_text_for_the_log_has_the_parameters_and_no_prompt(model: FakeModel)
     assert str(row) == "temperature 0.25, top_k 0, top_p 1, seed 4, length 9, prompt of 3, 9 left to sample"
 
 
-@pytest.mark.parametrize("hold", [False, True])
-def test_guesses_are_delivered_with_the_symbols_they_precede(hold: bool) -> None:
+def test_guesses_are_delivered_with_the_symbols_they_precede() -> None:
     recorder = Recorder()
     row = Row(SYMBOLS[:0], length=6, sampling=SamplingParams(seed=1), listener=recorder, guesses=1)
     for first in range(3):
         row.sample(2)
         guesses = np.array([[(first, -1)], [(first, -2)]], GUESS)
-        row.deliver_sampled(SYMBOLS, LOGPROBS, guesses, hold=hold)
+        row.deliver_sampled(SYMBOLS, LOGPROBS, guesses)
     assert recorder.guesses == [[(first, logprob)] for first in range(3) for logprob in (-1, -2)]
 
 
