@@ -31,7 +31,8 @@ with quietly():
     from service.engine.prefix_cache import PrefixCache
     from service.engine.scheduler import Scheduler
     from service.model.guesses import MAX_GUESSES
-    from service.model.model import Model, configure_threads
+    from service.model.model import Model
+from service.model.saved_model import configure_threads
 
 WARM_S = 0.5
 ARRIVAL_STREAMS = (32, 64)

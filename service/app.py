@@ -30,7 +30,8 @@ from service.http import (
 )
 from service.http.delivery import OpenStreams
 from service.http.formats import escape
-from service.model.model import Model, configure_threads
+from service.model.model import Model
+from service.model.saved_model import configure_threads
 from service.server import garbage, logs
 from service.server.shutdown import Drain
 from service.store.store import NoModel, NotFound, Store

@@ -1,7 +1,4 @@
-"""One loaded version: its functions over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
-
-TensorFlow is imported when the first model loads, because the import takes seconds.
-"""
+"""One loaded version, checked: its functions as calls of typed arrays. Knows nothing of TensorFlow."""
 
 import dataclasses
 import logging
@@ -19,6 +16,7 @@ from service.model.codec import RESERVED, TextCodec
 from service.model.files import FileError
 from service.model.guesses import NO_GUESSES, Guesses, guesses_of
 from service.model.manifest import Manifest
+from service.model.saved_model import SavedModel, SavedModelError
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +112,18 @@ class Model:
         if f"{folder.parent.name}/{folder.name}" != str(version):
             raise ModelError(f"its manifest says that it is {version}")
         self.text = TextCodec(self.manifest)
-        self._loaded = _load(folder)
+        try:
+            self._saved_model = SavedModel(folder)
+        except SavedModelError as error:
+            raise ModelError(str(error)) from error
+        if not self.has("advance"):
+            raise ModelError("it has no function 'advance'")
         self._check_weights()
-        self._replay_probe(self.advance)
+        self._replay_probe("advance", self.advance)
         if self.has("advance_top"):
-            self._replay_probe(self.advance_top)  # also compiles it, which would delay the rows of a first call
+            self._replay_probe(
+                "advance_top", self.advance_top
+            )  # also compiles it, which would delay the rows of a first call
         self.row_multiple = self._row_multiple()
         log.info("Version %s is loaded; its batches are padded to multiples of %d rows.", version, self.row_multiple)
 
@@ -144,7 +149,7 @@ class Model:
 
     def has(self, function: str) -> bool:
         """Whether the version has a function, such as `advance_top`."""
-        return function in self._loaded.signatures
+        return self._saved_model.has(function)
 
     def require(self, function: str) -> None:
         """Check that the version has a function.
@@ -159,8 +164,7 @@ class Model:
 
     def _call(self, function: str, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         self.require(function)
-        outputs = self._loaded.signatures[function](**inputs)
-        return {name: output.numpy() for name, output in outputs.items()}
+        return self._saved_model.call(function, inputs)
 
     def initial_state(self, rows: int) -> NDArray[np.float32]:
         """The state [S, N, H] at the start of a text: zeros."""
@@ -223,11 +227,11 @@ class Model:
 
     def _check_weights(self) -> None:
         """Refuse NaN and infinity, also in weights that the probe does not use."""
-        for weights in self._loaded.signatures["advance"].variables:
-            if weights.dtype.is_floating and not np.isfinite(weights.numpy()).all():
-                raise ModelError(f"its weights {weights.name!r} are not all finite numbers")
+        for name, weights in self._saved_model.weights().items():
+            if weights.dtype.kind == "f" and not np.isfinite(weights).all():
+                raise ModelError(f"its weights {name!r} are not all finite numbers")
 
-    def _replay_probe(self, advance: Callable[[Steps], Stepped]) -> None:
+    def _replay_probe(self, function: str, advance: Callable[[Steps], Stepped]) -> None:
         probe = self.manifest.probe
         prompt = self.text.encode(probe.prompt)
         sampled = max(0, len(probe.symbols) - len(prompt))
@@ -235,7 +239,9 @@ class Model:
         uniforms = np.pad(generator.random(sampled, dtype=np.float32), (len(prompt), 0))
         given = np.pad(prompt, (0, sampled))
         try:
-            found = advance(self._initial_steps(given[None], [len(prompt)], uniforms[None]))
+            steps = self._initial_steps(given[None], [len(prompt)], uniforms[None])
+            self._saved_model.check_inputs(function, vars(steps))
+            found = advance(steps)
         except Exception as error:
             raise ModelError(f"its probe fails: {error}") from error
         if tuple(found.symbols[0]) != probe.symbols or not np.allclose(
@@ -244,23 +250,3 @@ class Model:
             raise ModelError("it does not repeat its probe: the weights are not those that were published")
         if not np.isfinite(found.state).all():
             raise ModelError("its state after its probe is not finite")
-
-
-def configure_threads(engines: int) -> None:
-    """Let TensorFlow run each engine's call on one core. Must be called before a model loads."""
-    import tensorflow as tf
-
-    # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(engines)
-
-
-def _load(folder: Path) -> Any:
-    import tensorflow as tf
-
-    try:
-        loaded = tf.saved_model.load(str(folder))
-        loaded.signatures["advance"]
-    except Exception as error:  # damaged files raise many kinds of exception
-        raise ModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
-    return loaded

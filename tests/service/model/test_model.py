@@ -40,7 +40,7 @@ def test_weights_that_are_not_finite_are_refused_even_if_the_probe_does_not_use_
 ) -> None:
     known = Scripted(1).logprobs.numpy()
     known[id_of(ord("~"))] = weight  # a byte that the probe does not have
-    with pytest.raises(ModelError, match=r"its weights 'logprobs:0' are not all finite numbers"):
+    with pytest.raises(ModelError, match=r"its weights 'logprobs' are not all finite numbers"):
         Model(write_version(tmp_path, logprobs=known))
 
 
