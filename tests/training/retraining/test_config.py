@@ -46,6 +46,15 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         config.chosen(("c",))
 
 
+def test_another_optimizer_than_adamw_has_no_decay_unless_it_is_given(tmp_path: Path) -> None:
+    def decay(settings: str) -> float:
+        return read(tmp_path, f"{MODEL}settings = {settings}").model[0].first_config().weight_decay
+
+    assert decay('{ optimizer = "sgd" }') == 0
+    assert decay('{ optimizer = "sgd", weight-decay = 0.1 }') == 0.1
+    assert decay("{}") > 0
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
