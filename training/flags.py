@@ -138,6 +138,8 @@ def config_of(
                     f"--{flag} {given[name]} contradicts --init-from, whose model has {fixed[name]}."
                 )
         implied |= fixed
+    if explicit & {"epochs", "steps"}:
+        implied.pop("minutes", None)  # of a preset
     chosen = with_decay_of_optimizer(implied | {name: given[name] for name in explicit})
     try:
         return TrainConfig(**(given | chosen))

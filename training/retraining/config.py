@@ -93,7 +93,7 @@ class Job(_Table):
         By default the end of each file is held out, so that later runs are not trained on it either.
         """
         preset = PRESETS[self.preset] if self.preset else {}
-        settings = with_decay_of_optimizer({"split_by": "each-file"} | preset | self.settings)
+        settings = with_decay_of_optimizer({"split_by": "each-file"} | preset | self.settings | {"minutes": 0.0})
         return TypeAdapter(TrainConfig).validate_python(settings)
 
 
