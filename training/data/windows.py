@@ -49,7 +49,7 @@ class Windows:
         self._cold_start = cold_start
         self._seed = seed
         self._starts = self._starts_of(0)
-        # Windows so far. None in a run of an older Charloom, whose streams read on for ever without a new offset.
+        # Windows so far. None if an older Charloom began the run: its streams read on without offsets.
         self._taken: int | None = 0
         self._generator = np.random.Generator(np.random.PCG64(seed))
 
