@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +126,12 @@ class TrainConfig:
     def from_json(cls, fields: dict[str, Any]) -> "TrainConfig":
         """The configuration of an object made by `to_json`."""
         return cls(**(fields | {"split": tuple(fields["split"])}))
+
+
+def with_decay_of_optimizer(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a configuration, with no weight decay for another optimizer than AdamW that does not set it."""
+    is_adamw = settings.get("optimizer", TrainConfig.optimizer) == "adamw"
+    return ({} if is_adamw else {"weight_decay": 0.0}) | dict(settings)
 
 
 def _require(condition: bool, name: str, range_: str, value: object) -> None:

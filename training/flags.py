@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from training.config import CHOICES, INHERITED, TrainConfig
+from training.config import CHOICES, INHERITED, TrainConfig, with_decay_of_optimizer
 from training.errors import InputError
 from training.presets import PRESETS
 
@@ -138,20 +138,13 @@ def config_of(
                     f"--{flag} {given[name]} contradicts --init-from, whose model has {fixed[name]}."
                 )
         implied |= fixed
-    if (
-        "weight_decay" not in implied
-        and "weight_decay" not in explicit
-        and _optimizer(given, implied, explicit) != "adamw"
-    ):
-        implied["weight_decay"] = 0.0  # the default is AdamW's
+    if explicit & {"epochs", "steps"}:
+        implied.pop("minutes", None)  # of a preset
+    chosen = with_decay_of_optimizer(implied | {name: given[name] for name in explicit})
     try:
-        return TrainConfig(**(given | {name: value for name, value in implied.items() if name not in explicit}))
+        return TrainConfig(**(given | chosen))
     except InputError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _optimizer(given: Mapping[str, Any], implied: Mapping[str, Any], explicit: set[str]) -> str:
-    return str(given["optimizer"] if "optimizer" in explicit else implied.get("optimizer", given["optimizer"]))
 
 
 def _split(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:

@@ -140,9 +140,12 @@ def test_evaluate_prints_the_losses_of_the_manifest(tiny: Path) -> None:
 
 def test_evaluate_can_read_the_training_part(tiny: Path) -> None:
     manifest = manifest_of(tiny / "models/tiny/1")
-    (line,) = training("evaluate", "tiny", "--corpus", "corpus.txt", "--part", "train", cwd=tiny).stdout.splitlines()
-    assert line.startswith("tiny 1, train: ")
-    assert f"{manifest['corpus']['split']['train'][1]:,} characters, 0 unknown" in line
+    printed = training("evaluate", "tiny", "--corpus", "corpus.txt", "--part", "train", cwd=tiny).stdout
+    loss, error, cold = printed.splitlines()
+    assert loss.startswith("tiny 1, train: ")
+    assert f"{manifest['corpus']['split']['train'][1]:,} characters, 0 unknown" in loss
+    assert "standard error" in error
+    assert "cold windows of 256" in cold
 
 
 def test_evaluate_reads_all_of_another_text(tiny: Path, tmp_path: Path) -> None:

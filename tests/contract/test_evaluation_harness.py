@@ -51,9 +51,9 @@ def first_logprob(server: Server, text: str) -> float:
 def evaluated(version: Path, file: Path, text: str) -> float:
     """The nats of a text by training's own computation."""
     file.write_bytes(text.encode())
-    ((_, loss, _),) = score(PublishedModel(version), [str(file)], encoding="utf-8")
-    assert loss.characters == len(text)
-    return loss.nats_per_char * loss.characters
+    (scored,) = score(PublishedModel(version), [str(file)], encoding="utf-8")
+    assert scored.loss.characters == len(text)
+    return scored.loss.nats_per_char * len(text)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def scheduler() -> Iterator[Scheduler]:
 def losses(version: Path, file: Path, **options: list[str]) -> dict[str, tuple[Loss, int]]:
     """The loss and the number of unknown symbols of each part, by training's own computation."""
     found = score(PublishedModel(version), [str(file)], encoding="utf-8", **options)
-    return {part: (loss, unknown) for part, loss, unknown in found}
+    return {scored.part: (scored.loss, scored.unknown) for scored in found}
 
 
 def scored(server: Server, text: str) -> dict[str, float]:

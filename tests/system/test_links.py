@@ -7,7 +7,7 @@ import pytest
 
 from tests.processes import ROOT
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "models/README.md"]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "models").glob("**/README.md")]
 PAGES_WITH_FILE_NAMES = [ROOT / "docs/architecture.md", ROOT / "CONTRIBUTING.md"]
 SOURCES = [ROOT / folder for folder in ("service", "training", "tests", "bench", "deploy")]
 EXAMPLES = {"mgu.py"}  # files that CONTRIBUTING.md proposes to add

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from training.config import CHOICES, TrainConfig
+from training.config import CHOICES, TrainConfig, with_decay_of_optimizer
 from training.errors import InputError
 
 
@@ -77,3 +77,13 @@ def test_from_json_restores_every_setting() -> None:
     config = TrainConfig(cell="gru", split=(0.8, 0.2, 0.0), seed=2**63 - 1, learning_rate=0.1 + 0.2)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert set(config.to_json()) == {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_another_optimizer_than_adamw_has_no_decay_unless_it_is_given() -> None:
+    assert with_decay_of_optimizer({"optimizer": "sgd", "units": 3}) == {
+        "optimizer": "sgd",
+        "units": 3,
+        "weight_decay": 0.0,
+    }
+    for settings in ({}, {"optimizer": "adamw"}, {"optimizer": "sgd", "weight_decay": 0.1}):
+        assert with_decay_of_optimizer(settings) == settings

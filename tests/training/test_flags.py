@@ -129,6 +129,14 @@ def test_flags_win_over_presets_and_presets_over_defaults(name: str) -> None:
     assert given == TrainConfig(**(PRESETS[name] | {"units": 77, "split": (0.8, 0.1, 0.1)}))
 
 
+@pytest.mark.parametrize(("flag", "field"), [("--epochs", "epochs"), ("--steps", "steps")])
+def test_a_length_that_is_given_replaces_the_minutes_of_a_preset(flag: str, field: str) -> None:
+    assert config(preset="war-and-peace").minutes > 0
+    given = config(flag, "3", preset="war-and-peace")
+    assert (given.minutes, getattr(given, field)) == (0, 3)
+    assert config(flag, "3", "--minutes", "9", preset="war-and-peace").minutes == 9
+
+
 def test_a_flag_with_the_default_value_wins_over_the_preset() -> None:
     assert config("--layers", "2", preset="shakespeare").layers == 2
 

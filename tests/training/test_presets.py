@@ -36,7 +36,14 @@ def test_presets_have_the_sizes_that_the_post_gives() -> None:
         assert settings.items() <= PRESETS[name].items(), name
 
 
-@pytest.mark.parametrize("name", sorted({*PRESETS} - {"tiny"}))
+def test_war_and_peace_has_the_papers_split_and_ends_within_two_hours() -> None:
+    config = TrainConfig(**PRESETS["war-and-peace"])
+    assert config.split == (0.8, 0.1, 0.1)
+    assert 0 < config.minutes < 120
+    assert config.weight_decay > 0
+
+
+@pytest.mark.parametrize("name", sorted({*PRESETS} - {"tiny", "war-and-peace"}))
 def test_presets_of_the_post_have_no_weight_decay(name: str) -> None:
     """Weight decay is a default of this project, not of char-rnn."""
     assert TrainConfig().weight_decay > 0

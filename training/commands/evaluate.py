@@ -1,12 +1,20 @@
-"""`evaluate`: the loss of a published version on a text."""
+"""`evaluate`: the loss of a published version on a text, its standard error, and its difference from another one."""
 
+import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from training.commands.options import corpus_help, models_option, published, version_reference
 from training.commands.selection import selection_of, selection_options
+from training.learning.evaluate import BLOCK, COLD_WINDOW
+
+if TYPE_CHECKING:
+    from training.release.score import Score
+
+Manifest = dict[str, Any]
 
 
 @click.command()
@@ -22,20 +30,92 @@ from training.commands.selection import selection_of, selection_options
     help="Part of the corpus that the model was trained on; repeat the flag for several.  "
     "[default: validation, and test if it has one]",
 )
+@click.option(
+    "--against",
+    metavar="NAME[/VERSION]",
+    callback=version_reference,
+    help="Another published model: the difference of the two losses, paired by blocks.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list with an object for each part.")
 @models_option
 def evaluate(
-    name: str, corpus: tuple[str, ...], encoding: str, parts: tuple[str, ...], models: Path, **options: Any
+    name: str,
+    corpus: tuple[str, ...],
+    encoding: str,
+    parts: tuple[str, ...],
+    against: str | None,
+    as_json: bool,
+    models: Path,
+    **options: Any,
 ) -> None:
     """Measure the loss of a published model, by default its newest version, on a text.
 
-    The state is carried through the whole text.
+    The state is carried through the whole text. The standard error is that of the losses of blocks of 1,000 characters.
+    Beside it is the loss in cold windows of 256 characters, which nanoGPT reports.
     """
     model = published(models, *name.split("/"))  # before the next import, which would show TensorFlow's output
+    other = published(models, *against.split("/")) if against else None
     from training.release.score import score
 
-    for part, loss, unknown in score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options)):
-        click.echo(
-            f"{model.manifest['name']} {model.manifest['version']}, {part}: {loss.nats_per_char:.4f} nats/char, "
-            f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
-            f"{loss.characters:,} characters, {unknown:,} unknown"
+    found = score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other)
+    manifests = (model.manifest, other.manifest if other else {})
+    if as_json:
+        click.echo(json.dumps([_object(scored, *manifests) for scored in found], indent=1))
+        return
+    for scored in found:
+        click.echo(_block(scored, *manifests))
+
+
+def _block(scored: "Score", one: Manifest, other: Manifest) -> str:
+    """The lines of one part."""
+    loss = scored.loss
+    lines = [
+        f"{one['name']} {one['version']}, {scored.part}: {loss.nats_per_char:.4f} nats/char, "
+        f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
+        f"{loss.characters:,} characters, {scored.unknown:,} unknown"
+    ]
+    if math.isfinite(loss.standard_error):
+        lines.append(
+            f"  standard error {loss.standard_error:.4f} nats/char, over {len(loss.blocks):,} blocks of {BLOCK:,} "
+            "characters"
         )
+    if scored.cold:
+        windows = f"{len(scored.cold.blocks):,} cold windows of {COLD_WINDOW} characters"
+        lines.append(f"  {_with_error(scored.cold.nats_per_char, scored.cold.standard_error)} nats/char in {windows}")
+    if scored.against:
+        mean, error = scored.difference
+        paired = " (paired by blocks)" if math.isfinite(error) else ""
+        lines.append(
+            f"  {_with_error(abs(mean), error)} nats/char {'less' if mean < 0 else 'more'} than {other['name']} "
+            f"{other['version']}, which has {scored.against.nats_per_char:.4f}{paired}"
+        )
+    return "\n".join(lines)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.4f} ± {error:.4f}" if math.isfinite(error) else f"{value:.4f}"
+
+
+def _object(scored: "Score", one: Manifest, other: Manifest) -> dict[str, Any]:
+    """The numbers of one part for JSON."""
+    loss, cold, against = scored.loss, scored.cold, scored.against
+    fields: dict[str, Any] = {"model": one["name"], "version": one["version"], "part": scored.part}
+    fields |= loss.to_json() | {"perplexity": loss.perplexity, "unknown": scored.unknown}
+    fields |= {"standard_error": _finite(loss.standard_error), "blocks": len(loss.blocks)}
+    fields["cold_256"] = cold and {
+        "nats_per_char": cold.nats_per_char,
+        "standard_error": _finite(cold.standard_error),
+        "windows": len(cold.blocks),
+    }
+    fields["against"] = against and {
+        "model": other["name"],
+        "version": other["version"],
+        "nats_per_char": against.nats_per_char,
+        "difference": scored.difference[0],
+        "standard_error": _finite(scored.difference[1]),
+    }
+    return fields
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -22,6 +22,7 @@ from training.commands.selection import selection_options
 from training.files import require_writable
 from training.flags import GroupedCommand, config_options
 from training.learning.folder import Plan, locked
+from training.learning.schedule import decay_note
 from training.packages import is_installed, require
 from training.presets import PRESETS
 from training.terminal import quietly, stop_on_signal
@@ -98,6 +99,8 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
         f"{len(run.corpus.vocabulary) - 1:,} of them distinct; "
         f"{run.parameters:,} parameters; step {run.step:,} of {run.total_steps:,}."
     )
+    if note := decay_note(plan.config, run.steps_per_epoch):
+        click.echo(note)
     if run.trainer.network.recurrent[0].is_stock:
         click.echo(f"Recurrent layers: {run.trainer.network.recurrence}.")
     with stop_on_signal() as stop:

@@ -72,6 +72,10 @@ class Vocabulary:
             return points.astype(np.uint8).tobytes().decode("utf-8", "replace")
         return points.tobytes().decode("utf-32-le", "surrogatepass")
 
+    def ids_in(self, other: "Vocabulary") -> NDArray[np.int32]:
+        """[V] For each id, the id of its symbol in `other`, or `RESERVED`."""
+        return np.concatenate([[RESERVED], other.encode_points(np.array(self.points, np.uint32))], dtype=np.int32)
+
     def extended(self, points: Iterable[int]) -> "Vocabulary":
         """This vocabulary with `points` added: known symbols keep their ids, new ones follow in code point order."""
         return Vocabulary(self.unit, self.points + tuple(sorted(set(points) - set(self.points))))

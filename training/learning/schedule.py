@@ -34,6 +34,21 @@ def make_optimizer(config: TrainConfig) -> "keras.Optimizer":
     return optimizer
 
 
+def decay_epochs(config: TrainConfig, steps_per_epoch: int) -> float:
+    """The time scale of weight decay, in epochs at the peak learning rate; infinite without decay.
+
+    Without a gradient, a weight falls to 1/e of itself in this time (Wang and Aitchison 2024, arXiv 2405.13698).
+    """
+    strength = config.learning_rate * config.weight_decay * steps_per_epoch
+    return 1 / strength if strength else math.inf
+
+
+def decay_note(config: TrainConfig, steps_per_epoch: int) -> str:
+    """A sentence with the time scale of weight decay; empty without decay."""
+    epochs = decay_epochs(config, steps_per_epoch)
+    return f"Weight decay has a time scale of {epochs:.3g} epochs." if math.isfinite(epochs) else ""
+
+
 def learning_rate(
     config: TrainConfig, step: int, *, steps_per_epoch: int, validation_losses: Sequence[float] = ()
 ) -> float:

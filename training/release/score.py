@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,27 @@ from training.config import TrainConfig
 from training.data.prepare import prepare
 from training.data.selection import Selection
 from training.data.sources import ALL
+from training.data.vocabulary import RESERVED
 from training.errors import InputError
-from training.learning.evaluate import Loss, evaluate
+from training.learning.evaluate import Loss, difference, evaluate, evaluate_cold
 from training.release.published import PublishedModel
+
+
+@dataclass(frozen=True)
+class Score:
+    """The losses on one part of a text."""
+
+    part: str  # "text" for another text than the model's own
+    loss: Loss
+    unknown: int  # symbols outside the vocabulary
+    cold: Loss | None  # of cold windows; None for a text shorter than one
+    against: Loss | None = None  # of the other model
+
+    @property
+    def difference(self) -> tuple[float, float]:
+        """This model's loss minus that of the other one, and its standard error."""
+        assert self.against is not None
+        return difference(self.loss, self.against)
 
 
 def score(
@@ -26,7 +44,8 @@ def score(
     encoding: str,
     parts: Sequence[str] = (),
     selection: Selection = ALL,
-) -> Iterator[tuple[str, Loss, int]]:
+    against: PublishedModel | None = None,
+) -> Iterator[Score]:
     """Score a text, or parts of the text that the model was trained on.
 
     Args:
@@ -35,15 +54,14 @@ def score(
         encoding: the encoding of the files.
         parts: the parts of the model's own split to score; by default validation and test.
         selection: the files to take from folders.
-
-    Yields:
-        The name of the part ("text" for another text than the model's own), its loss, and the number of its symbols
-        that are outside the vocabulary.
+        against: another model, which reads the same parts.
 
     Raises:
-        InputError: the text cannot be read, or has no such part.
+        InputError: the text cannot be read, has no such part, or the other model has another unit.
     """
     _require_parts(model, parts)
+    if against:
+        _require_same_unit(model, against)
     trained_on, fields = model.manifest["corpus"], model.manifest["config"]
     known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
     config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
@@ -63,7 +81,7 @@ def score(
             )
         for part, (start, stop) in ranges.items():
             if start < stop:
-                yield part, _loss(model, corpus.ids[start:stop]), int((corpus.ids[start:stop] == 0).sum())
+                yield _score(part, model, np.asarray(corpus.ids[start:stop]), against)
 
 
 def _require_parts(model: PublishedModel, parts: Sequence[str]) -> None:
@@ -78,5 +96,19 @@ def _require_parts(model: PublishedModel, parts: Sequence[str]) -> None:
             )
 
 
-def _loss(model: PublishedModel, ids: NDArray[Any]) -> Loss:
-    return evaluate(model.read, model.initial_state, np.asarray(ids))
+def _require_same_unit(model: PublishedModel, against: PublishedModel) -> None:
+    one, other = model.manifest, against.manifest
+    if one["unit"] != other["unit"]:
+        raise InputError(
+            f"{one['name']} {one['version']} reads a text by {one['unit']} and {other['name']} {other['version']} by "
+            f"{other['unit']}: their losses cannot be compared."
+        )
+
+
+def _score(part: str, model: PublishedModel, ids: NDArray[Any], against: PublishedModel | None) -> Score:
+    loss = evaluate(model.read, model.initial_state, ids)
+    cold = evaluate_cold(model.read, model.initial_state, ids)
+    other = None
+    if against:
+        other = evaluate(against.read, against.initial_state, model.vocabulary.ids_in(against.vocabulary)[ids])
+    return Score(part, loss, int((ids == RESERVED).sum()), cold, other)

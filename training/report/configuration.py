@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from training.config import TrainConfig
+from training.learning.schedule import decay_note
 from training.report.page import shown, table
 from training.report.recorded import RunRecord
 
@@ -19,10 +20,12 @@ def configuration_section(run: RunRecord) -> str:
         *([setting_name(name), setting(value), setting(defaults.get(name, ""))] for name, value in changed.items()),
     ]
     same = [[setting_name(name), setting(value)] for name, value in config.items() if name not in changed]
+    note = decay_note(run.config, run.steps_per_epoch)
     folded = table(["setting at its default", "value"], _escaped(same), numbers=set())
     return (
         f"<section><h2>Configuration</h2>{table(['setting', 'value', 'default'], _escaped(rows), numbers=set())}"
-        f"<details><summary>{len(same)} settings at their defaults</summary>{folded}</details></section>"
+        f"<details><summary>{len(same)} settings at their defaults</summary>{folded}</details>"
+        f"{f'<p>{note}</p>' if note else ''}</section>"
     )
 
 

@@ -53,14 +53,23 @@ class RunRecord:
         return [item for index, item in enumerate(self.evaluations) if index in at or item is self.best]
 
     @cached_property
-    def warm_up(self) -> list[tuple[float, float]]:
-        """(symbols seen, learning rate) during the warm-up, which may end before the first evaluation."""
+    def config(self) -> TrainConfig:
+        """The configuration, without settings that this version of Charloom does not know."""
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         given = self.plan["config"]
-        config = TrainConfig.from_json({name: value for name, value in given.items() if name in known})
+        return TrainConfig.from_json({name: value for name, value in given.items() if name in known})
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which every stream reads its share of the text."""
         last = self.evaluations[-1]
-        steps_per_epoch = max(1, round(last.step / last.epoch)) if last.epoch > 0 else 1
-        end = min(config.warmup_steps, last.step)
+        return max(1, round(last.step / last.epoch)) if last.epoch > 0 else 1
+
+    @cached_property
+    def warm_up(self) -> list[tuple[float, float]]:
+        """(symbols seen, learning rate) during the warm-up, which may end before the first evaluation."""
+        config, steps_per_epoch = self.config, self.steps_per_epoch
+        end = min(config.warmup_steps, self.evaluations[-1].step)
         steps = sorted({round(end * part / WARM_UP_POINTS) for part in range(WARM_UP_POINTS + 1)}) if end else []
         symbols = config.batch_size * config.window
         return [(step * symbols, learning_rate(config, step, steps_per_epoch=steps_per_epoch)) for step in steps]

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from training.config import TrainConfig
+from training.config import TrainConfig, with_decay_of_optimizer
 from training.data.selection import Selection
 from training.errors import InputError
 from training.presets import PRESETS
@@ -93,7 +93,8 @@ class Job(_Table):
         By default the end of each file is held out, so that later runs are not trained on it either.
         """
         preset = PRESETS[self.preset] if self.preset else {}
-        return TypeAdapter(TrainConfig).validate_python({"split_by": "each-file"} | preset | self.settings)
+        settings = with_decay_of_optimizer({"split_by": "each-file"} | preset | self.settings | {"minutes": 0.0})
+        return TypeAdapter(TrainConfig).validate_python(settings)
 
 
 class NightlyConfig(_Table):

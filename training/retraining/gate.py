@@ -12,7 +12,6 @@ from training.data.kinds import kind_of
 from training.data.selection import Selection
 from training.data.sources import sources
 from training.data.survey import survey
-from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import ReportedError
 from training.learning.evaluate import evaluate
 from training.release.published import PublishedModel
@@ -62,7 +61,7 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
     for name, ids in texts.items():
         if len(ids) >= MIN_CHARS:
             ids = _spread(ids)
-            known = _ids_in(old.vocabulary, new.vocabulary)[ids]
+            known = new.vocabulary.ids_in(old.vocabulary)[ids]
             found[name] = {
                 "old": evaluate(old.read, old.initial_state, known).nats_per_char,
                 "new": evaluate(new.read, new.initial_state, ids).nats_per_char,
@@ -100,11 +99,6 @@ def verdict(losses: Losses, version: int, *, allowed: float) -> str:
 def fingerprints(manifest: Mapping[str, Any]) -> list[str]:
     """The checksums of the files that a version was trained on."""
     return [file["sha256"] for file in manifest["corpus"]["files"]]
-
-
-def _ids_in(old: Vocabulary, new: Vocabulary) -> NDArray[np.int32]:
-    """[V of `new`] For each id of `new`, the id of its symbol in `old`, or `RESERVED`."""
-    return np.concatenate([[RESERVED], old.encode_points(np.array(new.points, np.uint32))], dtype=np.int32)
 
 
 def _spread(ids: NDArray[Any]) -> NDArray[Any]:

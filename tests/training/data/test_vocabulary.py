@@ -135,3 +135,10 @@ def test_too_many_symbols_are_refused_with_advice() -> None:
 def test_a_vocabulary_does_not_normalize() -> None:
     decomposed = unicodedata.normalize("NFD", "é")
     assert len(of("é").encode(decomposed)) == 2
+
+
+def test_ids_are_translated_to_those_of_another_vocabulary() -> None:
+    one, other = of("abcd"), Vocabulary("char", tuple(map(ord, "dxb")))
+    ids = one.ids_in(other)[one.encode("abcd?")]
+    assert ids.tolist() == [RESERVED, 3, RESERVED, 1, RESERVED]
+    assert other.decode(ids[[1, 3]]) == "bd"

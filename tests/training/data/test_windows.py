@@ -30,13 +30,54 @@ def test_each_stream_continues_where_its_last_window_ended() -> None:
         before = after
 
 
-def test_state_is_reset_only_at_the_start_of_the_text() -> None:
+def test_state_is_reset_only_at_the_start_of_an_epoch_and_of_the_text() -> None:
     reader = windows()
-    reader.next()
-    for _ in range(100):
+    for step in range(100):
         window = reader.next()
-        assert (window.reset == (window.targets[:, 0] == 1)).all()
+        assert (window.reset == ((window.targets[:, 0] == 1) | (step % reader.per_epoch == 0))).all()
         assert (window.previous[window.reset, 0] == 0).all()
+
+
+def epochs(reader: Windows, count: int) -> list[np.ndarray]:
+    """The targets [N, windows x T] that the streams read in each epoch."""
+    return [np.hstack([reader.next().targets for _ in range(reader.per_epoch)]) for _ in range(count)]
+
+
+def test_each_epoch_starts_elsewhere_and_the_first_at_the_beginning() -> None:
+    starts = [epoch[:, 0] for epoch in epochs(windows(10_007), 20)]
+    assert starts[0].tolist() == [1 + stream * 10_007 // 4 for stream in range(4)]
+    assert len({tuple(found) for found in starts}) == 20
+    distances = {tuple(np.diff(np.sort(found))) for found in starts}
+    assert len(distances) > 10  # other places share a batch
+
+
+@pytest.mark.parametrize("characters", [100, 103, 119, 10_007])
+def test_the_streams_of_an_epoch_read_the_text_once(characters: int) -> None:
+    """But for the characters left over, and for the window that the end of the text cuts."""
+    for number, epoch in enumerate(epochs(windows(characters), 30)):
+        _, counts = np.unique(epoch, return_counts=True)
+        assert counts.max() <= 2
+        assert (counts == 2).sum() < 5  # a window has 5
+        assert len(counts) > characters - 4 * 5 - 5
+        if number == 0:
+            assert counts.max() == 1
+
+
+def test_a_stream_is_contiguous_within_an_epoch_but_for_the_end_of_the_text() -> None:
+    for epoch in epochs(windows(10_007), 30):
+        jumps = np.argwhere(np.diff(epoch, axis=1) != 1)
+        assert len(jumps) <= 1
+        assert [epoch[stream, at + 1] for stream, at in jumps] == [1] * len(jumps)
+
+
+def test_offsets_follow_from_the_seed() -> None:
+    def starts(seed: int) -> list[list[int]]:
+        reader = Windows(np.arange(1, 1001), batch_size=4, window=5, cold_start=0.0, seed=seed)
+        return [epoch[:, 0].tolist() for epoch in epochs(reader, 5)]
+
+    assert starts(1) == starts(1)
+    assert starts(1)[0] == starts(2)[0]
+    assert starts(1)[1:] != starts(2)[1:]
 
 
 def test_an_epoch_reads_every_stream_of_the_text() -> None:
@@ -46,14 +87,14 @@ def test_an_epoch_reads_every_stream_of_the_text() -> None:
     assert seen == set(range(1, 101))
 
 
-def test_a_remainder_of_one_pass_is_read_by_another_stream() -> None:
+def test_the_remainder_of_an_epoch_is_read_in_later_ones() -> None:
     reader = windows(103)
     seen = {int(id_) for _ in range(20 * reader.per_epoch) for id_ in reader.next().targets.ravel()}
-    assert seen == set(range(1, 103))  # not the last one, at which no stream's window ends
+    assert seen == set(range(1, 104))
 
 
 def test_cold_starts_have_the_given_probability() -> None:
-    reader = windows(10_000, batch_size=100, cold_start=0.2)
+    reader = windows(100_000, batch_size=100, cold_start=0.2)
     reader.next()
     share = np.mean([reader.next().reset.mean() for _ in range(50)])
     assert 0.17 < share < 0.24  # 5000 draws: the standard deviation is 0.006
@@ -69,6 +110,47 @@ def test_a_position_in_json_resumes_the_sequence() -> None:
         assert (expected.previous == found.previous).all()
         assert (expected.targets == found.targets).all()
         assert (expected.reset == found.reset).all()
+
+
+def read_on_for_ever(characters: int, steps: int) -> list[tuple[list[int], list[bool]]]:
+    """The first targets and the resets of each step, as Charloom read before epochs had offsets."""
+    starts, generator = np.arange(4) * characters // 4, np.random.Generator(np.random.PCG64(7))
+    found = []
+    for step in range(steps):
+        starts[starts + 5 > characters] = 0
+        reset = (starts == 0) | (generator.random(4) < 0.3) | (step == 0)
+        found.append(((starts + 1).tolist(), reset.tolist()))
+        starts += 5
+    return found
+
+
+def test_a_run_of_an_older_charloom_reads_on_without_offsets() -> None:
+    expected = read_on_for_ever(103, 60)
+    generator = np.random.Generator(np.random.PCG64(7))
+    generator.random(4 * 13)
+    old = {
+        "starts": [start - 1 for start in expected[13][0]],
+        "begun": True,
+        "generator": generator.bit_generator.state,
+    }
+    reader = windows(cold_start=0.3)
+    reader.seek(old)
+    for step in range(13, 60):
+        if step == 33:  # saved and resumed by this Charloom
+            position = json.loads(json.dumps(reader.position()))
+            reader = windows(cold_start=0.3)
+            reader.seek(position)
+        window = reader.next()
+        assert (window.targets[:, 0].tolist(), window.reset.tolist()) == expected[step]
+
+
+def test_a_run_that_an_older_charloom_saved_before_its_first_step_has_offsets() -> None:
+    position = windows().position()
+    del position["taken"]
+    reader, other = windows(), windows()
+    reader.seek(position | {"begun": False})
+    for _ in range(12):
+        assert (reader.next().targets == other.next().targets).all()
 
 
 def test_a_text_shorter_than_one_window_for_each_stream_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from training.config import TrainConfig
 from training.data.prepare import prepare
-from training.learning.evaluate import ROW_CHARS, ROWS, WARM_UP, evaluate
+from training.learning.evaluate import ROW_CHARS, ROWS, WARM_UP, Loss, difference, evaluate, evaluate_cold
 from training.learning.run import TrainingRun
 from training.learning.stages import Stages, Stopped
 
@@ -77,3 +77,58 @@ def test_a_stop_ends_an_evaluation_between_two_windows() -> None:
     with pytest.raises(Stopped):
         evaluate(reader, lambda rows: None, np.ones(5000, np.uint8), stages=stages)
     assert len(reader.targets) == 3
+
+
+def nats_by_id(previous, targets, state):
+    """A network whose nats of a character are its id."""
+    return targets.astype(np.float32), state
+
+
+@pytest.mark.parametrize("characters", [1, 999, 1000, 2999, 54_321])
+def test_blocks_are_the_means_of_each_thousand_characters(characters: int) -> None:
+    ids = np.random.default_rng(1).integers(0, 250, characters).astype(np.uint8)
+    loss = evaluate(nats_by_id, lambda rows: None, ids)
+    complete = ids[: characters // 1000 * 1000].reshape(-1, 1000).mean(axis=1, dtype=np.float64)
+    np.testing.assert_allclose(loss.blocks, complete, rtol=1e-12)
+    if len(complete) > 1:
+        deviation = np.sqrt(((complete - complete.mean()) ** 2).sum() / (len(complete) - 1))
+        assert loss.standard_error == pytest.approx(deviation / np.sqrt(len(complete)))
+    else:
+        assert np.isnan(loss.standard_error)
+
+
+def test_the_difference_of_two_losses_is_paired_by_blocks() -> None:
+    generator = np.random.default_rng(2)
+    text = generator.normal(2, 0.5, 40)  # the text differs more between blocks than the models do
+    one, other = text + generator.normal(0.01, 0.02, 40), text
+    losses = [Loss(float(blocks.mean()), 40_000, tuple(blocks)) for blocks in (one, other)]
+    mean, error = difference(*losses)
+    assert mean == pytest.approx((one - other).mean())
+    assert error == pytest.approx((one - other).std(ddof=1) / np.sqrt(40))
+    assert error < losses[0].standard_error / 10
+    assert difference(losses[1], losses[0]) == (pytest.approx(-mean), pytest.approx(error))
+
+
+@pytest.mark.parametrize("characters", [257, 512, 513, 20_000])
+def test_cold_windows_start_without_a_state_and_count_256_characters_each(characters: int) -> None:
+    ids = np.arange(characters) % 251 + 1
+    count = (characters - 1) // 256
+    rows: list[np.ndarray] = []
+
+    def read(previous, targets, state):
+        first = state is None
+        rows.append(np.concatenate([previous[:, :1] if first else previous[:, :0], targets], axis=1))
+        return targets.astype(np.float32), "carried"
+
+    loss = evaluate_cold(read, lambda rows: None, ids)
+    assert loss is not None
+    windows = ids[1 : 1 + 256 * count].reshape(count, 256)
+    np.testing.assert_allclose(loss.blocks, windows.mean(axis=1), rtol=1e-6)
+    assert (loss.nats_per_char, loss.characters) == (pytest.approx(windows.mean()), 256 * count)
+    begins = [block for block in rows if block.shape[1] == 101]  # the first window of a call
+    np.testing.assert_array_equal(np.concatenate(begins)[:, 0], 0)
+    np.testing.assert_array_equal(np.concatenate(begins)[:, 1], ids[: 256 * count : 256])
+
+
+def test_a_text_without_a_complete_window_has_no_cold_loss() -> None:
+    assert evaluate_cold(nats_by_id, lambda rows: None, np.ones(256, np.uint8)) is None

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.learning.runs import STANDSTILL, TEXT, history_of, run_in, set_all_weights
+from tests.training.learning.runs import STANDSTILL, TEXT, history_of, restored_in, run_in, set_all_weights
 from training.errors import InputError
+from training.learning.checkpoint import Checkpoint
 from training.learning.loop import train
-from training.learning.run import Diverged
+from training.learning.run import Diverged, TrainingRun
 
 EVALUATED_EVERY = 25
 
@@ -190,3 +191,38 @@ def test_history_has_the_share_of_clipped_steps(tmp_path: Path, limit: float, sh
     run = run_in(tmp_path, grad_clip=limit)
     assert train(run)
     assert [record["clipped_share"] for record in run.history] == [share] * len(run.history)
+
+
+def weights_at_the_end(run: TrainingRun) -> list[bytes]:
+    while not run.is_finished:
+        run.take_step()
+    return [variable.numpy().tobytes() for variable in run.trainer.network.variables]
+
+
+@pytest.mark.parametrize("step", [20, 36, 40, 80])
+def test_a_run_that_is_resumed_in_any_epoch_ends_with_the_same_bits(tmp_path: Path, step: int) -> None:
+    straight = weights_at_the_end(run_in(tmp_path / "straight", epochs=3, cold_start=0.1))
+    run = run_in(tmp_path / "resumed", epochs=3, cold_start=0.1)
+    assert run.steps_per_epoch == 36
+    for _ in range(step):
+        run.take_step()
+    run.save()
+    assert weights_at_the_end(restored_in(tmp_path / "resumed", epochs=3, cold_start=0.1)) == straight
+
+
+def test_a_run_that_an_older_version_saved_keeps_its_order_of_the_text(tmp_path: Path) -> None:
+    run = run_in(tmp_path, epochs=2)
+    for _ in range(20):
+        run.take_step()
+    run.save()
+    checkpoint = Checkpoint.load(tmp_path / "checkpoint.npz")
+    del checkpoint.values["windows"]["taken"]
+    checkpoint.values["windows"]["begun"] = True
+    checkpoint.save(tmp_path / "checkpoint.npz")
+    old = restored_in(tmp_path, epochs=2)
+    while old.step < 40:
+        old.take_step()
+    old.save()
+    windows = Checkpoint.values_of(tmp_path / "checkpoint.npz")["windows"]
+    assert windows["taken"] is None
+    assert windows["starts"] == [200, 20]  # the second stream began again at the end of the text

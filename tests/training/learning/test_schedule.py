@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from training.config import CHOICES, TrainConfig
-from training.learning.schedule import evaluations_since_best, has_ended, learning_rate, make_optimizer
+from training.learning.schedule import (
+    decay_epochs,
+    evaluations_since_best,
+    has_ended,
+    learning_rate,
+    make_optimizer,
+)
 
 
 def config(**changes) -> TrainConfig:
@@ -93,6 +99,24 @@ def test_without_weight_decay_a_gradient_of_zero_changes_nothing(optimizer: str)
     weights = tf.Variable([1.0])
     make_optimizer(config(optimizer=optimizer, weight_decay=0.0)).apply([tf.constant([0.0])], [weights])
     assert weights.numpy().tolist() == [1.0]
+
+
+def test_the_time_scale_of_decay_is_the_epochs_in_which_a_weight_falls_to_one_eth() -> None:
+    """To 1/e, with the peak learning rate and no gradient."""
+    setting = config(optimizer="adamw", learning_rate=0.1, weight_decay=0.05)
+    weights, optimizer = tf.Variable([1.0], name="kernel"), make_optimizer(setting)
+    for _ in range(200):
+        optimizer.apply([tf.constant([0.0])], [weights])
+    assert decay_epochs(setting, steps_per_epoch=50) == pytest.approx(4)
+    assert float(weights[0]) == pytest.approx(math.exp(-1), rel=5e-3)
+
+
+def test_the_time_scale_of_the_included_model_is_16_epochs() -> None:
+    assert decay_epochs(TrainConfig(), steps_per_epoch=307) == pytest.approx(16.3, abs=0.05)
+
+
+def test_without_decay_the_time_scale_is_infinite() -> None:
+    assert decay_epochs(config(weight_decay=0.0), steps_per_epoch=9) == math.inf
 
 
 def test_weight_decay_leaves_biases_and_the_embedding_alone() -> None:

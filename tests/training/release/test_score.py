@@ -1,10 +1,18 @@
-"""The loss of a published model on its own text and on others."""
+"""The loss of a published model on its own text and on others, beside a second computation in NumPy."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests import oracle
 from training.errors import InputError
+from training.release.export import write_saved_model
 from training.release.published import PublishedModel
 from training.release.score import score
 
@@ -14,21 +22,83 @@ def model(tiny: Path) -> PublishedModel:
     return PublishedModel(tiny / "models/tiny/1")
 
 
+@pytest.fixture(scope="module")
+def other(tiny: Path, model: PublishedModel, tmp_path_factory: pytest.TempPathFactory) -> PublishedModel:
+    """A less confident version, in whose vocabulary the symbols have another order."""
+    weights, folder = model.weights(), tmp_path_factory.mktemp("other") / "2"
+    order = np.random.default_rng(3).permutation(len(model.vocabulary) - 1) + 1
+    ids = np.concatenate([[0], order])
+    assert weights.embedding is not None
+    changed = replace(
+        weights,
+        embedding=weights.embedding[ids],
+        output_kernel=0.8 * weights.output_kernel[:, ids],
+        output_bias=0.8 * weights.output_bias[ids],
+    )
+    write_saved_model(changed, folder)
+    shutil.copytree(tiny / "models/tiny/1/assets.extra", folder / "assets.extra", dirs_exist_ok=True)
+    path = folder / "assets.extra/manifest.json"
+    symbols = model.vocabulary.to_json()
+    fields = model.manifest | {"version": 2, "vocabulary": [symbols[id_] for id_ in ids]}
+    path.write_text(json.dumps(fields))
+    return PublishedModel(folder)
+
+
+def nats_of(model: PublishedModel, windows: Any) -> Any:
+    """Nats [N, T] of the ids `windows` [N, T] in float64; each row starts without a state."""
+    network = oracle.Network.of(model.weights())
+    previous = np.pad(windows[:, :-1], ((0, 0), (1, 0)))
+    logits, *_ = network.forward(previous, model.initial_state(len(windows)).astype(np.float64))
+    return -np.take_along_axis(oracle.log_softmax(logits), windows[..., None], axis=-1)[..., 0]
+
+
 def test_its_own_text_is_scored_by_parts(tiny: Path, model: PublishedModel) -> None:
-    found = {part: loss for part, loss, _ in score(model, [str(tiny / "corpus.txt")], encoding="utf-8")}
+    found = {scored.part: scored.loss for scored in score(model, [str(tiny / "corpus.txt")], encoding="utf-8")}
     assert list(found) == ["validation", "test"]
     for part, loss in found.items():
         assert loss.to_json() == pytest.approx(model.manifest["metrics"][part], abs=1e-6)
     (train,) = score(model, [str(tiny / "corpus.txt")], encoding="utf-8", parts=["train"])
     start, stop = model.manifest["corpus"]["split"]["train"]
-    assert train[1].characters == stop - start
+    assert train.loss.characters == stop - start
+
+
+def test_the_protocol_is_that_of_a_second_computation(tiny: Path, model: PublishedModel, other: PublishedModel) -> None:
+    path = tiny / "corpus.txt"
+    (scored,) = score(model, [str(path)], encoding="utf-8", parts=["train"], against=other)
+    start, stop = model.manifest["corpus"]["split"]["train"]
+    text = path.read_text()[start:stop]
+    ids = model.vocabulary.encode(text)
+    carried, others = (nats_of(each, each.vocabulary.encode(text)[None])[0] for each in (model, other))
+    assert scored.loss.nats_per_char == pytest.approx(carried.mean(), abs=1e-4)
+    assert scored.against is not None
+    assert scored.against.nats_per_char == pytest.approx(others.mean(), abs=1e-4)
+
+    count = len(ids) // 1000
+    blocks, other_blocks = (nats[: count * 1000].reshape(count, 1000).mean(axis=1) for nats in (carried, others))
+    assert scored.loss.standard_error == pytest.approx(blocks.std(ddof=1) / np.sqrt(count), rel=1e-3)
+    mean, error = scored.difference
+    assert mean == pytest.approx((carried - others).mean(), abs=1e-5)
+    assert error == pytest.approx((blocks - other_blocks).std(ddof=1) / np.sqrt(count), rel=1e-3)
+
+    windows = np.stack([ids[at : at + 257] for at in range(0, len(ids) - 256, 256)])
+    cold = nats_of(model, windows)[:, 1:]
+    assert scored.cold is not None
+    assert scored.cold.nats_per_char == pytest.approx(cold.mean(), abs=1e-5)
+    assert scored.cold.characters == cold.size
 
 
 def test_another_text_is_scored_in_one_part(tmp_path: Path, model: PublishedModel) -> None:
     (tmp_path / "other.txt").write_text("the cat sat on a quilt.\n" * 20)
     (found,) = score(model, [str(tmp_path / "other.txt")], encoding="utf-8")
-    part, loss, unknown = found
-    assert (part, loss.characters, unknown) == ("text", 480, 20 * len("quil"))
+    assert (found.part, found.loss.characters, found.unknown) == ("text", 480, 20 * len("quil"))
+    assert found.against is None
+
+
+def test_a_model_of_another_unit_is_refused(tmp_path: Path, model: PublishedModel, other: PublishedModel) -> None:
+    (tmp_path / "other.txt").write_text("the cat sat on a mat.\n" * 20)
+    bytewise: Any = SimpleNamespace(manifest=other.manifest | {"unit": "byte"})
+    with pytest.raises(InputError, match="tiny 1 reads a text by char and tiny 2 by byte"):
+        list(score(model, [str(tmp_path / "other.txt")], encoding="utf-8", against=bytewise))
 
 
 def test_parts_of_another_text_are_refused(tmp_path: Path, model: PublishedModel) -> None:

@@ -40,3 +40,10 @@ def test_a_setting_that_a_run_does_not_have_is_the_default(tmp_path: Path) -> No
 
 def test_a_list_is_shown_with_commas() -> None:
     assert [setting(value) for value in ([0.8, 0.2], "lstm", None)] == ["0.8, 0.2", "lstm", "None"]
+
+
+def test_the_time_scale_of_weight_decay_is_given_in_epochs(tmp_path: Path) -> None:
+    with_decay = read_run(write_run(tmp_path / "1", settings={"learning_rate": 0.01, "weight_decay": 0.25}))
+    without = read_run(write_run(tmp_path / "2", settings={"weight_decay": 0.0}))
+    assert "time scale of 20 epochs" in configuration_section(with_decay)  # of 20 steps
+    assert "time scale" not in configuration_section(without)

@@ -46,6 +46,20 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         config.chosen(("c",))
 
 
+def test_the_minutes_of_a_preset_do_not_limit_a_retraining(tmp_path: Path) -> None:
+    (job,) = read(tmp_path, MODEL + 'preset = "war-and-peace"\n').model
+    assert (job.minutes, job.first_config().minutes, job.first_config().units) == (60, 0, 512)
+
+
+def test_another_optimizer_than_adamw_has_no_decay_unless_it_is_given(tmp_path: Path) -> None:
+    def decay(settings: str) -> float:
+        return read(tmp_path, f"{MODEL}settings = {settings}").model[0].first_config().weight_decay
+
+    assert decay('{ optimizer = "sgd" }') == 0
+    assert decay('{ optimizer = "sgd", weight-decay = 0.1 }') == 0.1
+    assert decay("{}") > 0
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
