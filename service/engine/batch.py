@@ -30,6 +30,7 @@ class Batch:
         """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
+        self._slots = slots
         budget = CallBudget(call_s, chunk)
         self._prefilling, self._starting, self._decoding = (
             Slots(model, max_rows=slots, budget=budget) for _ in range(3)
@@ -105,8 +106,11 @@ class Batch:
             rows.drop(index)
 
     def _decode(self, rows: Slots) -> None:
-        """Each row samples as many symbols as fit into the time of a call."""
-        self._sample(rows, rows.steps())
+        """Each row samples as many symbols as fit into the time of a call, which is twice as long in a full batch.
+
+        Delivering them takes time for each row and call; a row that joins a full batch has waited for a slot anyway.
+        """
+        self._sample(rows, rows.steps(share=2.0 if len(rows) > self._slots // 2 else 1.0))
 
     def _sample(self, rows: Slots, steps: int) -> None:
         """Each row samples at most `steps` symbols. It runs for the whole call; output past its end is discarded."""

@@ -132,29 +132,32 @@ class Delivery:
         streams = self._streams
 
         def take(wait_s: float) -> bytes | None:
-            if is_gone(self._environ):
-                raise ClientGone
             chunks = streams.take(wait_s)
             return encoded("".join(map(text_of, chunks))) if chunks else None
 
         def pull() -> tuple[bytes, bool] | None:
             part = take(0)
-            return None if part is None else (part, not streams.is_running)
+            if part is None:
+                return None
+            if not part:  # sending it would show that the client is gone
+                self._check_connection()
+            return part, not streams.is_running
 
         outlet = self._writer.outlet(self._environ, pull) if self._writer else None
         streams.on_ready = outlet.notify if outlet else None
         while streams.is_running:
             part = take(SECONDS_BETWEEN_PINGS)
+            self._check_connection()
             if content := encoded(waiting) if part is None else part:
                 yield content
-            if (
-                outlet
-                and part is not None
-                and streams.is_running
-                and not outlet.send(SECONDS_BETWEEN_PINGS)
-                and waiting
-            ):
-                yield encoded(waiting)
+            if outlet and part is not None and streams.is_running:
+                has_more = outlet.send(SECONDS_BETWEEN_PINGS)
+                if waiting and not has_more:
+                    yield encoded(waiting)
+
+    def _check_connection(self) -> None:
+        if is_gone(self._environ):
+            raise ClientGone
 
     def _finish(self) -> list[Result]:
         self._results = self._streams.results()
