@@ -1,10 +1,10 @@
 // The settings beside the text: the model, the parameters of a generation, and how the text looks.
 
 import {versionOf} from "./api.js";
+import {modelFields} from "./choice.js";
 import {count, h} from "./dom.js";
-import {InvalidField, modelFields, numberField, present, stopField, temperatureField} from "./params.js";
+import {InvalidField, numberField, present, stopField, temperatureField} from "./params.js";
 
-/** The fields of a request, and the switches of the page. */
 export class Settings {
   models = modelFields();
   fields = {
@@ -44,11 +44,11 @@ export class Settings {
     for (const [name, one] of Object.entries(this.fields)) one.write(params[name]);
   }
 
-  /** Open or close the settings on a narrow screen. */
-  toggle(button) {
+  /** Open or close the settings on a narrow screen; whether they are open now. */
+  toggle() {
     const isOpen = this.element.classList.toggle("open");
-    button.setAttribute("aria-expanded", isOpen);
     if (isOpen) this.models.model.focus();
+    return isOpen;
   }
 }
 

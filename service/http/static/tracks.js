@@ -35,7 +35,6 @@ export class TrackList {
     this.element.hidden = false;
   }
 
-  /** Mark the chosen unit. */
   mark(layer, unit) {
     for (const button of this.element.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", button.dataset.unit === `${layer}.${unit}`);
