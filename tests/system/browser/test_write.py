@@ -118,6 +118,89 @@ def test_shades_follow_the_probability_and_can_be_switched_off(page: Page, site:
     assert page.run(color) == "rgba(0, 0, 0, 0)" != shaded
 
 
+COUNT = """
+const send = fetch;
+window.generated = 0;
+window.fetch = (url, options) => {
+    window.generated += String(url).endsWith("/generate");
+    return send(url, options);
+};
+"""
+
+
+def test_a_view_keeps_its_text_and_its_address_while_another_is_shown(page: Page) -> None:
+    page.open(LINK)
+    text = page.finish()
+    address = page.driver.current_url
+    page.run(COUNT)
+    page.shown("nav [data-view=models]")[0].click()
+    page.wait(lambda: page.shown("#models .curve"))
+    page.driver.back()
+    page.wait(lambda: page.shown("#write"))
+    assert (page.text("#write .text"), page.driver.current_url) == (text, address)
+    page.driver.forward()
+    page.wait(lambda: page.shown("#models"))
+    page.shown("nav [data-view=write]")[0].click()
+    page.wait(lambda: page.shown("#write"))
+    assert (page.text("#write .text"), page.driver.current_url) == (text, address)
+    assert page.run("return window.generated") == 0
+
+
+def test_a_text_that_ends_while_another_view_is_shown_leaves_its_address(page: Page) -> None:
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.fill("length", "2000")
+    page.press("Start")
+    page.shown("nav [data-view=models]")[0].click()
+    page.wait(lambda: page.shown("#models .curve"))
+    page.wait(lambda: page.text("#announcer").startswith("2,000 characters"))
+    assert page.driver.current_url.endswith("#models")
+    page.shown("nav [data-view=write]")[0].click()
+    page.wait(lambda: page.shown("#write"))
+    assert "&length=2000&seed=" in page.driver.current_url
+
+
+def test_again_takes_another_seed_unless_a_setting_has_changed(page: Page) -> None:
+    page.open(LINK)
+    first = page.finish()
+    page.press("Again")
+    page.wait(lambda: page.text("#write .text") not in ("ROMEO:\n", first))
+    other = page.finish()
+    assert other[:7] == first[:7]
+    assert other != first
+    assert page.shown("main [name=seed]")[0].get_attribute("value") == ""
+    page.press("seed ")  # keeps it
+    page.fill("temperature", "0.7")
+    page.press("Again")
+    page.wait(lambda: "temperature=0.7" in page.driver.current_url)
+    assert page.shown("main [name=seed]")[0].get_attribute("value") != ""
+    page.press("Back")
+    page.wait(lambda: page.text("#write .text") == other)
+
+
+def test_the_texts_before_are_kept_up_to_a_limit(page: Page) -> None:
+    page.open("#models")
+    kept = page.driver.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+            const {Draft} = await import(new URL("static/draft.js", document.baseURI));
+            const kept = (texts, length) => {
+                const draft = new Draft();
+                for (let text = 0; text < texts; text += 1) {
+                    draft.start(0);
+                    draft.add({at: 0, put: null});
+                    draft.remember(Array(length).fill({text: "a"}));
+                }
+                let count = 0;
+                while (draft.back()) count += 1;
+                return count;
+            };
+            done([kept(60, 10), kept(60, 20000), kept(3, 200000)]);
+        })();
+    """)
+    assert kept == [50, 5, 1]
+
+
 def test_the_request_as_curl_gives_the_same_text(page: Page) -> None:
     page.open(LINK)
     text = page.finish()
