@@ -26,6 +26,7 @@ export function modelFields(label = "Model") {
       model.replaceChildren(...listed.map(({name}) => h("option", {value: name}, name)));
       this.write(before);
     },
+    isEmpty: () => listed.length === 0,
     read: () => ({model: model.value || undefined, version: Number(version.value) || undefined}),
     write(chosen) {
       if (chosen.model) choose(model, chosen.model);

@@ -22,7 +22,7 @@ export default class Compare {
   constructor() {
     this.prompt = h("textarea", {class: "prompt", rows: 2, spellcheck: "false", "aria-label": "Prompt", placeholder: "The beginning that they share"});
     this.models = modelFields();
-    this.other = modelFields("Second model");
+    this.other = modelFields("Beside");
     this.temperature = temperatureField();
     this.length = numberField("length", 400);
     this.seed = numberField("seed");
@@ -53,7 +53,6 @@ export default class Compare {
     await this.begin();
   }
 
-  /** Start all texts together, with one seed. */
   async begin() {
     const columns = this.#read();
     if (!columns) return;

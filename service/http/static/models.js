@@ -97,7 +97,6 @@ export default class Models {
     return h("button", {type: "button", class: "quiet", "data-temperature": temperature, onclick: choose}, temperature);
   }
 
-  /** Show the evaluation number `at`. */
   #move(at) {
     this.at = at;
     const {history} = this.rows.get(this.first.value);

@@ -2,7 +2,6 @@
 
 import {h} from "./dom.js";
 
-/** Names, defaults and limits of the fields that are numbers. */
 const NUMBERS = {
   temperature: {label: "Temperature", value: 1, min: 0, max: 5, step: 0.05},
   length: {label: "Length", value: 500, min: 1, max: 100000, step: 1},

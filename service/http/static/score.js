@@ -79,7 +79,7 @@ export default class Score {
     }
     const corpus = Number.isFinite(this.heldOut) ? ` The held-out part of the corpus has ${decimal(this.heldOut)}.` : "";
     this.figure = h("figure", {});
-    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus, " The fewer bits, the better it predicts."), this.figure);
+    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus, " The fewer bits, the better the model predicts the text."), this.figure);
     this.status.end();
     announce(`${sentence}.`);
     this.#drawScale();
@@ -135,7 +135,6 @@ export default class Score {
   }
 }
 
-/** One text: pasted, then scored. */
 class Pane {
   isEditing = true;
   result = null;

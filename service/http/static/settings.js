@@ -52,9 +52,11 @@ export class Settings {
   }
 }
 
-/** A sentence or two about a version: its size and its corpus. */
-export async function describe(current) {
-  if (!current) return "The service has no model yet. Publish one, and it appears here.";
+/** A sentence or two about the chosen version: its size and its corpus. */
+export async function describe(models) {
+  if (models.isEmpty()) return "The service has no model yet. Publish one, and it appears here.";
+  const current = models.current();
+  if (!current) return "";
   if (!current.version) return `No version of ${current.name} is valid.`;
   try {
     const {manifest} = await versionOf(current.name, current.version);

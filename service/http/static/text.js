@@ -45,7 +45,6 @@ export class TextView {
     return this.characters.map((character) => character.text).join("");
   }
 
-  /** Show these characters in place of the present ones. */
   load(characters) {
     this.drop();
     this.truncate(0);

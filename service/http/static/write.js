@@ -51,9 +51,10 @@ export default class Write {
     this.text.onFrame = () => this.#follow();
     this.prompt = h("textarea", {
       class: "prompt", rows: 1, spellcheck: "false", "aria-label": "The beginning of the text",
-      placeholder: "Write a beginning, or press Start and let the model begin.",
+      placeholder: "Write a beginning, or press Start.",
     });
     this.prompt.addEventListener("input", () => this.#grow());
+    addEventListener("resize", () => this.#grow());
     this.about = h("p", {class: "note about"});
     this.legend = legend();
     this.page = h("div", {class: "page"}, this.prompt, this.text.element, this.notice.element, this.about,
@@ -187,17 +188,17 @@ export default class Write {
   #waysOut(error) {
     if (error.code === BROKEN) return [["Continue from here", () => this.proceed()]];
     if (error.status === 404) {
-      const other = error.param === "version" ? "Use the newest version" : "Use the default model";
-      return [[other, () => this.#useNewest(error.param)]];
+      const isKnown = this.settings.models.current() !== undefined;
+      return [[isKnown ? "Use the newest version" : "Use the default model", () => this.#useNewest()]];
     }
     if (error.status === 422) return [];
     return [["Try again", () => (this.isEditing ? this.begin() : this.proceed())]];
   }
 
-  async #useNewest(param) {
+  async #useNewest() {
     const response = await models();
     const fields = this.settings.models;
-    fields.write({model: param === "version" ? fields.model.value : response.default});
+    fields.write({model: fields.current() ? fields.model.value : response.default});
     fields.fill(response);
     await this.begin();
   }
@@ -247,7 +248,7 @@ export default class Write {
   }
 
   async #describe() {
-    this.about.textContent = await describe(this.settings.models.current());
+    this.about.textContent = await describe(this.settings.models);
   }
 
   #toggleCode() {

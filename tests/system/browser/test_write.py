@@ -225,6 +225,15 @@ def test_a_link_to_a_missing_version_offers_the_newest(page: Page) -> None:
     page.driver.get_log("browser")  # the browser logs the status 404
 
 
+def test_a_link_to_a_missing_model_offers_the_default_one(page: Page) -> None:
+    page.open(LINK + "&model=none&version=9")
+    page.wait(lambda: "none" in page.text(".notice"))
+    assert page.text(".about") == ""
+    page.press("Use the default model")
+    assert page.finish().startswith("ROMEO:\n")
+    page.driver.get_log("browser")  # the browser logs the status 404
+
+
 def test_a_damaged_link_says_so(page: Page) -> None:
     page.open("#write?length=many")
     page.wait(lambda: "damaged" in page.text(".notice"))
@@ -244,8 +253,9 @@ def test_a_version_without_guesses_is_shaded_only(page: Page) -> None:
     page.type_prompt("ROMEO:")
     page.fill("length", "60")
     page.press("Start")
-    assert len(page.finish()) == 66
-    page.point_at(20)
+    text = page.finish()
+    assert len(text) == 66
+    page.point_at(next(index for index in range(10, 66) if text[index].isalpha()))
     page.wait(lambda: page.shown(".card .said"))
     assert not page.shown(".card .guess")
 
