@@ -117,7 +117,7 @@ def take_playground(driver: webdriver.Chrome, address: str, folder: Path) -> Non
 
 def take_report(driver: webdriver.Chrome, path: Path) -> None:
     """The top of a report."""
-    browsers.resize(driver, (900, 700))
+    browsers.resize(driver, (900, 730))
     driver.get(path.resolve().as_uri())
     take(driver, f"{FOLDER}/report")
 

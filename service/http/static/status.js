@@ -1,9 +1,9 @@
-// The line under a text: what the page waits for, and the facts of a finished text.
+// The line under a text: the reason for a wait, and the facts of a finished text.
 
 import {announce, count, decimal, h} from "./dom.js";
 import {meanBits} from "./text.js";
 
-/** The line. A screen reader hears each new sentence; of a countdown, only its beginning. */
+/** The line. Each new sentence is announced to screen readers; of a countdown, only its beginning. */
 export class Status {
   element = h("p", {class: "status"});
   #announced = "";
@@ -12,13 +12,13 @@ export class Status {
     return this.element.querySelector(".busy") !== null;
   }
 
-  /** Say that the page waits for something. */
+  /** Show the reason for a wait. */
   wait(sentence) {
     this.element.replaceChildren(h("span", {class: "busy"}, sentence));
     this.#announce(sentence);
   }
 
-  /** Say how something has ended; `more` are elements after the sentence. */
+  /** Show an end; `more` are elements after the sentence. */
   end(sentence = "", ...more) {
     this.element.replaceChildren(sentence, ...more);
     if (sentence) this.#announce(sentence);
