@@ -12,9 +12,10 @@ async function show() {
     const description = new DOMParser().parseFromString(await response.text(), "text/html");
     document.title = description.title;
     document.body.replaceChildren(...description.body.children);
-    document.querySelector('[href="openapi.json"]').addEventListener("click", (event) => {
-      event.preventDefault();
-      download();
+    const link = document.querySelector('[href="openapi.json"]');
+    link.addEventListener("click", (event) => {
+      event.preventDefault(); // the link would send no key
+      download(link);
     });
     if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   } catch (error) {
@@ -22,12 +23,17 @@ async function show() {
   }
 }
 
-/** Save the document, since a link would send no key. */
-async function download() {
-  const response = await send("openapi.json");
-  const href = URL.createObjectURL(await response.blob());
-  h("a", {href, download: "openapi.json"}).click();
-  URL.revokeObjectURL(href);
+/** Save the document of a link. */
+async function download(link) {
+  try {
+    const response = await send("openapi.json");
+    const href = URL.createObjectURL(await response.blob());
+    h("a", {href, download: "openapi.json"}).click();
+    URL.revokeObjectURL(href);
+  } catch (error) {
+    link.closest("p").after(notice.element);
+    notice.show(error, [["Try again", () => download(link)]]);
+  }
 }
 
 document.querySelector("main").append(notice.element);

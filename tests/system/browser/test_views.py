@@ -1,20 +1,15 @@
-"""Compare, Models and Score; then every view on a phone, zoomed, dark, and examined by axe-core.
-
-AXE_CORE is the path of axe.min.js (see .ci/run).
-"""
+"""Compare, Models and Score; then every view on a phone, zoomed, dark, and examined by axe-core."""
 
 import itertools
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from tests import browsers
 from tests.servers import Server
+from tests.system.browser.axe import AXE, violations
 from tests.system.browser.page import Page
-
-AXE = os.environ.get("AXE_CORE", "")
 
 
 def test_five_temperatures_stream_with_one_seed(page: Page, site: Server) -> None:
@@ -171,12 +166,3 @@ def test_axe_finds_no_violation(page: Page, view: str) -> None:
         page.press("Code")
         page.point_at(20, click=True)
     assert violations(page) == []
-
-
-def violations(page: Page) -> list[str]:
-    found = page.driver.execute_async_script("axe.run().then(arguments[0])")
-    return [
-        f"{it['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for it in found["violations"]
-        for node in it["nodes"]
-    ]
