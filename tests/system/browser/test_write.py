@@ -178,29 +178,6 @@ def test_again_takes_another_seed_unless_a_setting_has_changed(page: Page) -> No
     page.wait(lambda: page.text("#write .text") == other)
 
 
-def test_the_texts_before_are_kept_up_to_a_limit(page: Page) -> None:
-    page.open("#models")
-    kept = page.driver.execute_async_script("""
-        const done = arguments[0];
-        (async () => {
-            const {Draft} = await import(new URL("static/draft.js", document.baseURI));
-            const kept = (texts, length) => {
-                const draft = new Draft();
-                for (let text = 0; text < texts; text += 1) {
-                    draft.start(0);
-                    draft.add({at: 0, put: null});
-                    draft.remember(Array(length).fill({text: "a"}));
-                }
-                let count = 0;
-                while (draft.back()) count += 1;
-                return count;
-            };
-            done([kept(60, 10), kept(60, 20000), kept(3, 200000)]);
-        })();
-    """)
-    assert kept == [50, 5, 1]
-
-
 def test_the_request_as_curl_gives_the_same_text(page: Page) -> None:
     page.open(LINK)
     text = page.finish()
@@ -280,32 +257,3 @@ def test_a_connection_that_breaks_keeps_the_text_and_offers_to_continue(page: Pa
     page.press("Continue from here")
     page.wait(lambda: len(page.text("#write .text")) == len(kept) + 40)
     assert page.text("#write .text").startswith(kept)
-
-
-def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
-    page.open("#models")
-    page.driver.set_script_timeout(30)
-    differences = page.driver.execute_async_script("""
-        const done = arguments[0];
-        (async () => {
-            const {TextView} = await import(new URL("static/text.js", document.baseURI));
-            const view = new TextView("A text");
-            document.querySelector("main").replaceChildren(view.element);
-            const differences = [];
-            for (let round = 0; round < 100; round += 1) {
-                const more = Array.from({length: round % 7 + 1}, (_, index) =>
-                    ({text: ["a", "😀", "\\n", "é", " "][(round + index) % 5], logprob: -index}));
-                view.truncate(Math.floor(view.characters.length * 0.9));
-                view.push(more);
-                await view.drained();
-                if (view.element.textContent !== view.text) differences.push(round);
-            }
-            for (let index = 0; index < view.characters.length; index += 1) {
-                const {left, right, top, bottom} = view.boxOf(index);
-                const found = view.indexAt((left + right) / 2, (top + bottom) / 2);
-                if (right > left && found !== index) differences.push(index);
-            }
-            done(differences);
-        })();
-    """)
-    assert differences == []
