@@ -1,7 +1,8 @@
-"""Takes every picture of the playground: `python -m docs.pictures [ADDRESS [FOLDER]]`, while a service runs.
+"""Takes every picture of the documentation: `python -m docs.pictures [ADDRESS [FOLDER]]`, while a service runs.
 
-It lies beside the pages that show the pictures, so that both change together. With a folder it takes all of them, those
-that no page shows too: every view, on a desktop and on a phone, light and dark. The fonts are those of the machine.
+It lies beside the pages that show the pictures, so that both change together. With a folder it takes all of the
+playground, those that no page shows too: every view, on a desktop and on a phone, light and dark. With the path of a
+report (`runs/NAME/report.html`) it takes the picture of the report. The fonts are those of the machine.
 """
 
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
+from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 
 from tests import browsers
@@ -77,7 +79,7 @@ def score(page: Page) -> None:
 def inside(page: Page, text: str = PLAY) -> None:
     """The unit of the line position over a text like the corpus."""
     if page.run("return innerWidth") > browsers.PHONE[0]:
-        browsers.resize(page.driver, (1280, 680))
+        browsers.resize(page.driver, (1280, 1010))  # as high as the view
     page.open(f"#inside?{urlencode({'text': text, 'layer': 0, 'unit': 165})}")
     page.wait(lambda: page.shown("#inside .units [role=option]"), 300)
 
@@ -93,24 +95,42 @@ VIEWS: tuple[Callable[[Page], None], ...] = (write, compare, models, score, insi
 SIZES = (("desktop", browsers.DESKTOP, 1, False), ("phone", browsers.PHONE, 2, True))
 
 
+def take(driver: webdriver.Chrome, path: str) -> None:
+    """A picture of the page as it is, light and dark."""
+    for scheme in ("light", "dark"):
+        browsers.prefer(driver, scheme)
+        time.sleep(0.3)  # until the page is painted in the other colours
+        driver.save_screenshot(f"{path}-{scheme}.png")
+        print(f"{path}-{scheme}.png")
+
+
+def take_playground(driver: webdriver.Chrome, address: str, folder: Path) -> None:
+    """The pictures of the service at this address; the documentation shows few of a phone."""
+    page = Page(driver, address)
+    for name, size, scale, is_phone in SIZES:
+        for view in VIEWS if folder != FOLDER or not is_phone else (write,):
+            browsers.resize(driver, size, scale=scale, is_phone=is_phone)
+            browsers.prefer(driver, "light")
+            view(page)
+            take(driver, f"{folder}/playground-{view.__name__}-{name}")
+
+
+def take_report(driver: webdriver.Chrome, path: Path) -> None:
+    """The top of a report."""
+    browsers.resize(driver, (900, 730))
+    driver.get(path.resolve().as_uri())
+    take(driver, f"{FOLDER}/report")
+
+
 def main() -> None:
-    """Take the pictures of the service at the address in the arguments, those of the documentation by default."""
-    address = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000/"
-    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER
+    """Take the pictures that the arguments name, those of the documentation by default."""
+    target = sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000/"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         driver = browsers.start(Path(profile))
-        page = Page(driver, address)
-        for name, size, scale, is_phone in SIZES:
-            browsers.resize(driver, size, scale=scale, is_phone=is_phone)
-            for view in VIEWS if folder != FOLDER or not is_phone else (write,):
-                browsers.prefer(driver, "light")
-                view(page)
-                for scheme in ("light", "dark"):
-                    browsers.prefer(driver, scheme)
-                    time.sleep(0.3)  # until the page is painted in the other colours
-                    path = folder / f"playground-{view.__name__}-{name}-{scheme}.png"
-                    driver.save_screenshot(str(path))
-                    print(path)
+        if target.endswith(".html"):
+            take_report(driver, Path(target))
+        else:
+            take_playground(driver, target, Path(sys.argv[2]) if len(sys.argv) > 2 else FOLDER)
         driver.quit()
 
 

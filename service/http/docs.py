@@ -1,20 +1,24 @@
-"""GET /openapi.json, /docs and /docs.css: the description of the API, for programs and for people.
+"""GET /openapi.json and /docs: the description of the API, for programs and for people.
 
-The files are made when the service starts, and clients that have them are answered with 304.
+Both are made when the service starts. A browser sends no key when it opens a page: where the service has keys, /docs is
+then 401 with a page that asks for one.
 """
 
-import hashlib
 import json
-from pathlib import Path
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from service.config import Config
 from service.http import docs_page, openapi
+from service.http.errors import Unauthorized, response_of
+from service.http.files import add_file
 
-STYLE = Path(__file__).parent / "static" / "docs.css"
-POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+PAGE = "/docs"
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+KEY_POLICY = f"{POLICY}; script-src 'self'; connect-src 'self'"
 
 
 def blueprint(config: Config) -> Blueprint:
@@ -22,24 +26,18 @@ def blueprint(config: Config) -> Blueprint:
     routes = Blueprint("docs", __name__)
     document = openapi.document(config)
     address = f"http://localhost:{config.port}"
-    _add(routes, "/openapi.json", json.dumps(document, separators=(",", ":")), "application/json")
-    _add(routes, "/docs", docs_page.render(document, address), "text/html", policy=POLICY)
-    _add(routes, "/docs.css", STYLE.read_text(encoding="utf-8"), "text/css")
-    return routes
+    add_file(routes, "/openapi.json", json.dumps(document, separators=(",", ":")).encode(), "application/json")
+    add_file(routes, PAGE, docs_page.render(document, address).encode(), "text/html", policy=POLICY)
+    key_page = docs_page.KEY_PAGE.read_bytes()
 
-
-def _add(routes: Blueprint, path: str, text: str, media_type: str, *, policy: str | None = None) -> None:
-    """Add a route that answers with this text."""
-    content = text.encode()
-    tag = hashlib.sha256(content).hexdigest()[:32]
-
-    def answer() -> ResponseReturnValue:
-        is_known = request.if_none_match.contains_weak(tag)
-        response = Response(b"" if is_known else content, 304 if is_known else 200, mimetype=media_type)
-        response.set_etag(tag)
-        response.headers["Cache-Control"] = "no-cache"  # a client asks each time whether its copy is current
-        if policy:
-            response.headers["Content-Security-Policy"] = policy
+    @routes.errorhandler(Unauthorized)
+    def ask_for_key(error: Unauthorized) -> ResponseReturnValue:
+        response = response_of(error)
+        preferred = request.accept_mimetypes.best_match(("application/json", "text/html"))
+        if request.path == PAGE and preferred == "text/html":
+            response.set_data(key_page)
+            response.mimetype = "text/html"
+            response.headers["Content-Security-Policy"] = KEY_POLICY
         return response
 
-    routes.add_url_rule(path, path.strip("/").replace(".", "_"), answer)
+    return routes

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent / "templates"
+KEY_PAGE = TEMPLATES / "docs_key.html"  # asks for a key; without placeholders
 
 Json = dict[str, Any]
 

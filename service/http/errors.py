@@ -3,8 +3,7 @@
 import logging
 from typing import Any
 
-from flask import Flask, current_app, g, has_request_context, jsonify, request
-from flask.typing import ResponseReturnValue
+from flask import Flask, Response, current_app, g, has_request_context, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from service.engine.scheduler import Closed, QueueFull
@@ -169,18 +168,21 @@ def register(app: Flask) -> None:
     # A path with an empty part, such as /models//1 or /models/..%2f/1, is an unknown path, not a redirect.
     app.url_map.merge_slashes = False
 
-    @app.errorhandler(Exception)
-    def answer(error: Exception) -> ResponseReturnValue:
-        api_error = as_api_error(error)
-        g.setdefault("logged", {})["error"] = api_error.code
-        response = jsonify(api_error.to_json())
-        response.status_code = api_error.status
-        response.headers.update(api_error.headers)
-        if isinstance(error, HTTPException):
-            for name, value in error.get_headers():
-                if name == "Allow":
-                    response.headers[name] = value
-        return response
+    app.register_error_handler(Exception, response_of)
+
+
+def response_of(error: Exception) -> Response:
+    """The JSON response to an exception."""
+    api_error = as_api_error(error)
+    g.setdefault("logged", {})["error"] = api_error.code
+    response = jsonify(api_error.to_json())
+    response.status_code = api_error.status
+    response.headers.update(api_error.headers)
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+    return response
 
 
 def _from_werkzeug(error: HTTPException) -> ApiError:

@@ -11,7 +11,7 @@ from service.http.completion_body import CompletionBody
 from service.http.schemas import DetokenizeBody, GenerateBody, InspectBody, NeuronsBody, ScoreBody, TokenizeBody
 
 JSON, SSE, NDJSON = "application/json", "text/event-stream", "application/x-ndjson"
-TEXT, HTML, CSS = "text/plain", "text/html", "text/css"
+TEXT, HTML = "text/plain", "text/html"
 STREAMS = (SSE, NDJSON)
 Models = tuple[type[BaseModel], ...]
 """The model of a response; those of the events or lines of a stream; empty: no schema."""
@@ -205,13 +205,6 @@ OPERATIONS = (
         tag="Documentation",
         summary="This document as a page",
         content={HTML: ()},
-        is_cached=True,
-    ),
-    Operation(
-        path="/docs.css",
-        tag="Documentation",
-        summary="The style sheet of the page",
-        content={CSS: ()},
         is_cached=True,
     ),
 )

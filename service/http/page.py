@@ -1,14 +1,13 @@
-"""GET / and /static/…: the playground page, and the files that it loads.
+"""GET / and /static/…: the playground page, and the files that it and /docs load.
 
-The files are read when the service starts. A browser asks each time whether its copy is current and gets 304 if it is.
-Knows nothing of the API that the page uses.
+The files are read when the service starts. Knows nothing of the API that the page uses.
 """
 
-import hashlib
 from pathlib import Path
 
-from flask import Blueprint, Response, request
-from flask.typing import ResponseReturnValue
+from flask import Blueprint
+
+from service.http.files import add_file
 
 NAME = "page"  # of the blueprint: its routes need no key (see `access`)
 FILES = Path(__file__).parent / "static"
@@ -23,21 +22,6 @@ def blueprint() -> Blueprint:
     """Answer with the page and its files."""
     routes = Blueprint(NAME, __name__)
     for path in sorted(FILES.iterdir()):
-        _add(routes, "/" if path.name == "index.html" else f"/static/{path.name}", path)
+        url = "/" if path.name == "index.html" else f"/static/{path.name}"
+        add_file(routes, url, path.read_bytes(), TYPES[path.suffix], policy=POLICY)
     return routes
-
-
-def _add(routes: Blueprint, url: str, path: Path) -> None:
-    """Add a route that answers with a file."""
-    content = path.read_bytes()
-    tag = hashlib.sha256(content).hexdigest()[:32]
-
-    def answer() -> ResponseReturnValue:
-        is_known = request.if_none_match.contains_weak(tag)
-        response = Response(b"" if is_known else content, 304 if is_known else 200, mimetype=TYPES[path.suffix])
-        response.set_etag(tag)
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
-
-    routes.add_url_rule(url, path.name.replace(".", "_"), answer)

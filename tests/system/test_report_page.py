@@ -85,7 +85,7 @@ def test_a_request_or_an_error_would_be_recorded(page: Path) -> None:
 
 def test_the_buttons_choose_an_evaluation_and_a_temperature(page: Path) -> None:
     back = "document.querySelector('[data-by=\"-1\"]').click();"
-    cool = "document.querySelector('.tabs button').click();"
+    cool = "document.querySelector('.bar button').click();"
     seen = browse(page, first=back + back + cool)
     assert [text.partition(" <")[0] for text in seen["samples"]] == ["cool 3"]
     assert f"{LOSSES[2]:.3f} nats" in seen["summaries"][0]

@@ -16,14 +16,15 @@ def samples_section(run: RunRecord) -> str:
     if not sampled:
         return ""
     tabs = "".join(
-        f'<button type="button" aria-pressed="false" data-temperature="{shown(temperature)}">'
+        f'<button type="button" class="quiet" aria-pressed="false" data-temperature="{shown(temperature)}">'
         f"temperature {shown(temperature)}</button>"
         for temperature in run.temperatures
     )
+    last = len(sampled) - 1
     stepper = (
-        f'<div class="stepper" hidden><button type="button" data-by="-1" aria-label="earlier">←</button>'
-        f'<input type="range" min="0" max="{len(sampled) - 1}" value="{len(sampled) - 1}" aria-label="evaluation">'
-        f'<button type="button" data-by="1" aria-label="later">→</button><div class="tabs">{tabs}</div></div>'
+        f'<div class="stepper" hidden>{_step(-1, "earlier", "←")}'
+        f'<input type="range" min="0" max="{last}" value="{last}" aria-label="evaluation">'
+        f'{_step(1, "later", "→")}<div class="bar">{tabs}</div></div>'
     )
     entries = "".join(
         f"<details{' open' if evaluation is sampled[-1] else ''}><summary>{summary(run, evaluation)}</summary>"
@@ -34,6 +35,10 @@ def samples_section(run: RunRecord) -> str:
         '<section id="samples"><h2>Samples</h2>'
         f"<p>Text that the network generated at each evaluation, without a prompt.</p>{stepper}{entries}</section>"
     )
+
+
+def _step(by: int, name: str, sign: str) -> str:
+    return f'<button type="button" class="quiet" data-by="{by}" aria-label="{name}">{sign}</button>'
 
 
 def summary(run: RunRecord, evaluation: Evaluation) -> str:

@@ -11,7 +11,7 @@ export class ApiError extends Error {
 }
 
 export const BROKEN = "connection_broken";
-const UNREACHABLE = "The service does not answer.";
+const broken = () => new ApiError("The connection broke.", {code: BROKEN});
 
 /**
  * Send a request until it is accepted. A refusal with Retry-After is sent again after that time, and `onWait` is called
@@ -42,7 +42,7 @@ async function attempt(path, body, accept, signal) {
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(UNREACHABLE, {code: "unreachable"});
+    throw new ApiError("The service does not answer.", {code: "unreachable"});
   }
 }
 
@@ -91,7 +91,7 @@ export async function* events(response, signal) {
     }
   } catch (error) {
     if (signal?.aborted || error instanceof ApiError) throw error;
-    throw new ApiError("The connection broke.", {code: BROKEN});
+    throw broken();
   } finally {
     reader.cancel().catch(() => {});
   }
@@ -127,7 +127,7 @@ export async function generate(params, {signal, onWait, onStart, onCharacters}) 
     onCharacters(isOver ? objects.slice(0, -1) : objects);
     if (isOver) return last;
   }
-  throw new ApiError("The connection broke.", {code: BROKEN});
+  throw broken();
 }
 
 /** Score a text; `onLogprobs` is called with lists of logprobs as they arrive. Returns the last line. */
@@ -140,11 +140,11 @@ export async function score(body, {signal, onWait, onLogprobs}) {
     }
     if ("finish_reason" in objects.at(-1)) return objects.at(-1);
   }
-  throw new ApiError("The connection broke.", {code: BROKEN});
+  throw broken();
 }
 
 /** The response of GET /models. */
-export const models = async () => (await send("models")).json();
+export const models = async (onWait) => (await send("models", {onWait})).json();
 
 const versions = new Map();
 

@@ -1,6 +1,10 @@
-// The page: its views, the address that selects one, the theme. A view is a module with `mount(section)`, which returns
-// `show(query)`: called when the view opens, with the parameters of the link or null.
+// The page: its views, the address that selects one, the keys, the theme.
+//
+// The default export of a view's module is a class: `parts` are its elements, `show(query)` is called when it opens, with the
+// parameters of a link or null. Esc calls `halt()` if it has a `running` request, Ctrl+Enter `begin()` if it `canBegin`; its
+// `onKey(event)` returns whether it has used another key.
 
+import {addressOf, parts, setAddress} from "./address.js";
 import {announce, h} from "./dom.js";
 import {close} from "./guesses.js";
 
@@ -13,6 +17,7 @@ const VIEWS = [
 ];
 const main = document.querySelector("main");
 const mounted = new Map();
+let shown = null;
 
 for (const {name, title} of VIEWS) {
   document.querySelector("nav").append(h("a", {href: `#${name}`, "data-view": name}, title));
@@ -20,9 +25,8 @@ for (const {name, title} of VIEWS) {
 
 /** Show the view of the address; its module is loaded at its first use. */
 async function route() {
-  const [name, query] = location.hash.slice(1).split(/\?(.*)/s);
+  const [name, query] = parts(location.hash);
   const view = VIEWS.find((one) => one.name === name) ?? VIEWS[0];
-  if (name === "main") return; // the link that skips the navigation
   close();
   document.title = `${view.title} · Charloom`;
   for (const link of document.querySelectorAll("nav a")) {
@@ -30,13 +34,34 @@ async function route() {
     else link.removeAttribute("aria-current");
   }
   if (!mounted.has(view.name)) {
-    const section = h("section", {id: view.name, "aria-label": view.title});
-    mounted.set(view.name, view.load().then((module) => ({section, show: module.mount(section)})));
+    const section = h("section", {id: view.name, "aria-label": view.title}, h("h1", {class: "unseen"}, view.title));
+    const mount = ({default: View}) => {
+      const made = new View();
+      section.append(...made.parts);
+      return {section, made};
+    };
+    mounted.set(view.name, view.load().then(mount));
   }
-  const {section, show} = await mounted.get(view.name);
+  const {section, made} = await mounted.get(view.name);
+  if (parts(location.hash)[0] !== name) return; // the reader has gone on
+  shown = made;
   main.replaceChildren(section);
-  show(query === undefined ? null : new URLSearchParams(query));
+  const before = addressOf(view.name);
+  if (before && (query === undefined || location.hash === before)) {
+    setAddress(view.name, before);
+    made.show(null); // it shows already what the address says
+  } else {
+    made.show(query === undefined ? null : new URLSearchParams(query));
+  }
 }
+
+addEventListener("keydown", (event) => {
+  if (!shown || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape" && shown.running) shown.halt();
+  else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && shown.canBegin) shown.begin();
+  else if (!shown.onKey?.(event)) return;
+  event.preventDefault();
+});
 
 const theme = document.querySelector("#theme");
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
@@ -56,5 +81,9 @@ theme.addEventListener("click", () => {
 systemIsDark.addEventListener("change", drawTheme);
 drawTheme();
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address stays
+  main.focus();
+});
 addEventListener("hashchange", route);
 route();

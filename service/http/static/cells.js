@@ -44,14 +44,12 @@ export class CellText {
     this.#redraw();
   }
 
-  /** Show or hide the guesses. */
   withGuesses(isOn) {
     this.#hasGuesses = isOn;
     this.#columns = 0;
     this.#fit();
   }
 
-  /** Bring a character into the visible part. */
   reveal(index) {
     this.lineOf(index)?.scrollIntoView({block: "nearest"});
   }
@@ -73,7 +71,6 @@ export class CellText {
     return new DOMRect(left + (index - row.from) * cell, top + this.#pixels("graph"), cell, this.#pixels("line"));
   }
 
-  /** The element of the row of a character. */
   lineOf(index) {
     return this.#rowOf(index).element;
   }

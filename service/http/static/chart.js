@@ -56,9 +56,10 @@ export function scale(marks, {width, label}) {
   const sorted = marks.toSorted((one, other) => one.value - other.value);
   const places = sorted.map(({value, label: name, kind}, index) => {
     const anchor = x(value) < 70 ? "start" : x(value) > width - 70 ? "end" : "middle";
+    const isNear = index > 1 && x(value) - x(sorted[index - 2].value) < 90; // its label is above the one before
     return [
       svg("line", {class: `place ${kind}`, x1: x(value), x2: x(value), y1: 32, y2: 48}),
-      svg("text", {x: x(value), y: index % 2 ? 68 : 24, "text-anchor": anchor, class: kind}, name),
+      svg("text", {x: x(value), y: index % 2 ? 68 : isNear ? 10 : 24, "text-anchor": anchor, class: kind}, name),
     ];
   });
   return svg("svg", {width, height: 76, viewBox: `0 0 ${width} 76`, role: "img", "aria-label": label},

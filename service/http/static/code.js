@@ -1,20 +1,18 @@
 // The request as code, under the text.
 
-import {copy, h} from "./dom.js";
+import {button, copy, h} from "./dom.js";
 import {FORMS, snippet} from "./snippets.js";
 
-/** A panel with a tab for each form of the request. */
 export class CodePanel {
   #form = FORMS[0];
   #body = {};
 
   constructor() {
     this.code = h("code");
-    const button = (label, onclick) => h("button", {type: "button", class: "quiet", onclick}, label);
     this.tabs = FORMS.map((form) => button(form, () => this.#choose(form)));
     const copyButton = button("Copy code", () => copy(this.code.textContent, copyButton));
     this.element = h("section", {class: "code", hidden: true, "aria-label": "The request as code"},
-      h("div", {class: "bar"}, this.tabs, copyButton), h("pre", {}, this.code));
+      h("div", {class: "bar"}, this.tabs, copyButton, h("a", {href: "docs"}, "All fields")), h("pre", {}, this.code));
   }
 
   get isOpen() {
@@ -27,7 +25,6 @@ export class CodePanel {
     return this.isOpen;
   }
 
-  /** Show a request. */
   draw(body) {
     this.#body = body;
     this.code.textContent = snippet(this.#form, body);

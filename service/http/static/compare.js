@@ -1,32 +1,28 @@
 // Compare: the same prompt and seed at five temperatures, or with two versions, side by side.
 
-import {generate, models} from "./api.js";
-import {announce, count, decimal, h} from "./dom.js";
+import {setAddress} from "./address.js";
+import {generate} from "./api.js";
+import {fillChoices, modelFields} from "./choice.js";
+import {actionBar, button, count, decimal, h, stopButton} from "./dom.js";
 import {inspectable} from "./guesses.js";
 import {Notice, waiting} from "./notice.js";
-import {InvalidField, modelFields, numberField, present, temperatureField} from "./params.js";
+import {InvalidField, numberField, present, temperatureField} from "./params.js";
+import {Status} from "./status.js";
 import {TextView, meanBits} from "./text.js";
 
 const TEMPERATURES = [0.2, 0.5, 0.8, 1, 1.2];
 const SEED_BELOW = 2 ** 32; // of a drawn seed
 
-/** Build the view in `section`. */
-export function mount(section) {
-  const view = new Compare();
-  section.append(h("h1", {class: "unseen"}, "Compare"), view.form, view.notice.element, view.columns);
-  addEventListener("keydown", (event) => section.isConnected && view.onKey(event));
-  return (query) => view.show(query);
-}
-
-class Compare {
+export default class Compare {
   notice = new Notice();
+  status = new Status();
   running = null; // AbortController
   columns = h("div", {class: "columns"});
 
   constructor() {
     this.prompt = h("textarea", {class: "prompt", rows: 2, spellcheck: "false", "aria-label": "Prompt", placeholder: "The beginning that they share"});
     this.models = modelFields();
-    this.other = modelFields("Second model");
+    this.other = modelFields("Beside");
     this.temperature = temperatureField();
     this.length = numberField("length", 400);
     this.seed = numberField("seed");
@@ -34,25 +30,17 @@ class Compare {
     this.kind.setAttribute("aria-label", "Compare");
     this.kind.addEventListener("change", () => this.#draw());
     this.second = h("div", {class: "fields"}, this.other.elements, this.temperature.element);
-    this.start = h("button", {type: "button", class: "main", onclick: () => this.begin()}, "Start");
-    this.stop = h("button", {type: "button", class: "main", onclick: () => this.running?.abort()}, "Stop", h("kbd", {}, "Esc"));
-    this.status = h("p", {class: "status"});
+    this.start = button("Start", () => this.begin(), "main");
+    this.stop = stopButton(() => this.halt());
     this.form = h("div", {class: "form"}, this.prompt,
       h("div", {class: "fields"}, h("p", {class: "field"}, h("span", {}, "Compare"), this.kind), this.models.elements, this.length.element, this.seed.element),
-      this.second, h("div", {class: "bar", role: "group", "aria-label": "Actions"}, this.start, this.stop, this.status));
+      this.second, actionBar(this.start, this.stop, this.status.element));
     this.#draw();
+    this.parts = [this.form, this.notice.element, this.columns];
   }
 
   async show(query) {
-    try {
-      const response = await models();
-      this.models.fill(response);
-      this.other.fill(response);
-    } catch (error) {
-      this.notice.show(error, [["Try again", () => this.show(query)]]);
-      return;
-    }
-    if (!query) return;
+    if (!(await fillChoices(this, () => this.show(query), this.models, this.other)) || !query) return;
     const number = (name) => (query.has(name) ? Number(query.get(name)) : undefined);
     this.prompt.value = query.get("prompt") ?? "";
     this.kind.value = query.get("compare") === "versions" ? "versions" : "temperatures";
@@ -65,7 +53,6 @@ class Compare {
     await this.begin();
   }
 
-  /** Start all texts together, with one seed. */
   async begin() {
     const columns = this.#read();
     if (!columns) return;
@@ -75,17 +62,16 @@ class Compare {
     const made = columns.map(({title, params}) => new Column(title, params));
     this.columns.replaceChildren(...made.map((column) => column.element));
     this.#draw();
-    announce("Writing.");
+    this.status.wait("Writing");
     const ended = await Promise.allSettled(made.map((column) => column.run(running.signal, (seconds) => {
-      this.status.textContent = waiting(seconds);
+      this.status.wait(waiting(seconds));
     })));
     if (this.running !== running) return;
     this.running = null;
     this.#draw();
     const failed = ended.find((one) => one.status === "rejected" && !running.signal.aborted);
     if (failed) this.notice.show(failed.reason, [["Try again", () => this.begin()]]);
-    this.status.textContent = running.signal.aborted ? "Stopped." : failed ? "" : `Seed ${columns[0].params.seed}`;
-    announce(running.signal.aborted ? "Stopped." : "Finished.");
+    this.status.end(running.signal.aborted ? "Stopped." : failed ? "" : `Seed ${columns[0].params.seed}`);
     if (!failed && !running.signal.aborted) this.#address(made, columns[0].params);
   }
 
@@ -100,7 +86,7 @@ class Compare {
       const temperature = this.temperature.read() ?? 1;
       return [this.models, this.other].map((fields) => {
         const {name, version} = fields.current() ?? {};
-        return {title: `${name} ${version}`, params: {...fields.read(), ...shared, temperature}};
+        return {title: name ? `${name} ${version}` : "no model", params: {...fields.read(), ...shared, temperature}};
       });
     } catch (error) {
       if (error instanceof InvalidField) return null;
@@ -113,7 +99,15 @@ class Compare {
     const isTwo = this.kind.value === "versions";
     const second = isTwo ? {model2: last.model, version2: last.version, temperature} : {};
     const query = {prompt, compare: this.kind.value, model: first.model, version: first.version, ...second, length, seed};
-    history.replaceState(null, "", `#compare?${new URLSearchParams(query)}`);
+    setAddress("compare", `#compare?${new URLSearchParams(query)}`);
+  }
+
+  get canBegin() {
+    return !this.running;
+  }
+
+  halt() {
+    this.running?.abort();
   }
 
   #draw() {
@@ -123,16 +117,8 @@ class Compare {
     this.stop.hidden = this.running === null;
     if (hadFocus?.hidden) (this.running ? this.stop : this.start).focus();
   }
-
-  onKey(event) {
-    if (event.key === "Escape" && this.running) this.running.abort();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.running) this.begin();
-    else return;
-    event.preventDefault();
-  }
 }
 
-/** One of the texts. */
 class Column {
   made = {};
 

@@ -7,7 +7,6 @@ export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** An element of an SVG. */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -21,6 +20,13 @@ function fill(element, attributes, children) {
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
+
+export const button = (label, onclick, kind = "quiet") => h("button", {type: "button", class: kind, onclick}, label);
+
+export const actionBar = (...buttons) => h("div", {class: "bar", role: "group", "aria-label": "Actions"}, buttons);
+
+/** The button that stops what runs; the views stop at the key, too. */
+export const stopButton = (onclick) => button(["Stop", h("kbd", {}, "Esc")], onclick, "main");
 
 const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 
@@ -44,7 +50,6 @@ const NAMES = new Map([[" ", "space"], ["\n", "line break"], ["\t", "tab"], ["\u
 /** A character as a visible sign. */
 export const glyph = (character) => GLYPHS.get(character) ?? character;
 
-/** A character in words, for a screen reader. */
 export const spoken = (character) => NAMES.get(character) ?? character;
 
 /** Say a sentence to screen readers. */

@@ -5,7 +5,8 @@
 
 import {toFragment} from "./params.js";
 
-const MOST_PAST = 50;
+const MOST_PAST = 50; // texts
+const MOST_PAST_CHARS = 100000; // of all of them: 20,000 characters with their guesses take 6 MB
 
 /** The steps of a text; all positions but `base` are counted from the end of the prompt. */
 export class Draft {
@@ -13,7 +14,6 @@ export class Draft {
   steps = [];
   #past = [];
 
-  /** Begin a new text with a prompt of `base` characters. */
   start(base) {
     this.base = base;
     this.steps = [];
@@ -27,7 +27,10 @@ export class Draft {
   remember(characters) {
     if (!this.steps.length) return;
     this.#past.push({characters: [...characters], base: this.base, steps: this.steps});
-    if (this.#past.length > MOST_PAST) this.#past.shift();
+    let kept = this.#past.reduce((sum, one) => sum + one.characters.length, 0);
+    while (this.#past.length > 1 && (this.#past.length > MOST_PAST || kept > MOST_PAST_CHARS)) {
+      kept -= this.#past.shift().characters.length;
+    }
   }
 
   /** Return to the text that was remembered last; its characters, or null. */
@@ -43,7 +46,6 @@ export class Draft {
     this.steps = this.steps.filter((step, number) => number === 0 || step.at < at || (step.at === at && !step.put));
   }
 
-  /** A request has begun. */
   add(step) {
     this.steps = [...this.steps, step];
   }
@@ -55,14 +57,31 @@ export class Draft {
     this.steps = made > 0 ? [...this.steps.slice(0, -1), {...last, length: made}] : this.steps.slice(0, -1);
   }
 
-  /** The fragment of the address that makes the text again. */
-  fragment(prompt) {
-    return this.steps.length ? toFragment("write", prompt, this.steps) : "#write";
+  /** Whether the text is the one that a request with these parameters makes from the prompt. */
+  isMadeBy(params) {
+    const [first, ...later] = this.steps;
+    return !later.length && Object.entries(params).every(([name, value]) => String(value) === String(first?.[name]));
+  }
+
+  prompt(characters) {
+    return join(characters.slice(0, this.base));
+  }
+
+  /** The last request, as it was sent; null before the first. */
+  request(characters) {
+    const last = this.steps.at(-1);
+    return last ? {prompt: join(characters.slice(0, this.base + startOf(last))), ...requestOf(last)} : null;
+  }
+
+  fragment(characters) {
+    return this.steps.length ? toFragment("write", this.prompt(characters), this.steps) : "#write";
   }
 }
 
+const join = (characters) => characters.map((character) => character.text).join("");
+
 /** The position at which the characters of a step begin. */
-export const startOf = (step) => step.at + (step.put ? 1 : 0);
+const startOf = (step) => step.at + (step.put ? 1 : 0);
 
 /** The characters of a step that the next one needs: one more than it keeps shows the probability of its `put`. */
 export function lengthNeeded(step, next) {

@@ -26,7 +26,6 @@ document.addEventListener("pointerdown", (event) => {
 addEventListener("scroll", () => open && place(), {passive: true, capture: true});
 addEventListener("resize", close);
 
-/** Close the card. */
 export function close() {
   clearTimeout(closing);
   open = null;

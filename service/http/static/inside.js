@@ -1,33 +1,28 @@
 // Look inside: a text, the guesses of the network before each character, and the activation of one of its units.
 
-import {models, send, versionOf} from "./api.js";
+import {setAddress} from "./address.js";
+import {send, versionOf} from "./api.js";
 import {CellText} from "./cells.js";
-import {announce, count, h} from "./dom.js";
+import {fillChoices, modelFields} from "./choice.js";
+import {actionBar, announce, button, count, h, stopButton} from "./dom.js";
 import {close, inspectable} from "./guesses.js";
 import {Notice, waiting} from "./notice.js";
-import {modelFields, present} from "./params.js";
+import {present} from "./params.js";
 import {UnitFacts, signed} from "./positions.js";
 import {MOST_CHARS, Reading, strength} from "./reading.js";
 import {offeredText} from "./shared.js";
+import {Status} from "./status.js";
 import {TrackList, trackedUnits} from "./tracks.js";
 import {UnitGrid} from "./units.js";
 
 const WRITTEN_CHARS = 1200; // of a text that the model writes here
-const MOST_ADDRESS_CHARS = 8000;
 const SETTLE_MS = 200; // a unit is asked for when the reader has stayed on it
 
-/** Build the view in `section`. */
-export function mount(section) {
-  const view = new Inside();
-  section.append(h("h1", {class: "unseen"}, "Look inside"), view.page, view.side);
-  addEventListener("keydown", (event) => section.isConnected && view.onKey(event));
-  return (query) => view.show(query);
-}
-
-class Inside {
+export default class Inside {
   text = new CellText("The text in cells. Arrow keys move from character to character.");
   unit = new UnitFacts((index) => this.#go(index));
   notice = new Notice();
+  status = new Status();
   tracks = new TrackList((layer, unit) => this.choose(layer, unit), (isOwn) => this.#more((reading) => this.#find(reading, isOwn)));
   grid = new UnitGrid((layer, unit) => this.choose(layer, unit), (layer) => this.#more((reading) => this.#showLayer(reading, layer)));
   models = modelFields();
@@ -43,6 +38,7 @@ class Inside {
     this.#buildPage();
     this.#buildSide();
     this.#draw();
+    this.parts = [this.page, this.side];
   }
 
   #buildPage() {
@@ -51,19 +47,16 @@ class Inside {
       placeholder: "Paste a text, to see the network's guesses and activations while it reads.",
     });
     this.start = button("Look inside", () => this.begin(), "main");
-    this.stop = button("Stop", () => this.running?.abort(), "main");
-    this.stop.append(h("kbd", {}, "Esc"));
+    this.stop = stopButton(() => this.halt());
     this.editButton = button("Edit", () => this.edit());
     this.writeButton = button("Let the model write", () => this.write());
     this.takeButton = button("Take the text of Write", () => this.take());
-    this.status = h("p", {class: "status"});
     const key = h("p", {class: "scale note"}, h("span", {}, "−1"), h("i", {class: "ramp"}), h("span", {}, "+1"),
       h("span", {class: "reads"}, "A bar above the line is a positive activation, below it a negative one."));
     this.guessKey = h("p", {class: "note"}, "Under each character: the five that the network expected, the redder the more likely; framed where it was right.");
     this.result = h("div", {}, this.unit.title, this.unit.facts, this.text.element, key, this.guessKey, this.grid.element, this.unit.positions);
-    const bar = h("div", {class: "bar", role: "group", "aria-label": "Actions"},
-      this.start, this.stop, this.editButton, this.writeButton, this.takeButton);
-    this.page = h("div", {class: "page"}, this.input, this.result, this.notice.element, h("div", {class: "foot"}, bar, this.status));
+    const bar = actionBar(this.start, this.stop, this.editButton, this.writeButton, this.takeButton);
+    this.page = h("div", {class: "page"}, this.input, this.result, this.notice.element, h("div", {class: "foot"}, bar, this.status.element));
   }
 
   #buildSide() {
@@ -80,20 +73,13 @@ class Inside {
   /** Open the view; a link has a text and a unit. */
   async show(query) {
     this.#draw();
-    try {
-      this.models.fill(await models());
-    } catch (error) {
-      this.notice.show(error, [["Try again", () => this.show(query)]]);
-      return;
-    }
-    if (!query?.get("text")) return;
+    if (!(await fillChoices(this, () => this.show(query), this.models)) || !query?.get("text")) return;
     this.models.write({model: query.get("model"), version: Number(query.get("version")) || undefined});
     this.input.value = query.get("text");
     const unit = [query.get("layer"), query.get("unit")];
     await this.begin(unit.every((one) => /^\d+$/.test(one ?? "")) ? unit.map(Number) : null);
   }
 
-  /** Take over the text of Write. */
   async take() {
     this.edit();
     this.input.value = offeredText();
@@ -112,7 +98,7 @@ class Inside {
   /** Read the text, find the units that track its features, and show a unit. */
   async begin(unit = null) {
     if (!this.input.value) {
-      this.status.textContent = "Paste a text first, or let the model write one.";
+      this.status.end("Paste a text first, or let the model write one.");
       this.input.focus();
       return;
     }
@@ -144,10 +130,10 @@ class Inside {
     if (this.chosen && !(this.chosen[0] < manifest.layers && this.chosen[1] < manifest.units)) this.chosen = null; // of another model
     this.isPicked = this.chosen !== null;
     if (this.chosen) await this.#show(...this.chosen);
-    this.#say("Looking for neurons");
+    this.status.wait("Looking for neurons");
     await this.#find(reading);
     await this.#showLayer(reading, this.chosen[0]);
-    this.status.textContent = reading.isCut ? `The time limit ended the reading after ${count(reading.characters.length)} characters.` : "";
+    this.status.end(reading.isCut ? `The time limit ended the reading after ${count(reading.characters.length)} characters.` : "");
   }
 
   /** Rank the units, and show the best of all where the reader has not chosen one. */
@@ -162,7 +148,6 @@ class Inside {
     else await this.choose(best.layer, best.unit, {isPicked: false});
   }
 
-  /** Ask for more about the text that is shown. */
   async #more(work) {
     const {reading} = this;
     await this.#run("Reading", (signal, onWait) => work(Object.assign(reading, {signal, onWait})));
@@ -205,7 +190,7 @@ class Inside {
     this.unit.show(this.chosen, characters, values, words);
     this.#mark();
     const query = new URLSearchParams({text: this.input.value, ...this.reading.model, layer: this.chosen[0], unit: this.chosen[1]});
-    history.replaceState(null, "", `${query}`.length <= MOST_ADDRESS_CHARS ? `#inside?${query}` : "#inside");
+    setAddress("inside", `#inside?${query}`);
   }
 
   #mark() {
@@ -239,7 +224,7 @@ class Inside {
     close();
     this.reading = null;
     this.tracks.element.hidden = this.grid.element.hidden = true;
-    this.status.textContent = "";
+    this.status.end();
     this.#draw();
     this.input.focus();
   }
@@ -249,14 +234,14 @@ class Inside {
     this.running?.abort();
     const running = (this.running = new AbortController());
     this.notice.hide();
-    this.#say(message);
+    this.status.wait(message);
     this.#draw();
     try {
-      await work(running.signal, (seconds) => this.#say(seconds > 0 ? waiting(seconds) : message));
-      this.status.querySelector(".busy")?.remove();
+      await work(running.signal, (seconds) => this.status.wait(seconds > 0 ? waiting(seconds) : message));
+      if (this.status.isWaiting) this.status.end();
       return true;
     } catch (error) {
-      if (this.running === running) this.status.textContent = "";
+      if (this.running === running) this.status.end();
       if (!running.signal.aborted) this.notice.show(error, error.status === 501 ? [] : [["Try again", () => this.begin(this.chosen)]]);
       return false;
     } finally {
@@ -265,8 +250,12 @@ class Inside {
     }
   }
 
-  #say(sentence) {
-    this.status.replaceChildren(h("span", {class: "busy"}, sentence));
+  get canBegin() {
+    return !this.reading && !this.running;
+  }
+
+  halt() {
+    this.running?.abort();
   }
 
   #draw() {
@@ -282,14 +271,4 @@ class Inside {
     this.takeButton.hidden = isRunning || !offeredText();
     if (hadFocus?.hidden) (isRunning ? this.stop : isRead ? this.editButton : this.start).focus();
   }
-
-  onKey(event) {
-    if (document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape" && this.running) this.running.abort();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !this.reading && !this.running) this.begin();
-    else return;
-    event.preventDefault();
-  }
 }
-
-const button = (label, onclick, kind = "quiet") => h("button", {type: "button", class: kind, onclick}, label);

@@ -5,10 +5,8 @@ import {h} from "./dom.js";
 let key = null;
 let asking = null;
 
-/** The headers that carry the key, if there is one. */
 export const keyHeaders = () => (key === null ? {} : {Authorization: `Bearer ${key}`});
 
-/** Whether a key is in use. */
 export const hasKey = () => key !== null;
 
 /** Ask for a key, once for all requests that need one; true if the user has given it. */

@@ -10,14 +10,7 @@ const MOST_VERSIONS = 20; // of one model in its table
 const HEADS = ["Version", "Published", "Network", "Corpus", "Bits per character"];
 const toBits = (nats) => nats / Math.LN2;
 
-/** Build the view in `section`. */
-export function mount(section) {
-  const view = new Models();
-  section.append(h("h1", {class: "unseen"}, "Models"), view.notice.element, view.list, view.training);
-  return () => view.show();
-}
-
-class Models {
+export default class Models {
   notice = new Notice();
   list = h("div", {class: "models"});
   at = 0; // the evaluation whose samples are shown
@@ -37,6 +30,7 @@ class Models {
       h("div", {class: "fields"}, field("Version", this.first), field("Beside", this.second)),
       this.chart, this.legend, h("h2", {}, "Samples while it learned"), this.slider, this.moment, this.tabs, this.sample);
     new ResizeObserver(() => this.#drawChart()).observe(this.chart);
+    this.parts = [this.notice.element, this.list, this.training];
   }
 
   async show() {
@@ -77,7 +71,8 @@ class Models {
     const options = () => [...this.rows.keys()].map((id) => h("option", {value: id}, id));
     this.first.replaceChildren(...options());
     this.second.replaceChildren(h("option", {value: ""}, "none"), ...options());
-    this.first.value = this.rows.has(before[0]) ? before[0] : this.rows.has(`${standard} ${served}`) ? `${standard} ${served}` : this.first.value;
+    const first = [before[0], `${standard} ${served}`].find((id) => this.rows.has(id));
+    if (first) this.first.value = first;
     this.second.value = this.rows.has(before[1]) ? before[1] : "";
     this.#choose(this.first);
   }
@@ -102,7 +97,6 @@ class Models {
     return h("button", {type: "button", class: "quiet", "data-temperature": temperature, onclick: choose}, temperature);
   }
 
-  /** Show the evaluation number `at`. */
   #move(at) {
     this.at = at;
     const {history} = this.rows.get(this.first.value);
@@ -140,7 +134,7 @@ function seriesOf({name, version, history}, kind) {
 }
 
 function versionCells({version, refused, manifest}, served) {
-  const mark = version === served && h("span", {class: "serves"}, " serves");
+  const mark = version === served && h("span", {class: "serves"}, " served");
   if (!manifest) return [h("td", {}, version, mark), h("td", {colspan: 4}, refused ? `Refused: ${refused}` : "Its manifest cannot be read.")];
   const {corpus, layers, units, cell, parameters, metrics, created} = manifest;
   const files = corpus?.files?.map((file) => file.path) ?? [];

@@ -4,9 +4,10 @@ import {h} from "./dom.js";
 
 const HINTS = {
   unreachable: "Is it still running? The text stays here.",
-  connection_broke: "The text up to here is safe.",
+  connection_broken: "The text up to here is safe.",
   draining: "It is shutting down; another one may take over at this address.",
   invalid_api_key: "Try again to enter a key.",
+  unsupported_by_model: "Choose another version.",
   internal_error: "The log of the service has the details, under the id of the request.",
 };
 

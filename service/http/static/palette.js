@@ -15,7 +15,6 @@ export function palette() {
   return Object.fromEntries(found);
 }
 
-/** A colour for a canvas. */
 export const rgb = ([red, green, blue], alpha = 1) => `rgb(${red} ${green} ${blue} / ${alpha})`;
 
 /** Call `draw` when the theme or the density of pixels changes. */

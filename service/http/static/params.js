@@ -2,7 +2,6 @@
 
 import {h} from "./dom.js";
 
-/** Names, defaults and limits of the fields that are numbers. */
 const NUMBERS = {
   temperature: {label: "Temperature", value: 1, min: 0, max: 5, step: 0.05},
   length: {label: "Length", value: 500, min: 1, max: 100000, step: 1},
@@ -13,7 +12,6 @@ const NUMBERS = {
 const NAMES = ["model", "version", ...Object.keys(NUMBERS), "stop"];
 let made = 0; // ids of fields must differ between the views
 
-/** A label with its control. */
 export function field(label, control, ...more) {
   control.id ||= `field-${(made += 1)}`;
   return h("p", {class: "field"}, h("label", {for: control.id}, label), control, ...more);
@@ -72,50 +70,6 @@ export function stopField() {
 
 const unescaped = (text) => text.replace(/\\(n|t|\\)/g, (_, letter) => ({n: "\n", t: "\t", "\\": "\\"})[letter]);
 const escaped = (text) => text.replace(/[\n\t\\]/g, (letter) => ({"\n": "\\n", "\t": "\\t", "\\": "\\\\"})[letter]);
-
-/** The choice of a model and a version from the response of GET /models. */
-export function modelFields(label = "Model") {
-  const model = h("select", {name: "model"});
-  const version = h("select", {name: "version"});
-  let listed = [];
-  const fillVersions = () => {
-    const found = listed.find(({name}) => name === model.value);
-    const valid = found ? found.versions.filter(({refused}) => !refused).map((one) => one.version) : [];
-    const newest = h("option", {value: ""}, found?.served ? `newest (${found.served})` : "newest");
-    version.replaceChildren(newest, ...valid.toReversed().map((one) => h("option", {value: one}, one)));
-  };
-  model.addEventListener("change", fillVersions);
-  return {
-    model,
-    version,
-    elements: [field(label, model), field("Version", version)],
-    fill(response) {
-      const before = {model: model.value || response.default, version: Number(version.value) || undefined};
-      listed = response.models;
-      model.replaceChildren(...listed.map(({name}) => h("option", {value: name}, name)));
-      this.write(before);
-    },
-    read: () => ({model: model.value || undefined, version: Number(version.value) || undefined}),
-    write(chosen) {
-      if (chosen.model) choose(model, chosen.model);
-      fillVersions();
-      choose(version, chosen.version ?? "");
-    },
-    /** The version that a request would get now. */
-    current() {
-      const found = listed.find(({name}) => name === model.value);
-      return found && {name: found.name, version: Number(version.value) || found.served};
-    },
-  };
-}
-
-/** Select a value, also one that is not on offer: the service reports it. */
-function choose(select, value) {
-  if (![...select.options].some((option) => option.value === String(value))) {
-    select.append(h("option", {value}, value));
-  }
-  select.value = value;
-}
 
 /** The fields of a request, without those that have no value. */
 export const present = (params) =>

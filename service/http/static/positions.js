@@ -6,7 +6,6 @@ const AROUND = 24; // characters on each side of a position
 const MOST = 5; // positions of each sign
 const APART = 32; // characters between two positions
 
-/** An activation with its sign. */
 export const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 /** The heading over the text, and the table under it. `onGo(index)` is called when a position is chosen. */
@@ -33,7 +32,6 @@ export class UnitFacts {
       h("tbody", {}, [...high, ...low.reverse()].map((index) => this.#row(characters, index, values[index])))));
   }
 
-  /** Say the unit. */
   get sentence() {
     return `${this.title.textContent}. ${this.facts.textContent}`;
   }

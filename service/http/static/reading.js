@@ -52,7 +52,6 @@ export class Reading {
     return this.#units.has(nameOf(layer, unit)) || (this.hasLayer(layer) && this.pictureChars >= this.characters.length);
   }
 
-  /** Whether the pictures of a layer can be drawn. */
   hasLayer(layer) {
     return this.#layers.has(layer);
   }
@@ -100,7 +99,6 @@ const FEATURES = {
   capital_run: "Words in capitals", indentation: "Indentation", inside_comment: "Comments", inside_url: "Web addresses",
 };
 
-/** The name of a feature in words. */
 export const featureName = (feature) => FEATURES[feature] ?? feature.replaceAll("_", " ");
 
 /** How much of a feature a unit knows, from 0 to 1, and in words. */

@@ -1,24 +1,18 @@
 // Score: the bits per character of a text, its surprising places, and which of two texts is more like the corpus.
 
-import {models, score, versionOf} from "./api.js";
+import {score, versionOf} from "./api.js";
 import {scale} from "./chart.js";
-import {announce, count, decimal, h} from "./dom.js";
+import {fillChoices, modelFields} from "./choice.js";
+import {actionBar, announce, button, count, decimal, h, stopButton} from "./dom.js";
 import {close, inspectable} from "./guesses.js";
 import {Notice, waiting} from "./notice.js";
-import {modelFields, present} from "./params.js";
-import {TextView} from "./text.js";
-import {legend} from "./legend.js";
+import {present} from "./params.js";
+import {Status} from "./status.js";
+import {TextView, legend} from "./text.js";
 
-/** Build the view in `section`. */
-export function mount(section) {
-  const view = new Score();
-  section.append(h("h1", {class: "unseen"}, "Score"), view.page, view.side);
-  addEventListener("keydown", (event) => section.isConnected && view.onKey(event));
-  return () => view.show();
-}
-
-class Score {
+export default class Score {
   notice = new Notice();
+  status = new Status();
   running = null; // AbortController
   panes = [new Pane("Text"), new Pane("Second text")];
 
@@ -26,35 +20,28 @@ class Score {
     this.models = modelFields();
     this.side = h("aside", {class: "side open", "aria-label": "Settings"}, this.models.elements);
     this.panes[1].element.hidden = true;
-    const button = (label, onclick, kind = "quiet") => h("button", {type: "button", class: kind, onclick}, label);
     this.start = button("Score", () => this.begin(), "main");
-    this.stop = button("Stop", () => this.running?.abort(), "main");
-    this.stop.append(h("kbd", {}, "Esc"));
+    this.stop = stopButton(() => this.halt());
     this.editButton = button("Edit", () => this.edit());
     this.second = button("A second text", () => this.#toggle());
-    this.status = h("p", {class: "status"});
     this.verdict = h("div", {class: "verdict"});
     this.legend = legend();
     this.page = h("div", {class: "page"}, this.verdict, h("div", {class: "panes"}, this.panes.map((pane) => pane.element)), this.notice.element,
-      h("div", {class: "foot"}, h("div", {class: "bar", role: "group", "aria-label": "Actions"}, this.start, this.stop, this.editButton, this.second), this.status), this.legend);
+      h("div", {class: "foot"}, actionBar(this.start, this.stop, this.editButton, this.second), this.status.element), this.legend);
     new ResizeObserver(() => this.#drawScale()).observe(this.verdict);
     this.#draw();
+    this.parts = [this.page, this.side];
   }
 
   async show() {
-    try {
-      this.models.fill(await models());
-    } catch (error) {
-      this.notice.show(error, [["Try again", () => this.show()]]);
-    }
+    await fillChoices(this, () => this.show(), this.models);
   }
 
-  /** Score the texts, together. */
   async begin() {
     const panes = this.#shown();
     const empty = panes.find((pane) => !pane.input.value);
     if (empty) {
-      this.status.textContent = "Paste a text first.";
+      this.status.end("Paste a text first.");
       empty.input.focus();
       return;
     }
@@ -67,8 +54,8 @@ class Score {
       const {name, version} = this.models.current() ?? {};
       const {manifest} = version ? await versionOf(name, version) : {};
       this.heldOut = manifest?.metrics?.validation?.bits_per_char;
-      const onWait = (seconds) => (this.status.textContent = waiting(seconds));
-      const onMore = () => (this.status.textContent = `${count(panes.reduce((sum, pane) => sum + pane.scored, 0))} characters scored`);
+      const onWait = (seconds) => this.status.wait(waiting(seconds));
+      const onMore = () => this.status.wait(`${count(panes.reduce((sum, pane) => sum + pane.scored, 0))} characters scored`);
       for (const pane of panes) pane.begin(manifest?.normalization);
       this.#draw();
       await Promise.all(panes.map((pane) => pane.run(model, {signal: running.signal, onWait, onMore})));
@@ -92,8 +79,8 @@ class Score {
     }
     const corpus = Number.isFinite(this.heldOut) ? ` The held-out part of the corpus has ${decimal(this.heldOut)}.` : "";
     this.figure = h("figure", {});
-    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus), this.figure);
-    this.status.textContent = "";
+    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus, " The fewer bits, the better the model predicts the text."), this.figure);
+    this.status.end();
     announce(`${sentence}.`);
     this.#drawScale();
   }
@@ -112,7 +99,7 @@ class Score {
     close();
     for (const pane of this.panes) pane.edit();
     this.verdict.replaceChildren();
-    this.status.textContent = "";
+    this.status.end();
     this.#draw();
     this.panes[0].input.focus();
   }
@@ -127,6 +114,14 @@ class Score {
     return this.panes.filter((pane) => !pane.element.hidden);
   }
 
+  get canBegin() {
+    return this.panes[0].isEditing;
+  }
+
+  halt() {
+    this.running?.abort();
+  }
+
   #draw() {
     const isEditing = this.panes[0].isEditing;
     const hadFocus = document.activeElement;
@@ -138,16 +133,8 @@ class Score {
     this.legend.hidden = isEditing;
     if (hadFocus?.hidden) (this.running ? this.stop : isEditing ? this.start : this.editButton).focus();
   }
-
-  onKey(event) {
-    if (event.key === "Escape" && this.running) this.running.abort();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.panes[0].isEditing) this.begin();
-    else return;
-    event.preventDefault();
-  }
 }
 
-/** One text: pasted, then scored. */
 class Pane {
   isEditing = true;
   result = null;

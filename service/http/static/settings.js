@@ -1,10 +1,10 @@
 // The settings beside the text: the model, the parameters of a generation, and how the text looks.
 
 import {versionOf} from "./api.js";
+import {modelFields} from "./choice.js";
 import {count, h} from "./dom.js";
-import {InvalidField, modelFields, numberField, present, stopField, temperatureField} from "./params.js";
+import {InvalidField, numberField, present, stopField, temperatureField} from "./params.js";
 
-/** The fields of a request, and the switches of the page. */
 export class Settings {
   models = modelFields();
   fields = {
@@ -44,17 +44,19 @@ export class Settings {
     for (const [name, one] of Object.entries(this.fields)) one.write(params[name]);
   }
 
-  /** Open or close the settings on a narrow screen. */
-  toggle(button) {
+  /** Open or close the settings on a narrow screen; whether they are open now. */
+  toggle() {
     const isOpen = this.element.classList.toggle("open");
-    button.setAttribute("aria-expanded", isOpen);
     if (isOpen) this.models.model.focus();
+    return isOpen;
   }
 }
 
-/** A sentence or two about a version: its size and its corpus. */
-export async function describe(current) {
-  if (!current) return "The service has no model yet. Publish one, and it appears here.";
+/** A sentence or two about the chosen version: its size and its corpus. */
+export async function describe(models) {
+  if (models.isEmpty()) return "The service has no model yet. Publish one, and it appears here.";
+  const current = models.current();
+  if (!current) return "";
   if (!current.version) return `No version of ${current.name} is valid.`;
   try {
     const {manifest} = await versionOf(current.name, current.version);

@@ -55,8 +55,6 @@ console.log(text);
   },
 };
 
-/** The names of the forms. */
 export const FORMS = Object.keys(KINDS);
 
-/** A request in one of the forms. */
 export const snippet = (form, body) => KINDS[form](new URL(".", document.baseURI).href, body);

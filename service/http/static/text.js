@@ -1,10 +1,10 @@
 // A text of characters with probabilities. It is appended to once per frame, as runs of equal shade, one block a line,
 // so that the browser lays out only the last line again and skips the lines that are not on the screen.
 
-import {h} from "./dom.js";
+import {chance, h} from "./dom.js";
 
 /** Probabilities below which the next shade begins. */
-export const SHADES = [0.3, 0.1, 0.03, 0.01, 0.001];
+const SHADES = [0.3, 0.1, 0.03, 0.01, 0.001];
 const MOST_CHARS_A_FRAME = 1500;
 const READING = 32; // characters a second
 
@@ -45,14 +45,12 @@ export class TextView {
     return this.characters.map((character) => character.text).join("");
   }
 
-  /** Show these characters in place of the present ones. */
   load(characters) {
     this.drop();
     this.truncate(0);
     this.#append(characters);
   }
 
-  /** Add characters at the next frames. */
   push(characters) {
     for (const character of characters) this.#queue.push(character);
     this.#schedule();
@@ -104,7 +102,6 @@ export class TextView {
     return span.classList.contains("nl") ? span.getClientRects()[0] : range.getBoundingClientRect();
   }
 
-  /** The element of the line of a character. */
   lineOf(index) {
     return this.#line(this.#offsets[index]).element;
   }
@@ -248,4 +245,10 @@ function caretAt(x, y) {
 export function meanBits(characters) {
   const known = characters.filter((character) => character.logprob !== undefined);
   return known.reduce((sum, character) => sum + bits(character.logprob), 0) / known.length;
+}
+
+/** The shades, with the probabilities at which they begin. */
+export function legend() {
+  const names = ["likely", ...SHADES.map((limit) => `< ${chance(limit)}`)];
+  return h("p", {class: "legend"}, names.map((name, shade) => h("span", {class: `s${shade}`}, name)));
 }

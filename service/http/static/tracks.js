@@ -20,7 +20,6 @@ export class TrackList {
     this.element = h("div", {hidden: true}, h("h2", {}, "Find neurons"), field("Ranked over", this.over), this.#list);
   }
 
-  /** Show the response of POST /neurons. */
   show({features, constant, chars, isOwn}) {
     const ranked = features
       .map((feature) => ({...feature, best: feature.units[0] ? strength(feature, feature.units[0]).share : 0}))
@@ -35,7 +34,6 @@ export class TrackList {
     this.element.hidden = false;
   }
 
-  /** Mark the chosen unit. */
   mark(layer, unit) {
     for (const button of this.element.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", button.dataset.unit === `${layer}.${unit}`);

@@ -50,7 +50,6 @@ export class UnitGrid {
     this.#drawAll();
   }
 
-  /** Mark the chosen unit, if it is in this layer. */
   mark(layer, unit) {
     this.#options[this.#chosen]?.setAttribute("aria-selected", "false");
     this.#chosen = layer === this.layer ? unit : -1;

@@ -39,7 +39,7 @@ class Page:
         messages = [
             message for message in browsers.console(self.driver) if not any(part in message for part in expected)
         ]
-        assert messages == []
+        assert messages == [], messages
         assert browsers.hosts(self.driver) <= {urlsplit(self.address).netloc}
 
     def wait(self, condition: Any, timeout_s: float = 60) -> Any:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests import browsers
@@ -144,6 +145,79 @@ def test_errors_are_sentences_with_a_way_out(page: Page) -> None:
     assert "at most 10,000 characters here, and this one has 10,001" in page.text("#inside .notice")
     page.press("Use the first 10,000")
     assert len(page.run("return document.querySelector('#inside textarea').value")) == 10_000
+
+
+# Answers the first requests for a path with the given responses, and records the path of each request.
+ANSWER = """
+const [path, responses] = arguments;
+const send = fetch;
+window.asked = [];
+window.fetch = (url, options) => {
+    window.asked.push(new URL(url).pathname);
+    const next = String(url).endsWith(path) && responses.shift();
+    if (!next) return send(url, options);
+    const {status, message, code, headers} = next;
+    return Promise.resolve(new Response(JSON.stringify({error: {message, code, param: null}}), {status, headers}));
+};
+"""
+
+
+def read_with(page: Page, path: str, *responses: dict[str, Any]) -> None:
+    """Read a text with the tiny model; the first requests for `path` get these responses."""
+    page.open("#inside")
+    page.wait(lambda: page.all("#inside option[value=tiny]"))
+    page.choose("#inside [name=model]", "tiny")
+    page.run(ANSWER, path, list(responses))
+    page.type_prompt(SHORT)
+    page.press("Look inside")
+
+
+@pytest.mark.parametrize("path", ["/inspect", "/neurons"])
+def test_a_version_without_the_function_is_named_and_another_one_can_be_chosen(page: Page, path: str) -> None:
+    message = "Version 1 of 'tiny' was published without the function 'inspect'."
+    read_with(page, path, {"status": 501, "message": message, "code": "unsupported_by_model"})
+    page.wait(lambda: page.text("#inside .notice") == f"{message} Choose another version.")
+    assert not page.shown("#inside .notice button"), "the same request would fail again"
+    assert page.text("#inside .status") == ""
+    page.press("Edit" if path == "/neurons" else "Look inside")
+    if path == "/neurons":
+        page.press("Look inside")
+    page.wait(lambda: page.shown("#inside .track[aria-pressed=true]"), 180)
+    assert not page.shown("#inside .notice")
+
+
+@pytest.mark.parametrize("path", ["/inspect", "/neurons"])
+def test_a_busy_service_is_asked_again_after_a_countdown(page: Page, path: str) -> None:
+    busy = {
+        "status": 429,
+        "message": "3 streams are open, which is the limit.",
+        "code": "queue_full",
+        "headers": {"Retry-After": "2"},
+    }
+    read_with(page, path, busy)
+    for seconds in (2, 1):
+        page.wait(
+            lambda seconds=seconds: page.text("#inside .status") == f"The service is busy. Trying again in {seconds} s"
+        )
+    page.wait(lambda: page.shown("#inside .track[aria-pressed=true]"), 180)
+    assert page.run("return window.asked").count(path) >= 2
+    assert page.text("#inside .status") == ""
+    assert not page.shown("#inside .notice")
+
+
+def test_stop_ends_the_countdown(page: Page) -> None:
+    busy = {
+        "status": 429,
+        "message": "The rate limit is 2/minute.",
+        "code": "rate_limit_exceeded",
+        "headers": {"Retry-After": "60"},
+    }
+    read_with(page, "/inspect", busy)
+    page.wait(lambda: "Trying again in" in page.text("#inside .status"))
+    page.keys(Keys.ESCAPE)
+    page.wait(lambda: page.text("#inside .status") == "")
+    assert page.run("return window.asked") == ["/inspect"]
+    assert page.run("return document.querySelector('#inside textarea').value") == SHORT
 
 
 def test_guesses_are_off_on_a_phone(page: Page) -> None:

@@ -1,19 +1,15 @@
-"""Compare, Models and Score; then every view on a phone, zoomed, dark, and examined by axe-core.
+"""Compare, Models and Score; then every view on a phone, zoomed, dark, and examined by axe-core."""
 
-AXE_CORE is the path of axe.min.js (see .ci/run).
-"""
-
+import itertools
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from tests import browsers
 from tests.servers import Server
+from tests.system.browser.axe import AXE, violations
 from tests.system.browser.page import Page
-
-AXE = os.environ.get("AXE_CORE", "")
 
 
 def test_five_temperatures_stream_with_one_seed(page: Page, site: Server) -> None:
@@ -73,6 +69,33 @@ def test_a_text_is_scored_and_compared_with_another(page: Page, site: Server) ->
     page.press("Score")
     page.wait(lambda: page.shown(".number"))
     assert page.text(".number") == "The first is more like the corpus"
+
+
+@pytest.mark.parametrize("values", [[2.02, 2.03, 2.72], [2.0, 2.0, 2.0], [0.1, 1.0, 6.0], [5.7, 5.8, 5.9], [2.0, 2.3]])
+def test_the_labels_of_the_scale_do_not_overlap_on_a_phone(page: Page, values: list[float]) -> None:
+    page.open("#models")
+    boxes = page.driver.execute_async_script(
+        """
+        const [values, done] = arguments;
+        import(new URL("static/chart.js", document.baseURI)).then(({scale}) => {
+            const marks = values.map((value, at) => ({value, label: `${["first", "second", "corpus"][at]} 2.02`}));
+            const drawn = scale(marks, {width: 320, label: ""});
+            document.querySelector("main").replaceChildren(drawn);
+            const labels = [...drawn.querySelectorAll("text")].map((label) => label.getBoundingClientRect());
+            done(labels.slice(2).map(({left, right, top, bottom}) => [left, right, top, bottom]));
+        });
+        """,
+        values,
+    )
+    assert len(boxes) == len(values)
+    for (left, right, top, bottom), other in itertools.combinations(boxes, 2):
+        assert right <= other[0] or other[1] <= left or bottom <= other[2] + 2 or other[3] <= top + 2, boxes
+
+
+def test_the_views_are_named_on_one_line_of_a_small_phone(page: Page) -> None:
+    browsers.resize(page.driver, (360, 740), scale=2, is_phone=True)
+    page.open("#write")
+    assert len({link.location["y"] for link in page.shown("nav a")}) == 1
 
 
 VIEWS = {
@@ -143,12 +166,3 @@ def test_axe_finds_no_violation(page: Page, view: str) -> None:
         page.press("Code")
         page.point_at(20, click=True)
     assert violations(page) == []
-
-
-def violations(page: Page) -> list[str]:
-    found = page.driver.execute_async_script("axe.run().then(arguments[0])")
-    return [
-        f"{it['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for it in found["violations"]
-        for node in it["nodes"]
-    ]

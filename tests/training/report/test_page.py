@@ -1,7 +1,7 @@
 """The HTML around a report: escaping, tables, and no requests."""
 
 from tests.training.report.pages import Page, rows
-from training.report.page import page, shown, table
+from training.report.page import FOLDER, page, shown, table
 
 
 def test_text_is_escaped() -> None:
@@ -30,6 +30,12 @@ def test_a_page_makes_no_requests() -> None:
     assert addresses == ["data:,"]
     for words in ("url(h", "@import", "fetch(", "http:", "https:", "//"):
         assert words not in found.source.replace("</", "")
+
+
+def test_a_page_has_its_style_sheets_and_its_script_in_it() -> None:
+    source = page("title", "<p>text</p>")
+    for name in ("base.css", "report.css", "report.js"):
+        assert (FOLDER / name).read_text(encoding="utf-8") in source
 
 
 def test_a_table_aligns_numbers_and_marks_the_best_row() -> None:

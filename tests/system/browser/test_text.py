@@ -1,0 +1,32 @@
+"""The text of the playground beside its characters."""
+
+from tests.system.browser.page import Page
+
+
+def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
+    page.open("#models")
+    page.driver.set_script_timeout(30)
+    differences = page.driver.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+            const {TextView} = await import(new URL("static/text.js", document.baseURI));
+            const view = new TextView("A text");
+            document.querySelector("main").replaceChildren(view.element);
+            const differences = [];
+            for (let round = 0; round < 100; round += 1) {
+                const more = Array.from({length: round % 7 + 1}, (_, index) =>
+                    ({text: ["a", "😀", "\\n", "é", " "][(round + index) % 5], logprob: -index}));
+                view.truncate(Math.floor(view.characters.length * 0.9));
+                view.push(more);
+                await view.drained();
+                if (view.element.textContent !== view.text) differences.push(round);
+            }
+            for (let index = 0; index < view.characters.length; index += 1) {
+                const {left, right, top, bottom} = view.boxOf(index);
+                const found = view.indexAt((left + right) / 2, (top + bottom) / 2);
+                if (right > left && found !== index) differences.push(index);
+            }
+            done(differences);
+        })();
+    """)
+    assert differences == []
