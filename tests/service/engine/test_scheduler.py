@@ -8,7 +8,7 @@ import pytest
 
 from service import health
 from service.engine.prefix_cache import PrefixCache
-from service.engine.scheduler import Closed, QueueFull, Scheduler
+from service.engine.scheduler import FEW_ROWS, Closed, QueueFull, Scheduler
 from service.model.model import Stepped, Steps
 from tests.service.engine.rows import row_of
 from tests.service.fakes import FakeModel, Recorder, expected_text
@@ -97,13 +97,27 @@ def test_beyond_slots_and_queue_a_row_is_refused_until_another_is_cancelled(star
     model.permits.release(1000)
 
 
-def test_engines_share_the_rows_evenly(start: Start) -> None:
+def test_engines_share_many_rows_evenly(start: Start) -> None:
     model = Gate()
-    scheduler = start(engines=2, slots=8, queue=8)
-    for _ in range(2):
-        scheduler.submit(model, row_of(model, length=400)[0])
-    # Two engines are inside a call with one row each, although each had slots for both.
-    assert [model.begun.get(timeout=10), model.begun.get(timeout=10)] == [1, 1]
+    scheduler = start(engines=2, slots=4 * FEW_ROWS, queue=8)
+    scheduler.submit(model, *[row_of(model, length=400)[0] for _ in range(4 * FEW_ROWS)])
+    # Two engines are inside a call with half of the rows each, although each had slots for all.
+    assert [model.begun.get(timeout=10), model.begun.get(timeout=10)] == [2 * FEW_ROWS, 2 * FEW_ROWS]
+    model.permits.release(10_000)
+
+
+def test_few_rows_have_one_engine_and_the_next_one_another(start: Start) -> None:
+    model = Gate()
+    scheduler = start(engines=3, slots=2 * FEW_ROWS, queue=8)
+    scheduler.submit(model, row_of(model, length=400)[0])
+    assert model.begun.get(timeout=10) == 1
+    scheduler.submit(model, *[row_of(model, length=400)[0] for _ in range(FEW_ROWS - 1)])
+    assert scheduler.waiting == FEW_ROWS - 1  # until the call of the one engine has ended
+    model.permits.release(2)
+    rows = [model.begun.get(timeout=10) for _ in range(3)]
+    assert rows == [1, FEW_ROWS - 1, FEW_ROWS]  # the first decodes, the others start, all decode
+    scheduler.submit(model, row_of(model, length=400)[0])
+    assert model.begun.get(timeout=10) == 1  # at once, on another engine
     model.permits.release(10_000)
 
 
