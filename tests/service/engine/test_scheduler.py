@@ -113,7 +113,7 @@ def test_few_rows_have_one_engine_and_the_next_one_another(start: Start) -> None
     assert model.begun.get(timeout=10) == 1
     scheduler.submit(model, *[row_of(model, length=400)[0] for _ in range(FEW_ROWS - 1)])
     assert scheduler.waiting == FEW_ROWS - 1  # until the call of the one engine has ended
-    model.permits.release(2)
+    model.permits.release(3)
     rows = [model.begun.get(timeout=10) for _ in range(3)]
     assert rows == [1, FEW_ROWS - 1, FEW_ROWS]  # the first decodes, the others start, all decode
     scheduler.submit(model, row_of(model, length=400)[0])
