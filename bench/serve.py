@@ -11,7 +11,6 @@ import argparse
 import importlib.metadata
 import json
 import platform
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -85,11 +84,7 @@ def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
             theirs, batched = _peers(stack, folder, config.engines)
             served[summary.PEER_HTTP] = ThroughHttp(theirs, clients, alphabet)
             facts["peer_nats_apart"] = batched.ask({"ready": True})["nats_apart"]
-            contenders[summary.PEER_ENGINE] = _without_http(batched)
-        if arguments.llama:
-            llama = _llama(stack, arguments.llama, config.engines)
-            facts["llama"] = llama.ask({"ready": True})
-            contenders[summary.LLAMA] = _without_http(llama)
+            contenders[summary.PEER_ENGINE] = lambda turn: Sample(**batched.ask(turn.to_json()))
         yield Setup(contenders | served, served, facts)
 
 
@@ -102,16 +97,6 @@ def _peers(stack: ExitStack, folder: Path, engines: int) -> tuple[Server, Worker
     batched = Worker(command, ONE_THREAD)
     stack.callback(batched.stop)
     return theirs, batched
-
-
-def _llama(stack: ExitStack, python: str, engines: int) -> Worker:
-    llama = Worker(["-m", "bench.peers.llama", "--threads", str(engines)], python=python)
-    stack.callback(llama.stop)
-    return llama
-
-
-def _without_http(worker: Worker) -> Contender:
-    return lambda turn: Sample(**worker.ask(turn.to_json()))
 
 
 def _facts(model: Model, engines: int, slots: int) -> dict[str, Any]:
@@ -176,13 +161,6 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one contender in one round")
     parser.add_argument("--probes", type=int, default=100, help="requests that arrive while streams run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the limits; needs no PyTorch")
-    parser.add_argument(
-        "--llama",
-        nargs="?",
-        const=sys.executable,
-        metavar="PYTHON",
-        help="llama.cpp too; PYTHON is an interpreter that has llama-cpp-python and gguf (default: this one)",
-    )
     parser.add_argument("--guesses", action="store_true", help="streams with top_guesses: 5 too")
     parser.add_argument("--json", type=Path, default=Path("bench/results/serve.json"))
     parser.add_argument("--plot", type=Path, help="where to draw the speeds, as SVG")

@@ -143,10 +143,8 @@ def service(
 class Worker:
     """A process that answers each line, a JSON object, with another."""
 
-    def __init__(
-        self, command: list[str], environment: Mapping[str, str] | None = None, *, python: str = sys.executable
-    ) -> None:
-        self._command = [python, *command]
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, *command]
         self._process = subprocess.Popen(
             self._command,
             cwd=ROOT,
