@@ -31,6 +31,7 @@ AXES: dict[str, Sequence[int]] = {
     "units": (128, 256, 512, 1024),
     "prompt": (0, 10, 100, 1000, 10_000, 100_000),
 }
+MAX_PROMPT = 10**6  # more than any prompt; makes seeds unique
 CONTENDERS = (summary.PRODUCTS, summary.ENGINE, summary.HTTP)
 ALONE, BESIDE = summary.PROMPT_ALONE, summary.PROMPT_BESIDE
 
@@ -96,7 +97,9 @@ def _with_prompt(setup: Setup, chars: int, probes: int) -> dict[str, Contender]:
         return Sample(speed, first_char_ms=[1000 * (chars + 1) / speed])
 
     def beside(turn: Turn) -> Sample:
-        sample = setup.served[summary.HTTP].arrivals(turn, probes, chars)
+        # Prompts of one seed begin alike, and the prefix cache would know them.
+        seed = 2 * (turn.seed * MAX_PROMPT + chars) + bool(turn.streams)
+        sample = setup.served[summary.HTTP].arrivals(replace(turn, seed=seed), probes, chars)
         return replace(sample, characters_per_second=1000 * (chars + 1) / statistics.median(sample.first_char_ms))
 
     return {summary.PRODUCTS: limit, ALONE: lambda turn: beside(replace(turn, streams=0)), BESIDE: beside}

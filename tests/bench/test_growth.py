@@ -16,12 +16,17 @@ from service.cpus import available_cpus
 
 
 class Served:
-    """A server that needs 2 ms for a character of a prompt, and stands still beside streams."""
+    """A server that needs 2 ms for a character of a prompt, and runs beside streams."""
+
+    def __init__(self) -> None:
+        self.seeds: set[int] = set()
 
     def __call__(self, turn: Turn) -> Sample:
         return Sample(100.0 * turn.streams, [20.0, 30.0], [5.0], client_cpu=0.1)
 
     def arrivals(self, turn: Turn, probes: int, prompt_chars: int) -> Sample:
+        assert turn.seed not in self.seeds, "the prefix cache would know the prompts"
+        self.seeds.add(turn.seed)
         gaps = [7.0] if turn.streams else []
         return Sample(0.0, [2.0 * (prompt_chars + 1)] * probes, gaps, client_cpu=0.1)
 
