@@ -114,6 +114,8 @@ class Scheduler:
                     break
                 while self._should_take(engine):
                     engine.take(*self._waiting.popleft())
+                if self._waiting:  # an engine that left them to this one may take the rest
+                    self._changed.notify_all()
             with thread.task():
                 engine.step()
         engine.fail(Closed())
