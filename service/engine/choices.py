@@ -22,7 +22,7 @@ class Choices:
             QueueFull, Closed: the scheduler does not take all of them.
         """
         self.version = model.manifest.model_version
-        self.on_ready: Callable[[], None] | None = None  # is called on the engine's thread when `take` has a new chunk
+        self.on_ready: Callable[[], None] | None = None  # is called on the delivery thread when `take` has a new chunk
         self._ready: queue.SimpleQueue[int] = queue.SimpleQueue()  # a stream's number for each item that it can read
         rows = _Rows()
         self._streams = [

@@ -11,6 +11,7 @@ from collections import deque
 from functools import partial
 
 from service import metrics
+from service.engine.delivery_thread import DeliveryThread
 from service.engine.engine import Engine
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
@@ -41,7 +42,11 @@ class Scheduler:
         self._waiting: deque[tuple[Model, Row]] = deque()
         self._closed = False
         self._draining = False
-        self._engines = [Engine(slots=slots, chunk=chunk, cache=cache, call_s=call_s) for _ in range(engines)]
+        self._delivery = DeliveryThread(waiting=2 * engines)
+        self._engines = [
+            Engine(slots=slots, chunk=chunk, cache=cache, call_s=call_s, deliver=self._delivery.run)
+            for _ in range(engines)
+        ]
         self._threads = [
             WatchedThread(partial(self._run, engine), f"engine-{number}") for number, engine in enumerate(self._engines)
         ]
@@ -97,14 +102,15 @@ class Scheduler:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        self._delivery.close()
         for _, row in self._waiting:
             row.fail(Closed())
 
     def faults(self) -> list[str]:
-        """A sentence for each engine whose thread has ended or is stuck; none once the scheduler is closed."""
+        """A sentence for each thread that has ended or is stuck; none once the scheduler is closed."""
         if self._closed:
             return []
-        return [fault for thread in self._threads if (fault := thread.fault())]
+        return [fault for thread in (*self._threads, self._delivery.thread) if (fault := thread.fault())]
 
     def _run(self, engine: Engine, thread: WatchedThread) -> None:
         while True:

@@ -107,16 +107,28 @@ def test_a_call_gets_the_sampling_parameters_in_float32(model: FakeModel) -> Non
     assert (call.temperature.tolist(), call.top_k.tolist(), call.top_p.tolist()) == ([0], [3], [SMALLEST_NORMAL])
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (4, 20), (8, 10), (40, 2), (80, 2)])
+@pytest.mark.parametrize(("rows", "steps"), [(1, 32), (4, 20), (8, 10), (40, 2)])
 def test_first_characters_come_soon_and_then_calls_take_their_time(
     model: FakeModel, monkeypatch: pytest.MonkeyPatch, rows: int, steps: int
 ) -> None:
     clock = SlowClock(model, monkeypatch)
-    batch = batch_of(model, slots=100, chunk=32, call_s=80 * clock.row_step_s)
+    batch = batch_of(model, slots=200, chunk=32, call_s=80 * clock.row_step_s)
     for seed in range(rows):
         batch.join(row_of(model, length=200, seed=seed)[0])
     run(batch)
     assert steps_of(model)[0] == FIRST_STEPS
+    assert set(steps_of(model)[1:5]) == {steps}
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(16, 17), (32, 10), (64, 8)])
+def test_calls_of_fuller_batches_take_longer_up_to_twice_as_long(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch, rows: int, steps: int
+) -> None:
+    clock = SlowClock(model, monkeypatch)
+    batch = batch_of(model, slots=64, chunk=32, call_s=256 * clock.row_step_s)
+    for seed in range(rows):
+        batch.join(row_of(model, length=200, seed=seed)[0])
+    run(batch)
     assert set(steps_of(model)[1:5]) == {steps}
 
 

@@ -237,6 +237,51 @@ def test_a_row_that_cannot_join_fails_alone_and_the_engine_goes_on(start: Start,
     assert scheduler.faults() == []
 
 
+def test_a_listener_delays_no_call_and_gets_the_results_of_all_calls_in_their_order(start: Start, gate: Gate) -> None:
+    class Slow(Recorder):
+        may_end = threading.Event()
+
+        def sampled(self, *results: Any) -> bool:
+            assert self.may_end.wait(timeout=10)
+            return super().sampled(*results)
+
+    scheduler = start(slots=1)
+    row, _ = row_of(gate, length=10, seed=1)
+    row.listener = slow = Slow()
+    scheduler.submit(gate, row)
+    gate.permits.release(2)
+    assert [gate.begun.get(timeout=10) for _ in range(3)] == [1, 1, 1]  # the third, though no result was accepted
+    gate.permits.release(1000)
+    Slow.may_end.set()
+    assert text_of(slow, 10) == expected_text("", 10, 1)
+
+
+def test_a_stuck_listener_is_a_fault_until_it_goes_on(
+    start: Start, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(Recorder):
+        begun, may_end = threading.Event(), threading.Event()
+
+        def sampled(self, *results: Any) -> bool:
+            self.begun.set()
+            assert self.may_end.wait(timeout=10)
+            return super().sampled(*results)
+
+    scheduler = start(slots=1)
+    row, _ = row_of(model)
+    row.listener = stuck = Stuck()
+    scheduler.submit(model, row)
+    assert stuck.begun.wait(timeout=10)
+    with monkeypatch.context() as patch:
+        later_s = time.monotonic() + health.STALLED_AFTER_S + 1
+        patch.setattr(health.time, "monotonic", lambda: later_s)
+        faults = scheduler.faults()
+    stuck.may_end.set()
+    assert any(fault.startswith("Thread delivery has been busy with one task for ") for fault in faults)
+    text_of(stuck, 5)
+    assert scheduler.faults() == []
+
+
 def test_a_stuck_engine_is_a_fault_until_it_goes_on(start: Start, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = start(slots=1)
     assert scheduler.faults() == []
