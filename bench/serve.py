@@ -9,6 +9,7 @@ docs/performance.md describes each contender.
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import tempfile
@@ -36,6 +37,7 @@ from service.model.saved_model import configure_threads
 
 WARM_S = 0.5
 ARRIVAL_STREAMS, ARRIVAL_S = (32, 64), 60.0
+PACKAGES = ("tensorflow-cpu", "torch", "fastapi", "uvicorn", "gunicorn", "llama-cpp-python")
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,10 @@ def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
             served[summary.PEER_HTTP] = ThroughHttp(theirs, clients, alphabet)
             facts["peer_nats_apart"] = batched.ask({"ready": True})["nats_apart"]
             contenders[summary.PEER_ENGINE] = lambda turn: Sample(**batched.ask(turn.to_json()))
+            if importlib.util.find_spec("llama_cpp"):  # see requirements-llama.txt
+                llama = Worker(["-m", "bench.peers.llama", "--threads", str(config.engines)])
+                stack.callback(llama.stop)
+                contenders[summary.LLAMA] = lambda turn: Sample(**llama.ask(turn.to_json()))
         yield Setup(contenders | served, served, facts)
 
 
@@ -110,7 +116,7 @@ def _facts(model: Model, engines: int, slots: int) -> dict[str, Any]:
         "engines": engines,
         "slots": slots,
         "machine": f"{platform.machine()} {_processor()}",
-        "versions": {name: _version(name) for name in ("tensorflow-cpu", "torch", "fastapi", "uvicorn", "gunicorn")},
+        "versions": {name: _version(name) for name in PACKAGES},
     }
 
 

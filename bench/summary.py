@@ -12,6 +12,7 @@ PRODUCTS, MEMORY = "limit: matrix products", "limit: reading weights"
 ENGINE, HTTP = "engine alone", "through HTTP"
 HTTP_GUESSES = "through HTTP, 5 guesses"
 PEER_ENGINE, PEER_HTTP = "PyTorch, batched", "PyTorch, FastAPI"
+LLAMA = "llama.cpp, batched"
 PROMPT_ALONE, PROMPT_BESIDE = "prompt alone", "prompt beside streams"
 
 # Name, above, below.
@@ -23,6 +24,7 @@ RATIOS = (
     ("HTTP, 5 guesses ÷ HTTP", HTTP_GUESSES, HTTP),
     ("HTTP ÷ PyTorch, FastAPI", HTTP, PEER_HTTP),
     ("engine ÷ PyTorch, batched", ENGINE, PEER_ENGINE),
+    ("engine ÷ llama.cpp, batched", ENGINE, LLAMA),
     ("prompt alone ÷ matrix products", PROMPT_ALONE, PRODUCTS),
     ("prompt beside streams ÷ matrix products", PROMPT_BESIDE, PRODUCTS),
 )
