@@ -7,11 +7,14 @@ if it advanced in step with them.
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from service import metrics
+from service.engine.call import Errors
 from service.engine.call_budget import CallBudget
+from service.engine.delivery_thread import Deliver, at_once
 from service.engine.prefix_cache import Prefix, PrefixCache
 from service.engine.row import Row
 from service.engine.slots import Slots
@@ -20,17 +23,28 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
-PREFILL_SHARE = 0.5  # of a call's time, for a prefill call that delays rows that decode
 
 
 class Batch:
     """Rows of one model that advance together. None affects the symbols or logprobs of another."""
 
-    def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache, call_s: float = math.inf) -> None:
-        """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
+    def __init__(
+        self,
+        model: Model,
+        *,
+        slots: int,
+        chunk: int,
+        cache: PrefixCache,
+        call_s: float = math.inf,
+        deliver: Deliver = at_once,
+    ) -> None:
+        """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`.
+
+        `deliver` passes the results of calls to the rows' listeners.
+        """
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
-        self._slots = slots
+        self._slots, self._deliver = slots, deliver
         budget = CallBudget(call_s, chunk)
         self._prefilling, self._starting, self._decoding = (
             Slots(model, max_rows=slots, budget=budget) for _ in range(3)
@@ -64,12 +78,12 @@ class Batch:
     def fail(self, error: Exception) -> None:
         """Fail every row."""
         for row in (*self._prefilling, *self._starting, *self._decoding):
-            row.fail(error)
+            row.end()
+            self._deliver(partial(row.fail, error))
 
     def _prefill(self, rows: Slots) -> None:
         """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished."""
-        share = PREFILL_SHARE if len(self._decoding) else 1.0
-        steps = min(rows.steps(share=share), max(row.to_follow for row in rows))
+        steps = min(rows.steps(), max(row.to_follow for row in rows))
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
         followed = []
         for index, row in enumerate(rows):
@@ -78,15 +92,16 @@ class Batch:
             rows.inputs.given_length[index] = rows.inputs.length[index] = len(given)
             followed.append(given)
         outputs, errors = rows.call(steps, guesses=any(row.prompt_guesses for row in rows))
+
+        def pass_on(index: int, row: Row) -> None:
+            given = followed[index]
+            guesses = outputs.guesses(index, len(given), row.prompt_guesses)
+            row.deliver_followed(given, outputs.logprobs[index, : len(given)], guesses)
+
+        self._pass_on(rows, errors, pass_on)
         for index in reversed(range(len(rows))):  # a dropped row's index goes to the last row, which is done
-            row, given = rows[index], followed[index]
-            if index in errors:
-                self._fail(row, errors[index])
-                continue
-            with self._failing_alone(row):
-                guesses = outputs.guesses(index, len(given), row.prompt_guesses)
-                row.deliver_followed(given, outputs.logprobs[index, : len(given)], guesses)
-                if not row.to_follow:
+            if index not in errors and not rows[index].to_follow:
+                with self._failing_alone(rows[index], deliver=self._deliver):
                     self._finish_prefill(rows, index)
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
@@ -110,7 +125,7 @@ class Batch:
 
         Delivering them takes time for each row and call; a row that joins a full batch has waited for a slot anyway.
         """
-        self._sample(rows, rows.steps(share=2.0 if len(rows) > self._slots // 2 else 1.0))
+        self._sample(rows, rows.steps(share=1 + (len(rows) / self._slots) ** 2))
 
     def _sample(self, rows: Slots, steps: int) -> None:
         """Each row samples at most `steps` symbols. It runs for the whole call; output past its end is discarded."""
@@ -122,23 +137,40 @@ class Batch:
             sampled.append(len(uniforms))
         rows.inputs.length[:] = steps
         outputs, errors = rows.call(steps, guesses=any(row.guesses for row in rows))
-        for index, (row, count) in enumerate(zip(rows, sampled, strict=True)):
-            if index in errors:
-                self._fail(row, errors[index])
-                continue
-            with self._failing_alone(row):
-                symbols, logprobs = outputs.symbols[index, :count], outputs.logprobs[index, :count]
-                row.deliver_sampled(symbols, logprobs, outputs.guesses(index, count, row.guesses))
+
+        def pass_on(index: int, row: Row) -> None:
+            count = sampled[index]
+            symbols, logprobs = outputs.symbols[index, :count], outputs.logprobs[index, :count]
+            row.deliver_sampled(symbols, logprobs, outputs.guesses(index, count, row.guesses))
+
+        self._pass_on(rows, errors, pass_on)
+
+    def _pass_on(self, rows: Slots, errors: Errors, pass_on: Callable[[int, Row], None]) -> None:
+        """Let the results of a call be passed to its rows. Those with an error take no further step."""
+        of_call = list(rows)
+        for index in errors:
+            of_call[index].end()
+
+        def task() -> None:
+            for index, row in enumerate(of_call):
+                if index in errors:
+                    self._fail(row, errors[index])
+                    continue
+                with self._failing_alone(row):
+                    pass_on(index, row)
+
+        self._deliver(task)
 
     @contextmanager
-    def _failing_alone(self, row: Row) -> Iterator[None]:
+    def _failing_alone(self, row: Row, deliver: Deliver = at_once) -> Iterator[None]:
         """An exception within fails this row and no other."""
         try:
             yield
         except Exception as error:
             log.exception("Unexpected error on an engine's thread.")
             metrics.ENGINE_FAILURES.labels("engine").inc()
-            self._fail(row, error)
+            row.end()
+            deliver(partial(self._fail, row, error))
 
     def _fail(self, row: Row, error: Exception) -> None:
         log.error("A row of %s failed (%s): %s", self.version, row, error)

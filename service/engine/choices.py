@@ -22,7 +22,7 @@ class Choices:
             QueueFull, Closed: the scheduler does not take all of them.
         """
         self.version = model.manifest.model_version
-        self.on_ready: Callable[[], None] | None = None  # is called on the engine's thread when `take` has a new chunk
+        self.on_ready: Callable[[], None] | None = None  # is called on the delivery thread when `take` has a new chunk
         self._ready: queue.SimpleQueue[int] = queue.SimpleQueue()  # a stream's number for each item that it can read
         rows = _Rows()
         self._streams = [
@@ -55,9 +55,9 @@ class Choices:
         until_s = min(time.monotonic() + wait_s, self._deadline_s)
         while True:
             ready = self._ready_by(until_s)
-            # If none is ready, some may have reached their deadlines. One that has ended may have an item left.
-            numbers = ready or sorted(self._unended)
-            chunks = list(self._chunks(numbers))
+            # One that has ended may have an item left. At the deadline, streams without an item end too.
+            at_deadline = not ready and time.monotonic() >= self._deadline_s
+            chunks = list(self._chunks(sorted(self._unended) if at_deadline else ready))
             if chunks or not ready:
                 return chunks
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from service import metrics
 from service.engine.batch import Batch
+from service.engine.delivery_thread import Deliver, at_once
 from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
 from service.model.model import Model
@@ -16,9 +17,17 @@ log = logging.getLogger(__name__)
 class Engine:
     """Batches of at most `slots` rows, whose calls have at most `chunk` steps and take about `call_s` seconds."""
 
-    def __init__(self, *, slots: int, chunk: int, cache: PrefixCache, call_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int,
+        chunk: int,
+        cache: PrefixCache,
+        call_s: float = math.inf,
+        deliver: Deliver = at_once,
+    ) -> None:
         self.rows = 0  # taken and not yet finished; other threads read it
-        self._new_batch = partial(Batch, slots=slots, chunk=chunk, cache=cache, call_s=call_s)
+        self._new_batch = partial(Batch, slots=slots, chunk=chunk, cache=cache, call_s=call_s, deliver=deliver)
         self._batches: dict[Model, Batch] = {}
         self._taken: list[tuple[Model, Row]] = []
 

@@ -7,11 +7,14 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from service.engine.sampling import SamplingParams
 from service.model.guesses import NO_GUESSES, Guesses
 from service.model.version import ModelVersion
+
+LOWEST = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +80,21 @@ def top_of(chunks: Iterable[Characters]) -> Top:
 
 
 def decimals_of(logprobs: NDArray[np.float32]) -> list[Any]:
-    """The shortest decimals that identify each float32, nested as the array: -2.8345897, not -2.834589719772339."""
-    decimals: list[Any] = logprobs.astype(str).tolist()
-    return decimals
+    """The numbers of `json_of` as texts, nested as the array [T] or [T, K]."""
+    decimals = json_of(logprobs.ravel())[1:-1].decode().split(",") if logprobs.size else []
+    if logprobs.ndim == 1:
+        return decimals
+    rows, width = logprobs.shape
+    return [decimals[row * width : (row + 1) * width] for row in range(rows)]
+
+
+def json_of(logprobs: NDArray[np.float32]) -> bytes:
+    """A JSON array of the shortest decimals that identify each float32: -2.8345897, not -2.834589719772339.
+
+    JSON has no infinity: the logprob of an impossible character is the lowest float32.
+    """
+    finite = np.ascontiguousarray(np.maximum(logprobs, LOWEST))
+    return orjson.dumps(finite, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @dataclass(frozen=True, kw_only=True)

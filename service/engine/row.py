@@ -13,11 +13,11 @@ from service.model.guesses import NO_GUESSES, Guesses
 log = logging.getLogger(__name__)
 
 Followed = Callable[[NDArray[np.int32], NDArray[np.float32], Guesses], None]
-"""Is called on the engine's thread with the symbols that one call followed, their logprobs and the guesses."""
+"""Is called with the symbols that one call followed, their logprobs and the guesses."""
 
 
 class Listener(Protocol):
-    """Is called on the engine's thread when a row advances."""
+    """Is called when a row advances: on the engine's thread when it joins, on the delivery thread afterwards."""
 
     def started(self) -> None:
         """The row has joined a batch."""
@@ -56,7 +56,8 @@ class Row:
         self._length = length
         self._on_followed = on_followed
         self._followed = 0
-        self._has_failed = False
+        self._has_ended = False  # before all symbols were followed and sampled
+        self._is_complete = False
         self._generator = sampling.generator()
 
     def __str__(self) -> str:
@@ -67,7 +68,7 @@ class Row:
     @property
     def is_finished(self) -> bool:
         """Whether the row takes no further step."""
-        return self.is_cancelled or self._has_failed or not (self.to_follow or self.to_sample)
+        return self.is_cancelled or self._has_ended or not (self.to_follow or self.to_sample)
 
     @property
     def may_use_cache(self) -> bool:
@@ -87,6 +88,10 @@ class Row:
     def cancel(self) -> None:
         """End the row before the engine's next call. Any thread may call it."""
         self.is_cancelled = True
+
+    def end(self) -> None:
+        """Take no further step."""
+        self._has_ended = True
 
     def skip(self, symbols: int) -> None:
         """Start after the first symbols of the prompt."""
@@ -114,13 +119,17 @@ class Row:
     def deliver_sampled(
         self, symbols: NDArray[np.int32], logprobs: NDArray[np.float32], guesses: Guesses = NO_GUESSES
     ) -> None:
-        """Pass on the symbols that a call sampled."""
-        if self.listener.sampled(symbols, logprobs, guesses):
-            self.to_sample = 0
+        """Pass on the symbols that a call sampled, unless the listener needs no more.
+
+        By then the row may have taken part in another call.
+        """
+        if not self._is_complete and self.listener.sampled(symbols, logprobs, guesses):
+            self._is_complete = True
+            self.end()
 
     def fail(self, error: Exception) -> None:
         """End the row, and pass the error to the listener."""
-        self._has_failed = True
+        self.end()
         try:
             self.listener.failed(error)
         except Exception:

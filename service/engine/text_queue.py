@@ -1,4 +1,4 @@
-"""The engine's side of a generation: decodes the symbols of a row and queues their text for the request's thread.
+"""The engines' side of a generation: decodes the symbols of a row and queues their text for the request's thread.
 
 Knows nothing of stop strings, deadlines or clients.
 """

@@ -97,7 +97,7 @@ class Delivery:
         self._seed = seed
         self._release = release
         self._environ = request.environ
-        self._writer = current_app.extensions.get("writer")  # see `service.server.writer`; other servers have none
+        self._outlet_of = current_app.extensions.get("outlet")  # a class; other servers have none
         self._logged: dict[str, Any] = g.setdefault("logged", {})  # the fields of the request's line in the log
         self._results: list[Result] = []  # once the streams are exhausted
         probe_silence(self._environ)
@@ -124,7 +124,7 @@ class Delivery:
     def _parts(self, text_of: Callable[[Characters], str], waiting: str) -> Iterator[bytes]:
         """The characters of all streams as `text_of` writes them, and `waiting` while there are none.
 
-        After the first part the server's writer, if it has one, takes the others from here and sends them itself.
+        After the first part, if the server has outlets, the thread that delivers the engines' results sends the others.
 
         Raises:
             ClientGone: the client is no longer connected.
@@ -143,8 +143,8 @@ class Delivery:
                 self._check_connection()
             return part, not streams.is_running
 
-        outlet = self._writer.outlet(self._environ, pull) if self._writer else None
-        streams.on_ready = outlet.notify if outlet else None
+        outlet = self._outlet_of(self._environ, pull) if self._outlet_of else None
+        streams.on_ready = outlet.send_ready if outlet else None
         while streams.is_running:
             part = take(SECONDS_BETWEEN_PINGS)
             self._check_connection()

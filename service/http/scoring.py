@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import orjson
 from flask import Response, g, request
 from numpy.typing import NDArray
 
 from service import metrics
 from service.analysis.score import Score, ScoredCharacters, Scoring
+from service.engine.generation import json_of
 from service.http.delivery import encoded, headers_of, in_one_object, probe_silence, streamed, while_connected
 from service.http.errors import Overloaded
 from service.http.formats import NDJSON, to_json
@@ -104,7 +106,7 @@ class ScoreDelivery:
 
 def decimals(logprobs: NDArray[np.float32]) -> list[Any]:
     """The numbers, in lists of the same shape, that JSON writes with the fewest digits that identify a float32."""
-    numbers: list[Any] = logprobs.astype(str).astype(np.float64).tolist()
+    numbers: list[Any] = orjson.loads(json_of(logprobs))
     return numbers
 
 

@@ -32,13 +32,10 @@ class SavedModel:
         """
         import tensorflow as tf
 
-        tf.get_logger().setLevel("ERROR")  # sessions are deprecated for building models, not for running them
         graph = tf.Graph()
-        # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
-        threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
+        self._session = _session(graph)
         try:
             with graph.as_default():
-                self._session = tf.compat.v1.Session(graph=graph, config=tf.compat.v1.ConfigProto(**threads))
                 loaded = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(folder))
             signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
             self._functions = {name: self._callable(signature) for name, signature in signatures.items()}
@@ -91,7 +88,23 @@ class SavedModel:
         return lambda arrays: dict(zip(outputs, run(*[arrays[name] for name in inputs]), strict=True))
 
 
+def _session(graph: Any) -> Any:
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # sessions are deprecated for building models, not for running them
+    # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
+    threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
+    return tf.compat.v1.Session(graph=graph, config=tf.compat.v1.ConfigProto(**threads))
+
+
 def configure_threads(engines: int) -> None:
-    """Let each of so many engines use one core. Must be called before a model loads."""
+    """Let each of so many engines use one core. Must be called before a model loads.
+
+    Also imports TensorFlow and runs a first session, so that all lines that its native code writes to stderr come now.
+    """
     global _inter_op_threads
     _inter_op_threads = engines
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), _session(tf.compat.v1.get_default_graph()) as session:
+        session.run(tf.constant(0))

@@ -3,7 +3,8 @@
 The main thread reads each request completely before it passes it to a thread, and sends the short responses itself, all
 without blocking: a thread is busy only while it computes or streams. The worker uses five of the application's
 `extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (a function that returns the faults of the threads
-that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port". It adds "writer".
+that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port". It adds the class
+`Outlet` as "outlet".
 """
 
 import logging
@@ -25,11 +26,11 @@ from service.request_id import request_id
 from service.server import resources
 from service.server.connection import Connection
 from service.server.connections import LINGER_S, Connections, Step
+from service.server.outlet import Outlet
 from service.server.pool import Pool
 from service.server.refusal import Refusal
 from service.server.request import IncomingRequest, Limits
 from service.server.response import json_response
-from service.server.writer import Writer
 
 # The time after which a waiting thread requests the interpreter's lock. With Python's default, 5 ms, /livez is twice as
 # slow under 40 streams (docs/experiments.md).
@@ -58,7 +59,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
-            self._writer = Writer()
             # One thread for each path and port: a client that requests metrics all the time delays only itself.
             self._probe_pools = {
                 (path, is_admin): Pool(1, path[1:].decode(), rest_factor=PROBE_REST_FACTOR)
@@ -77,7 +77,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until a signal stops the worker."""
-        self.wsgi.extensions["writer"] = self._writer
+        self.wsgi.extensions["outlet"] = Outlet
         self._limits = Limits(
             MAX_REQUEST_LINE,
             self.cfg.limit_request_fields,

@@ -21,6 +21,8 @@ def test_decimals_are_the_shortest_that_identify_a_float32() -> None:
     np.testing.assert_array_equal(np.array(decimals, np.float32), logprobs)
     assert max(map(len, decimals)) <= 14
     assert Characters(0, "a", np.array([-2.8345897], np.float32)).decimals() == ["-2.8345897"]
+    impossible = Characters(0, "a", np.array([-np.inf], np.float32)).decimals()  # JSON has no infinity
+    assert np.float32(json.loads(impossible[0])) == np.finfo(np.float32).min
 
 
 def test_guesses_are_texts_with_decimals_in_the_order_of_the_characters() -> None:

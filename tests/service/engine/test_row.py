@@ -40,7 +40,8 @@ def test_it_ends_when_its_listener_needs_no_more() -> None:
             super().sampled(symbols, logprobs, guesses)
             return len(self.symbols) >= 4
 
-    row = Row(SYMBOLS[:0], length=100, sampling=SamplingParams(seed=1), listener=Satisfied())
+    satisfied = Satisfied()
+    row = Row(SYMBOLS[:0], length=100, sampling=SamplingParams(seed=1), listener=satisfied)
     ends = []
     for _ in range(2):
         row.sample(2)
@@ -48,6 +49,9 @@ def test_it_ends_when_its_listener_needs_no_more() -> None:
         ends.append(row.is_finished)
     assert ends == [False, True]
     assert not row.is_cancelled
+    received = len(satisfied.symbols)
+    row.deliver_sampled(SYMBOLS, LOGPROBS)  # of a call that had begun before
+    assert len(satisfied.symbols) == received
 
 
 def test_followed_symbols_are_delivered_if_they_are_asked_for(model: FakeModel) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.server.writer import Outlet, Writer
+from service.server.outlet import Outlet
 
 WAIT_S = 10.0
 
@@ -23,30 +23,25 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
 class Parts:
     """The parts of a response, which become ready when they are put; an exception is raised, None is no part."""
 
-    def __init__(self, sock: socket.socket, writer: Writer, protocol: str = "HTTP/1.1") -> None:
+    def __init__(self, sock: socket.socket, protocol: str = "HTTP/1.1") -> None:
         self._parts: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.threads: set[str] = set()
-        self.outlet: Outlet = writer.outlet({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol}, self._pull)
+        self.threads: list[str] = []
+        self.outlet = Outlet({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol}, self._pull)
 
     def put(self, *parts: Any) -> None:
         for part in parts:
             self._parts.put(part)
-            self.outlet.notify()
+            self.outlet.send_ready()
 
     def _pull(self) -> tuple[bytes, bool] | None:
-        self.threads.add(threading.current_thread().name)
         try:
             part: Any = self._parts.get_nowait()
         except queue.Empty:
             return None
+        self.threads.append(threading.current_thread().name)
         if isinstance(part, BaseException):
             raise part
         return part  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module")
-def writer() -> Writer:
-    return Writer()
 
 
 def in_background(outlet: Outlet, wait_s: float = WAIT_S) -> "queue.SimpleQueue[Any]":
@@ -63,8 +58,8 @@ def in_background(outlet: Outlet, wait_s: float = WAIT_S) -> "queue.SimpleQueue[
     return result
 
 
-def test_parts_are_sent_in_chunks_by_the_writers_thread_until_the_last(writer: Writer, sockets: Any) -> None:
-    parts = Parts(sockets[0], writer)
+def test_parts_are_sent_in_chunks_by_the_thread_that_makes_them_ready_until_the_last(sockets: Any) -> None:
+    parts = Parts(sockets[0])
     parts.put((b"ready before", False))
     result = in_background(parts.outlet)
     assert sockets[1].recv(100) == b"c\r\nready before\r\n"
@@ -74,11 +69,11 @@ def test_parts_are_sent_in_chunks_by_the_writers_thread_until_the_last(writer: W
     parts.put((b"last", True))
     assert result.get(timeout=WAIT_S) is True
     assert sockets[1].recv(100) == b"4\r\nlast\r\n"
-    assert parts.threads == {"writer"}
+    assert parts.threads[1:] == [threading.current_thread().name] * 2
 
 
-def test_an_older_protocol_gets_no_chunks_and_an_empty_part_sends_nothing(writer: Writer, sockets: Any) -> None:
-    parts = Parts(sockets[0], writer, "HTTP/1.0")
+def test_an_older_protocol_gets_no_chunks_and_an_empty_part_sends_nothing(sockets: Any) -> None:
+    parts = Parts(sockets[0], "HTTP/1.0")
     parts.put((b"", False))
     result = in_background(parts.outlet)
     parts.put((b"a", False), (b"b", True))
@@ -86,22 +81,22 @@ def test_an_older_protocol_gets_no_chunks_and_an_empty_part_sends_nothing(writer
     assert sockets[1].recv(100) == b"ab"
 
 
-def test_a_silent_response_returns_to_its_thread(writer: Writer, sockets: Any) -> None:
-    parts = Parts(sockets[0], writer)
+def test_a_silent_response_returns_to_its_thread(sockets: Any) -> None:
+    parts = Parts(sockets[0])
     assert parts.outlet.send(0.01) is False
     parts.put((b"unseen", True))  # while the request's thread has the response
     assert parts.outlet.send(WAIT_S) is True
     assert sockets[1].recv(100) == b"6\r\nunseen\r\n"
 
 
-def test_a_slow_client_delays_its_own_thread_and_no_other_response(writer: Writer, sockets: Any) -> None:
-    slow = Parts(sockets[0], writer)
+def test_a_slow_client_delays_its_own_thread_and_no_other_response(sockets: Any) -> None:
+    slow = Parts(sockets[0])
     content = b"x" * 10_000_000
     slow.put((content, True))
     result = in_background(slow.outlet)
     other_server, other_client = socket.socketpair()
     with other_server, other_client:
-        other = Parts(other_server, writer)
+        other = Parts(other_server)
         other.put((b"fast", True))
         assert other.outlet.send(WAIT_S) is True
         assert other_client.recv(100) == b"4\r\nfast\r\n"
@@ -113,12 +108,12 @@ def test_a_slow_client_delays_its_own_thread_and_no_other_response(writer: Write
     assert result.get(timeout=WAIT_S) is True
 
 
-def test_a_client_that_is_gone_and_an_error_of_the_response_are_raised(writer: Writer, sockets: Any) -> None:
-    broken = Parts(sockets[0], writer)
+def test_a_client_that_is_gone_and_an_error_of_the_response_are_raised(sockets: Any) -> None:
+    broken = Parts(sockets[0])
     broken.put(ZeroDivisionError("the engine failed"))
     with pytest.raises(ZeroDivisionError, match="the engine failed"):
         broken.outlet.send(WAIT_S)
-    gone = Parts(sockets[0], writer)
+    gone = Parts(sockets[0])
     sockets[1].close()
     gone.put((b"a", False), (b"b", False))
     with pytest.raises(ConnectionError):
