@@ -6,6 +6,7 @@ Knows windows of ids and states; knows no text, file or epoch.
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from training.config import TrainConfig
@@ -59,12 +60,11 @@ class TensorFlowTrainer(Trainer):
 
     def train(self, window: Window, state: Any, *, rate: float, step: int) -> tuple[float, float, Any]:
         """One optimisation step, as `Trainer.train`."""
-        self._optimizer.learning_rate.assign(rate)
-        seed = tf.constant([self._config.seed, step * MAX_DROPOUTS * MAX_REPLICAS], tf.int64)
-        ema_update_rate = tf.constant(self._ema_update_rate(step), self.network.variable_dtype)
-        batch = (window.previous, window.targets, window.reset)
-        loss, norm, state = self._step(batch, state, seed, ema_update_rate)
-        return float(loss), float(norm), state
+        seed = np.array([self._config.seed, step * MAX_DROPOUTS * MAX_REPLICAS], np.int64)
+        rates = np.array([rate, self._ema_update_rate(step)], self.network.variable_dtype)
+        loss_and_norm, state = self._step((window.previous, window.targets, window.reset), state, seed, rates)
+        loss, norm = loss_and_norm.numpy().tolist()
+        return loss, norm, state
 
     def read(self, previous: Any, state: Any) -> tuple[Any, Any]:
         """Logits and state, as `Trainer.read`."""
@@ -75,7 +75,7 @@ class TensorFlowTrainer(Trainer):
         """Nats of each target, as `Trainer.losses`."""
         return next_symbol_losses(logits, targets)
 
-    def _training_step(self, batch: Any, state: Any, seed: Any, ema_update_rate: Any) -> Any:
+    def _training_step(self, batch: Any, state: Any, seed: Any, rates: Any) -> Any:
         """`batch`: previous [N, T], targets [N, T], reset [N]."""
         previous, targets, reset = batch
         state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
@@ -91,11 +91,18 @@ class TensorFlowTrainer(Trainer):
             for i, share in enumerate(shares)
         ]
         losses, gradients, states = zip(*done, strict=True)
+        norm = self._update_weights(gradients, rates)
+        return tf.stack([tf.add_n(losses), norm]), tf.concat(states, axis=1)
+
+    def _update_weights(self, gradients: Any, rates: Any) -> Any:
+        """Take the optimizer's step and update the averages; returns the gradient's norm before clipping."""
+        variables = self.network.trainable_variables
         clipped, norm = self._clipped([tf.add_n(parts) for parts in zip(*gradients, strict=True)])
-        self._optimizer.apply(clipped, self.network.trainable_variables)
-        for average, variable in zip(self._averages, self.network.trainable_variables, strict=False):
-            average.assign_add((variable - average) * ema_update_rate)
-        return tf.add_n(losses), norm, tf.concat(states, axis=1)
+        self._optimizer.learning_rate.assign(tf.cast(rates[0], self._optimizer.learning_rate.dtype))
+        self._optimizer.apply(clipped, variables)
+        for average, variable in zip(self._averages, variables, strict=False):
+            average.assign_add((variable - average) * rates[1])
+        return norm
 
     def _replica_step(self, previous: tf.Tensor, targets: tf.Tensor, state: tf.Tensor, seed: Any, total: Any) -> Any:
         """The share of a replica's rows in the loss of all `total` targets, its gradient, and their new state."""

@@ -31,29 +31,33 @@ def lstm(inputs: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor) -> An
         input_, forget, output = tf.split(sigmoids, 3, axis=1)
         c = forget * c + input_ * candidate
         h = output * tf.tanh(c)
-        return (h, c), (tf.concat([sigmoids, candidate], axis=1), c, h)
+        return (h, c), (sigmoids, candidate, c, h)
 
-    (last_h, last_c), (gates, cs, hs) = scan(forward, (h, c), steps, outputs=3)
+    (last_h, last_c), (sigmoids, candidates, cs, hs) = scan(forward, (h, c), steps, outputs=4)
 
     def gradient(d_hs: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
-        """Back-propagation through time: only `d_h` and `d_c` pass from step to step."""
-        c_before, transposed = before(c, cs), tf.transpose(kernel)  # once: a product with a transposed matrix is slow
+        """Back-propagation through time: only `d_h` and `d_c` pass from step to step.
+
+        Their factors are computed for all steps at once: in the loop, XLA vectorises only operations that read a part
+        of each array once.
+        """
+        input_, forget, output = tf.split(sigmoids, 3, axis=2)
+        tanh_cs = tf.tanh(cs)
+        c_factor = output * (1 - tanh_cs**2)
+        input_factor = candidates * input_ * (1 - input_)
+        forget_factor = before(c, cs) * forget * (1 - forget)
+        output_factor = tanh_cs * output * (1 - output)
+        candidate_factor = input_ * (1 - candidates**2)
+        transposed = tf.transpose(kernel)  # once: a product with a transposed matrix is slow
 
         def backward(t: tf.Tensor, d_h: tf.Tensor, d_c: tf.Tensor) -> Any:
-            input_, forget, output, candidate = tf.split(gates[t], 4, axis=1)
-            tanh_c = tf.tanh(cs[t])
             d_h = d_h + d_hs[t]
-            d_c = d_c + d_h * output * (1 - tanh_c**2)
+            d_c = d_c + d_h * c_factor[t]
             d_sum = tf.concat(
-                [
-                    d_c * candidate * input_ * (1 - input_),
-                    d_c * c_before[t] * forget * (1 - forget),
-                    d_h * tanh_c * output * (1 - output),
-                    d_c * input_ * (1 - candidate**2),
-                ],
+                [d_c * input_factor[t], d_c * forget_factor[t], d_h * output_factor[t], d_c * candidate_factor[t]],
                 axis=1,
             )
-            return (product(d_sum, transposed), d_c * forget), (d_sum,)
+            return (product(d_sum, transposed), d_c * forget[t]), (d_sum,)
 
         (d_h, d_c), (d_sums,) = scan(backward, (d_h, d_c), steps, outputs=1, backwards=True)
         return d_sums, d_h, d_c, kernel_gradient(before(h, hs), d_sums, kernel)

@@ -15,6 +15,9 @@ from training.config import TrainConfig
 from training.network.dropout import dropout
 from training.network.layer import CELLS, Recurrent
 
+# The units from which products in bfloat16 gain more than XLA does (docs/experiments.md).
+SMALLEST_BFLOAT16 = 256
+
 
 class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
     """An untrained network over `symbols` (V) ids, its initial weights drawn from `config.seed`.
@@ -49,8 +52,12 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
 
     @property
     def is_compiled(self) -> bool:
-        """Whether XLA compiles the training step. It fuses the small ops, but supports neither bfloat16 nor cuDNN."""
-        return self.config.precision == "float32" and not self.recurrent[0].is_stock
+        """Whether XLA compiles the training step. It fuses the small ops, but does not support cuDNN.
+
+        On a CPU it computes bfloat16 products in float32, which is slower than TensorFlow's from 256 units on.
+        """
+        small = self.config.units < SMALLEST_BFLOAT16
+        return (self.config.precision == "float32" or small) and not self.recurrent[0].is_stock
 
     @property
     def recurrence(self) -> str:

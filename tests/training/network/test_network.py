@@ -116,6 +116,22 @@ def test_oracle_of_one_hot_characters_learns_hello() -> None:
     assert oracle.forward(previous, cold)[0].argmax(axis=-1).tolist() == targets.tolist()
 
 
+@pytest.mark.parametrize(
+    ("precision", "units", "stock", "compiled"),
+    [
+        ("float32", 256, False, True),
+        ("mixed_bfloat16", 255, False, True),
+        ("mixed_bfloat16", 256, False, False),
+        ("float32", 8, True, False),
+    ],
+)
+def test_xla_compiles_float32_and_small_networks_in_bfloat16(
+    precision: str, units: int, stock: bool, compiled: bool
+) -> None:
+    setting = config(1, cell="rnn", units=units, precision=precision)
+    assert Network(setting, SYMBOLS, stock=stock).is_compiled == compiled
+
+
 def test_the_shape_of_a_state_follows_from_the_cell() -> None:
     assert state_shape(config(2), 3) == (4, 3, UNITS)
     assert state_shape(config(2, cell="gru"), 3) == (2, 3, UNITS)
@@ -132,12 +148,13 @@ def test_the_shape_of_a_state_follows_from_the_cell() -> None:
 )
 @pytest.mark.parametrize("embedding", [3, 0], ids=["embedding", "one-hot"])
 def test_each_dropout_changes_only_the_parts_above_it(dropout: str, touched: list[str], embedding: int) -> None:
-    """In mixed precision, which does not use XLA."""
-    setting = config(2, cell="rnn", precision="mixed_bfloat16", embedding=embedding, **{dropout: 0.5})
+    """Compiled by XLA, which has the generator of a compiled step."""
+    setting = config(2, cell="rnn", embedding=embedding, **{dropout: 0.5})
     network = random_network(setting, dtype="float32")
+    run = tf.function(lambda *inputs: network(*inputs), jit_compile=True, autograph=False)
     previous, _, state = batch_for(setting)
     results = []
     for seed in (None, tf.constant([1, 2], tf.int64)):
-        logits, (bottom, top) = network(previous, tf.constant(state, tf.float32), seed)
+        logits, (bottom, top) = run(previous, tf.constant(state, tf.float32), seed)
         results.append({"bottom state": bottom.numpy(), "top state": top.numpy(), "logits": logits.numpy()})
     assert [name for name in results[0] if not np.array_equal(results[0][name], results[1][name])] == touched
