@@ -3,8 +3,8 @@
 import json
 import os
 import resource
-import signal
 import select
+import signal
 import socket
 import subprocess
 import sys
