@@ -2,6 +2,7 @@
 
 import copy
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
@@ -10,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
 
+from service import metrics
 from service.config import Config, variable_of
 from tests.manifests import FOLDER, build, errors_of, folders, needs_kubectl, one, pod_templates
 from tests.processes import ROOT
@@ -28,21 +29,23 @@ pytestmark = needs_kubectl
 built = cache(build)
 
 
+def containers(documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each container of each pod, and the part of a TrainJob that overrides one."""
+    for document in documents:
+        for template in pod_templates(document):
+            yield from template["spec"]["containers"]
+        if document["kind"] == "TrainJob":
+            yield document["spec"]["trainer"]
+
+
 def environments(documents: list[dict[str, Any]]) -> Iterator[dict[str, str | None]]:
     """The environment of each container; None: the value is known in the cluster only."""
     maps = {document["metadata"]["name"]: document["data"] for document in documents if document["kind"] == "ConfigMap"}
-    for document in documents:
-        for template in pod_templates(document):
-            for container in template["spec"]["containers"]:
-                environment = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
-                for source in container.get("envFrom", []):
-                    environment |= maps[source["configMapRef"]["name"]]
-                yield environment
-        yield (
-            {variable["name"]: variable["value"] for variable in document["spec"]["trainer"]["env"]}
-            if document["kind"] == "TrainJob"
-            else {}
-        )
+    for container in containers(documents):
+        environment = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+        for source in container.get("envFrom", []):
+            environment |= maps[source["configMapRef"]["name"]]
+        yield environment
 
 
 def service_of(folder: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str | None]]:
@@ -120,6 +123,18 @@ def test_ports_paths_and_users_are_those_of_the_service_and_its_image() -> None:
     assert one(built("base"), "Service")["spec"]["ports"][0]["targetPort"] == "http"
 
 
+def test_an_empty_volume_gets_the_included_models_and_any_other_stays_as_it_is(tmp_path: Path) -> None:
+    pod, _, _ = service_of("base")
+    (script,) = pod["initContainers"][0]["args"]
+    store = tmp_path / "store"
+    store.mkdir()
+    for folder in (ROOT / "models", tmp_path / "absent"):
+        command = script.replace("/models/", f"{folder}/").replace("/store", str(store))
+        subprocess.run(["sh", "-c", command], check=True, stderr=subprocess.DEVNULL)
+        assert {path.name for path in store.iterdir()} == {path.name for path in (ROOT / "models").glob("*/")}
+        assert list((store / "shakespeare").glob("*/saved_model.pb"))
+
+
 def test_a_pod_has_time_to_drain() -> None:
     pod, container, environment = service_of("base")
     before_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -176,7 +191,7 @@ def test_the_autoscalers_read_a_metric_of_the_service_and_aim_at_half_of_its_slo
     trigger = one(built("overlays/keda"), "ScaledObject")["spec"]["triggers"][0]["metadata"]
     assert trigger["threshold"] == str(slots)
     used = {pods["metric"]["name"], *re.findall(r"charloom_\w+", trigger["query"])}
-    assert used - {metric.name for metric in REGISTRY.collect()} == set()
+    assert used == {family.name for gauge in (metrics.RUNNING, metrics.WAITING) for family in gauge.describe()}
 
 
 @pytest.mark.parametrize(("folder", "kind"), [("training", "Job"), ("overlays/trainjob", "TrainJob")])
@@ -204,21 +219,11 @@ def test_commands_have_the_flags_that_are_used() -> None:
         name: {flag for option in command.params for flag in option.opts} for name, command in cli.commands.items()
     }
     known["train"] |= {"--workers", "--worker"}
-    found = []
-    for folder in folders():
-        for text in re.findall(r"\bcharloom (\w+) (.*)", _command_lines(folder)):
-            found.append(text[0])
-            assert set(re.findall(r"--[\w-]+", text[1])) <= known[text[0]]
-    assert set(found) == {"retrain", "train"}
-
-
-def _command_lines(folder: str) -> str:
-    lines = []
-    for document in built(folder):
-        containers = [container for template in pod_templates(document) for container in template["spec"]["containers"]]
-        containers.append(document.get("spec", {}).get("trainer", {}))
-        lines += [" ".join(container.get("args", [])) for container in containers]
-    return "\n".join(lines)
+    lines = [" ".join(each.get("args", [])) for folder in folders() for each in containers(built(folder))]
+    found = re.findall(r"\bcharloom (\w+) (.*)", "\n".join(lines))
+    assert {command for command, _ in found} == {"retrain", "train"}
+    for command, arguments in found:
+        assert set(re.findall(r"--[\w-]+", arguments)) <= known[command]
 
 
 def test_the_list_of_models_to_retrain_is_valid() -> None:
