@@ -2,7 +2,9 @@
 
 import math
 import signal
+import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from service.config import Config, ConfigError
@@ -77,7 +79,15 @@ def when_ready(server: Any) -> None:
     """Treat a second SIGTERM to the master as SIGQUIT: it ignores SIGTERM while it waits for its worker.
 
     SIGTTIN and SIGTTOU are ignored: a second worker would have its own engines, limits and metrics.
+
+    Until the worker listens again, connections are refused: a proxy sends the request to another replica at once,
+    instead of waiting until the model is loaded. Sockets that were inherited belong to other processes too.
     """
+    if not (server.systemd or server.master_pid):
+        for listener in server.LISTENERS:
+            with suppress(OSError):  # only Linux ends listening this way
+                listener.shutdown(socket.SHUT_RDWR)
+
     received: list[int] = []
 
     def terminate(number: int, frame: Any) -> None:

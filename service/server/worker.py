@@ -89,6 +89,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
         self.worker_connections = math.inf  # `Connections` enforces the limit
+        for listener in self.sockets:
+            listener.listen(self.cfg.backlog)  # which service/gunicorn.conf.py has ended until now
         super().run()
 
     @property
