@@ -89,9 +89,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
         self.worker_connections = math.inf  # `Connections` enforces the limit
-        for listener in self.sockets:
-            listener.listen(self.cfg.backlog)  # which service/gunicorn.conf.py has ended until now
+        self.listen()
         super().run()
+
+    def listen(self) -> None:
+        """Listen again, which gunicorn.conf.py has ended until the application could answer."""
+        for listener in self.sockets:
+            try:
+                listener.listen(self.cfg.backlog)
+            except OSError as error:  # another process has taken the port meanwhile
+                log.error("Charloom cannot start: %s cannot be listened at: %s.", listener, str(error.strerror).lower())
+                sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     @property
     def nr_conns(self) -> int:
