@@ -88,8 +88,8 @@ class Load:
             response = connection.getresponse()
             first = response.readline()
             first_event_s = time.monotonic() - began_s
-            last = json.loads(response.read().splitlines()[-1])
             assert response.status == 200, first
+            last = json.loads(response.read().splitlines()[-1])
             assert json.loads(first)["index"] == 0
             assert last["text"] == self._texts[seed], last
             return first_event_s

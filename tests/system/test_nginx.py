@@ -64,7 +64,7 @@ def test_events_are_not_buffered_and_a_request_is_refused_once_both_are_full(rep
         for service in replicas.services:
             assert metric(service, "charloom_rejected_total", reason="queue_full") == 1
             assert metric(service, "charloom_streams_running") == SLOTS
-        # A ping has few bytes and comes once a second, so a buffer of kilobytes would hold it back for minutes.
+        # A ping has few bytes and comes once a second, so a buffer that is filled first would hold it back for minutes.
         lines = [response.readline() for response in responses]
         assert lines.count(b": ping\n") == 2 * QUEUE
         assert sum(line.startswith(b"data: ") for line in lines) == 2 * SLOTS
