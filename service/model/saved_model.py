@@ -1,10 +1,11 @@
-"""The functions of a SavedModel over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
+"""The functions of a SavedModel over NumPy arrays.
 
-TensorFlow is imported when the first model loads, because the import takes seconds. A call goes through a session: a
-call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
-holds the interpreter's lock meanwhile (docs/experiments.md).
+TensorFlow (`tf.py`) is imported when the first model loads, because the import takes a second. A call goes through a
+session: a call of a restored function spends one to three milliseconds in Python, as long as several steps of a
+network, and holds the interpreter's lock meanwhile (docs/experiments.md).
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,22 @@ class SavedModel:
         Raises:
             SavedModelError: TensorFlow cannot load it.
         """
-        import tensorflow as tf
+        from service.model import tf
 
-        tf.get_logger().setLevel("ERROR")  # sessions are deprecated for building models, not for running them
+        # TensorFlow warns that sessions are deprecated, which is meant for building models, not for running them.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         graph = tf.Graph()
         # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
         threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
         try:
             with graph.as_default():
-                self._session = tf.compat.v1.Session(graph=graph, config=tf.compat.v1.ConfigProto(**threads))
-                loaded = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(folder))
+                self._session = tf.Session(graph=graph, config=tf.ConfigProto(**threads))
+                loaded = tf.load(self._session, [tf.SERVING], str(folder))
             signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
             self._functions = {name: self._callable(signature) for name, signature in signatures.items()}
             self._inputs = {name: dict(signature.inputs) for name, signature in signatures.items()}
         except Exception as error:  # damaged files raise many kinds of exception
-            raise SavedModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
+            raise SavedModelError(f"TensorFlow {tf.VERSION} cannot load it: {error}") from error
 
     def has(self, function: str) -> bool:
         """Whether it has a function of this name."""
@@ -56,7 +58,7 @@ class SavedModel:
         Raises:
             ValueError: it takes others. The message names one.
         """
-        import tensorflow as tf
+        from service.model import tf
 
         expected = self._inputs[function]
         if expected.keys() != arrays.keys():
@@ -80,7 +82,7 @@ class SavedModel:
 
     def _callable(self, signature: Any) -> Callable[[Arrays], Arrays]:
         """A function of named arrays; the session compiles it at its first call."""
-        from tensorflow.core.protobuf.config_pb2 import CallableOptions
+        from service.model.tf import CallableOptions
 
         inputs, outputs = dict(signature.inputs), dict(signature.outputs)
         options = CallableOptions(

@@ -1,0 +1,32 @@
+"""Imports parts of a package without the package's own `__init__.py`. Knows no package."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
+
+
+@contextmanager
+def bare_package(name: str) -> Iterator[None]:
+    """Import modules of the package `name` inside the block, without running its `__init__.py`.
+
+    Afterwards those modules stay imported, and `import name` imports the package as usual. Does nothing if the package
+    is imported already.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    if name in sys.modules:
+        yield
+        return
+    spec = find_spec(name)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"No package named {name!r}", name=name)
+    bare = ModuleType(name)
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules[name] = bare
+    try:
+        yield
+    finally:
+        del sys.modules[name]
