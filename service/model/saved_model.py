@@ -42,15 +42,27 @@ class SavedModel:
             with graph.as_default():
                 self._session = tf.Session(graph=graph, config=tf.ConfigProto(**threads))
                 loaded = tf.load(self._session, [tf.SERVING], str(folder))
-            signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
-            self._functions = {name: self._callable(signature) for name, signature in signatures.items()}
-            self._inputs = {name: dict(signature.inputs) for name, signature in signatures.items()}
+            self._signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
         except Exception as error:  # damaged files raise many kinds of exception
             raise SavedModelError(f"TensorFlow {tf.VERSION} cannot load it: {error}") from error
+        self._compiled: dict[str, Callable[[Arrays], Arrays]] = {}
 
     def has(self, function: str) -> bool:
         """Whether it has a function of this name."""
-        return function in self._functions
+        return function in self._signatures
+
+    def compile(self, function: str) -> None:
+        """Compile a function, which takes up to a second. The first `call` does so otherwise.
+
+        Raises:
+            SavedModelError: TensorFlow cannot compile it.
+        """
+        from service.model import tf
+
+        try:
+            self._compiled[function] = self._callable(self._signatures[function])
+        except Exception as error:  # of many kinds, as above
+            raise SavedModelError(f"TensorFlow {tf.VERSION} cannot compile {function}: {error}") from error
 
     def check_inputs(self, function: str, arrays: Arrays) -> None:
         """Check that a function takes these arrays; `call`, which is called all the time, does not.
@@ -60,7 +72,7 @@ class SavedModel:
         """
         from service.model import tf
 
-        expected = self._inputs[function]
+        expected = dict(self._signatures[function].inputs)
         if expected.keys() != arrays.keys():
             raise ValueError(f"{function} takes {', '.join(sorted(expected))}, not {', '.join(sorted(arrays))}")
         for name, tensor in expected.items():
@@ -72,7 +84,9 @@ class SavedModel:
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         """The outputs of a function, by name. One that is an unchanged input may share its memory."""
-        return self._functions[function](inputs)
+        if function not in self._compiled:
+            self.compile(function)
+        return self._compiled[function](inputs)
 
     def weights(self) -> Arrays:
         """Every variable by name."""
@@ -81,7 +95,7 @@ class SavedModel:
         return {op.inputs[0].op.name: value for op, value in zip(reads, values, strict=True)}
 
     def _callable(self, signature: Any) -> Callable[[Arrays], Arrays]:
-        """A function of named arrays; the session compiles it at its first call."""
+        """A function of named arrays."""
         from service.model.tf import CallableOptions
 
         inputs, outputs = dict(signature.inputs), dict(signature.outputs)
