@@ -1,8 +1,8 @@
 """The parts of TensorFlow that run a SavedModel. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
 
-They are imported without `tensorflow/__init__.py`, which imports 2,000 more modules, Keras and JAX among them if they
-are installed: three times the time, and 150 MB of memory (docs/experiments.md). Their places in the package are
-not public, so a new version of TensorFlow may need changes here; tests/service/model/test_tf.py shows it.
+They are imported without `tensorflow/__init__.py`, which imports four times as many modules, Keras and JAX among them
+if they are installed: that takes three times as long and 100 MB more memory (docs/experiments.md). Their places in the
+package are not public, so a new version of TensorFlow may need changes here; tests/service/model/test_tf.py shows it.
 """
 
 from service.model.bare_package import bare_package
