@@ -1,7 +1,7 @@
 """The functions of a SavedModel over NumPy arrays.
 
-TensorFlow (`tf.py`) is imported when the first model loads, because the import takes a second. A call goes through a
-session: a call of a restored function spends one to three milliseconds in Python, as long as several steps of a
+The import of TensorFlow (`tf.py`) takes a second: `configure_threads` or the first model imports it. A call goes through
+a session: a call of a restored function spends one to three milliseconds in Python, as long as several steps of a
 network, and holds the interpreter's lock meanwhile (docs/experiments.md).
 """
 
@@ -108,6 +108,11 @@ class SavedModel:
 
 
 def configure_threads(engines: int) -> None:
-    """Let each of so many engines use one core. Must be called before a model loads."""
+    """Import TensorFlow, and let each of so many engines use one core. Must be called before a model loads.
+
+    TensorFlow writes a line to stderr during its import, before it reads its log level.
+    """
+    from service.model import tf  # noqa: F401
+
     global _inter_op_threads
     _inter_op_threads = engines
