@@ -1,8 +1,8 @@
 """The functions of a SavedModel over NumPy arrays.
 
-The import of TensorFlow (`tf.py`) takes a second: `configure_threads` or the first model imports it. A call goes through
-a session: a call of a restored function spends one to three milliseconds in Python, as long as several steps of a
-network, and holds the interpreter's lock meanwhile (docs/experiments.md).
+TensorFlow (`tf.py`) is not imported with this module, because its import takes a second. A call goes through a session:
+a call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
+holds the interpreter's lock meanwhile (docs/experiments.md).
 """
 
 import logging
