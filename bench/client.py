@@ -21,9 +21,8 @@ from bench.workload import lengths, seeds
 # JSON escapes line feeds, so these bytes occur only at the start of an event.
 EVENT = b"\ndata: "
 HOST = "127.0.0.1"
-PROBE_PROMPT_CHARS, PROBE_LENGTH = 20, 5
+PROBE_LENGTH = 5
 LONGEST_PAUSE_S = 0.05  # between two probes; random, so that probes do not synchronise with the engine
-SECONDS_FOR_PROBES = 60
 
 
 class Refused(Exception):
@@ -83,14 +82,19 @@ class Clients:
             self._look(missing)
         return self._events - self._ended
 
-    def probe(self, count: int) -> None:
-        """Send one short request after the other beside the streams."""
-        deadline, self._probe_due_s = time.perf_counter() + SECONDS_FOR_PROBES, time.perf_counter()
-        while len(self.probe_ms) < count and (now := time.perf_counter()) < deadline:
+    def probe(self, count: int, *, until: float) -> int:
+        """Send one short request after the other beside the streams, until then or until one has been answered.
+
+        Returns:
+            The characters of the streams received since the start.
+        """
+        self._probe_due_s = time.perf_counter()
+        while len(self.probe_ms) < count and ((now := time.perf_counter()) < until or not self.probe_ms):
             if self._probe_due_s is not None and now >= self._probe_due_s:
                 self._probe_due_s = None
                 self._ask_for_probe()
             self._look(LONGEST_PAUSE_S if self._probe_due_s is None else self._probe_due_s - now)
+        return self._events - self._ended
 
     def close(self) -> None:
         """Close every connection. A client still without a character counts with the time that it has waited so far."""
@@ -141,7 +145,7 @@ class Clients:
         self._ask({"prompt": "", "length": length, "seed": seed} | self._job.get("fields", {}), is_probe=False)
 
     def _ask_for_probe(self) -> None:
-        prompt = "".join(self._random.choices(self._job["alphabet"], k=PROBE_PROMPT_CHARS))
+        prompt = "".join(self._random.choices(self._job["alphabet"], k=self._job["prompt_chars"]))
         self._ask({"prompt": prompt, "length": PROBE_LENGTH, "seed": 1}, is_probe=True)
 
     def _ask(self, fields: dict[str, Any], *, is_probe: bool) -> None:
@@ -155,32 +159,26 @@ class Clients:
         self._selector.register(connection, selectors.EVENT_READ, reader)
 
 
-def load(job: dict[str, Any]) -> dict[str, Any]:
-    """Keep N streams running, count their characters."""
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Keep N streams running, and count their characters.
+
+    With `probes`, single short requests arrive meanwhile; the times to a first character are then those of the probes.
+    """
     clients = Clients(job)
     clients.start()
     warmed = clients.run(until=time.perf_counter() + job["warm_s"])
     clients.gap_ms.clear()  # gaps while the streams started
     counted, cpu = time.perf_counter(), time.process_time()
-    characters = clients.run(until=counted + job["seconds"]) - warmed
+    until = counted + job["seconds"]
+    read = clients.probe(job["probes"], until=until) if job["probes"] else clients.run(until=until)
     passed, cpu = time.perf_counter() - counted, time.process_time() - cpu
     clients.close()
     return {
-        "characters_per_second": characters / passed,
-        "first_char_ms": clients.first_ms,
+        "characters_per_second": (read - warmed) / passed,
+        "first_char_ms": clients.probe_ms if job["probes"] else clients.first_ms,
         "gap_ms": clients.gap_ms,
         "client_cpu": cpu / passed,
     }
-
-
-def arrivals(job: dict[str, Any]) -> dict[str, Any]:
-    """Keep N streams running while single short requests arrive; milliseconds to the first character of each."""
-    clients = Clients(job)
-    clients.start()
-    clients.run(until=time.perf_counter() + job["warm_s"])
-    clients.probe(job["probes"])
-    clients.close()
-    return {"first_char_ms": clients.probe_ms}
 
 
 def main() -> None:
@@ -188,7 +186,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            result = arrivals(job) if job["probes"] else load(job)
+            result = measure(job)
         except (Refused, OSError) as error:
             result = {"error": str(error)}
         print(json.dumps(result), flush=True)

@@ -5,6 +5,7 @@ Knows the sizes of a model, not its weights, whose values do not affect the time
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ class MatrixProducts:
         threads = min(self._engines, turn.streams)
         rows = -(-turn.streams // threads)
         padded = -(-rows // self._model.row_multiple) * self._model.row_multiple
-        compute = products(self._model.manifest, padded)
-        compute()  # compiles it before the threads start
+        compute = products(self._model.manifest, padded, self._engines)
+        compute()  # optimizes the graph before the threads start
         return Sample(_steps_per_second(compute, threads, turn.seconds) * turn.streams / threads)
 
 
@@ -39,36 +40,39 @@ def weight_shapes(manifest: Manifest) -> list[tuple[int, int]]:
     return [(units, 4 * units), *[(2 * units, 4 * units)] * above, (units, manifest.symbols)]
 
 
-def products(manifest: Manifest, rows: int) -> Any:
-    """A function of `STEPS_PER_CALL` steps, in which every product depends on the one before it."""
+def products(manifest: Manifest, rows: int, threads: int) -> Callable[[], Any]:
+    """A function of `STEPS_PER_CALL` steps, in which every product depends on the one before it.
+
+    So many threads may call it; each uses one core, as a call of the service does (service/model/saved_model.py).
+    """
     units, generator = manifest.units, np.random.default_rng(0)
-    # Scaled so that the values neither overflow nor become denormal, which is slower.
-    matrices = [tf.constant(generator.normal(0, s[0] ** -0.5, s), tf.float32) for s in weight_shapes(manifest)]
-    begin = tf.constant(generator.normal(0, 1, (rows, units)), tf.float32)
-    last = tf.zeros((rows, manifest.symbols))
+    graph = tf.Graph()
+    with graph.as_default():
+        # Scaled so that the values neither overflow nor become denormal, which is slower.
+        matrices = [tf.constant(generator.normal(0, s[0] ** -0.5, s), tf.float32) for s in weight_shapes(manifest)]
+        begin = tf.constant(generator.normal(0, 1, (rows, units)), tf.float32)
 
-    def step(t: Any, h: Any, _: Any) -> Any:
-        gates = h @ matrices[0]
-        for matrix in matrices[1:-1]:
-            gates = gates[:, : 2 * units] @ matrix
-        h = gates[:, :units]
-        return t + 1, h, h @ matrices[-1]
+        def step(t: Any, h: Any, _: Any) -> Any:
+            gates = h @ matrices[0]
+            for matrix in matrices[1:-1]:
+                gates = gates[:, : 2 * units] @ matrix
+            h = gates[:, :units]
+            return t + 1, h, h @ matrices[-1]
 
-    @tf.function
-    def compute() -> Any:
-        return tf.while_loop(lambda t, *_: t < STEPS_PER_CALL, step, (0, begin, last))[2]
+        start = (0, begin, tf.zeros((rows, manifest.symbols)))
+        last = tf.while_loop(lambda t, *_: t < STEPS_PER_CALL, step, start)[2]
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=threads)
+    return tf.compat.v1.Session(graph=graph, config=config).make_callable(last)
 
-    return compute
 
-
-def _steps_per_second(compute: Any, threads: int, seconds: float) -> float:
+def _steps_per_second(compute: Callable[[], Any], threads: int, seconds: float) -> float:
     """Of all threads together."""
     steps = [0] * threads
     started = time.perf_counter()
 
     def run(thread: int) -> None:
         while time.perf_counter() - started < seconds:
-            compute().numpy()
+            compute()
             steps[thread] += STEPS_PER_CALL
 
     running = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]

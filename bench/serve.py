@@ -35,7 +35,7 @@ with quietly():
 from service.model.saved_model import configure_threads
 
 WARM_S = 0.5
-ARRIVAL_STREAMS = (32, 64)
+ARRIVAL_STREAMS, ARRIVAL_S = (32, 64), 60.0
 
 
 @dataclass(frozen=True)
@@ -127,32 +127,36 @@ def _version(package: str) -> str | None:
         return None
 
 
-def measure(setup: Setup, streams: int, rounds: int, seconds: float) -> list[dict[str, Sample]]:
-    """The samples of each round, after one round for compilation and allocation that does not count."""
+def measure(
+    contenders: dict[str, Contender], streams: int, rounds: int, seconds: float, *, warm_up: bool = True
+) -> list[dict[str, Sample]]:
+    """The samples of each round, after one round for compilation and allocation (`warm_up`) that does not count."""
     found = []
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         turn = Turn(streams, seconds if number else min(seconds, 0.5), WARM_S, seed=1000 * streams + number)
-        found.append({name: contender(turn) for name, contender in setup.contenders.items()})
-    return found[1:]
+        found.append({name: contender(turn) for name, contender in contenders.items()})
+    return found[-rounds:]
 
 
 def one_more_arrives(setup: Setup, streams: int, probes: int) -> dict[str, Any]:
     """Milliseconds to the first character of a request that arrives while so many streams run."""
-    turn = Turn(streams, 0, warm_s=1, seed=streams)
-    return {name: summary.percentiles(server.arrivals(turn, probes)) for name, server in setup.served.items()}
+    turn = Turn(streams, ARRIVAL_S, warm_s=1, seed=streams)
+    found = {name: server.arrivals(turn, probes).first_char_ms for name, server in setup.served.items()}
+    return {name: summary.percentiles(times) for name, times in found.items()}
 
 
-def _numbers(text: str) -> list[int]:
-    numbers = [int(part) for part in text.split(",")]
-    if min(numbers) < 1:
+def numbers(text: str) -> list[int]:
+    """Numbers of at least 1, separated by commas."""
+    found = [int(part) for part in text.split(",")]
+    if min(found) < 1:
         raise ValueError
-    return numbers
+    return found
 
 
 def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     subject.add_options(parser)
-    parser.add_argument("--streams", type=_numbers, default=[1, 8, 32, 64, 128], help="how many at once: 1,8,32")
+    parser.add_argument("--streams", type=numbers, default=[1, 8, 32, 64, 128], help="how many at once: 1,8,32")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one contender in one round")
     parser.add_argument("--probes", type=int, default=100, help="requests that arrive while streams run")
@@ -170,16 +174,22 @@ def main() -> None:
         results: dict[str, Any] = setup.facts | {"rounds": arguments.rounds, "seconds": arguments.seconds}
         results["streams"], results["one_more_arrives"] = {}, {}
         for streams in sorted(arguments.streams):
-            rounds = measure(setup, streams, arguments.rounds, arguments.seconds)
+            rounds = measure(setup.contenders, streams, arguments.rounds, arguments.seconds)
             results["streams"][str(streams)] = summary.of_streams(rounds, streams)
         for streams in ARRIVAL_STREAMS if arguments.probes else ():
             results["one_more_arrives"][str(streams)] = one_more_arrives(setup, streams, arguments.probes)
     title = f"{results['layers']} x {results['units']}, V = {results['symbols']}, float32, {results['engines']} cores"
     print(f"{title}\n{summary.table(results)}")
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.json, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(arguments.json, results)
     if arguments.plot:
-        write_atomically(arguments.plot, plot.svg(_curves(results), f"Characters/s: {title}").encode())
+        chart = plot.Chart(f"Characters/s: {title}", "streams", _curves(results))
+        write_atomically(arguments.plot, plot.svg([chart], chart.title).encode())
+
+
+def write_json(path: Path, results: dict[str, Any]) -> None:
+    """Write the results, into a folder that is made if necessary."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def _curves(results: dict[str, Any]) -> plot.Curves:

@@ -16,6 +16,7 @@ from bench.contender import Sample, Turn
 
 ROOT = Path(__file__).parents[1]
 SECONDS_TO_START, SECONDS_TO_REST, SECONDS_TO_STOP = 120, 120, 60
+PROBE_PROMPT_CHARS = 20
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # for PyTorch, whose callers are the threads
 
 
@@ -186,16 +187,20 @@ class ThroughHttp:
 
     def __call__(self, turn: Turn) -> Sample:
         """Keep the streams running for the turn, then disconnect them."""
-        answer = self._clients.ask(self._always | turn.to_json() | {"probes": 0})
+        return self._measured(turn, {"probes": 0})
+
+    def arrivals(self, turn: Turn, probes: int, prompt_chars: int = PROBE_PROMPT_CHARS) -> Sample:
+        """Send short requests with random prompts while the streams run, as many as the turn has time for, at least 1.
+
+        Returns:
+            The times to a first character are those of the requests, everything else is that of the streams.
+        """
+        return self._measured(turn, {"probes": probes, "prompt_chars": prompt_chars})
+
+    def _measured(self, turn: Turn, job: dict[str, int]) -> Sample:
+        answer = self._clients.ask(self._always | turn.to_json() | job)
         self._server.rest()
         return Sample(**answer)
-
-    def arrivals(self, turn: Turn, probes: int) -> list[float]:
-        """Milliseconds to the first character of short requests that arrive while the streams run."""
-        answer = self._clients.ask(self._always | turn.to_json() | {"probes": probes})
-        self._server.rest()
-        found: list[float] = answer["first_char_ms"]
-        return found
 
 
 def _free_port() -> int:

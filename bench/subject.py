@@ -42,6 +42,11 @@ def make(folder: Path, arguments: argparse.Namespace) -> Path:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags that choose the model."""
     parser.add_argument("--model", type=Path, help="version folder to measure, instead of an untrained network")
+    add_sizes(parser)
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for the size of an untrained network."""
     parser.add_argument("--units", type=int, default=512)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--symbols", type=int, default=65, help="V, the reserved symbol included")

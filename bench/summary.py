@@ -12,15 +12,19 @@ PRODUCTS, MEMORY = "limit: matrix products", "limit: reading weights"
 ENGINE, HTTP = "engine alone", "through HTTP"
 HTTP_GUESSES = "through HTTP, 5 guesses"
 PEER_ENGINE, PEER_HTTP = "PyTorch, batched", "PyTorch, FastAPI"
+PROMPT_ALONE, PROMPT_BESIDE = "prompt alone", "prompt beside streams"
 
 # Name, above, below.
 RATIOS = (
     ("engine ÷ matrix products", ENGINE, PRODUCTS),
     ("engine ÷ reading weights", ENGINE, MEMORY),
+    ("HTTP ÷ matrix products", HTTP, PRODUCTS),
     ("HTTP ÷ engine", HTTP, ENGINE),
     ("HTTP, 5 guesses ÷ HTTP", HTTP_GUESSES, HTTP),
     ("HTTP ÷ PyTorch, FastAPI", HTTP, PEER_HTTP),
     ("engine ÷ PyTorch, batched", ENGINE, PEER_ENGINE),
+    ("prompt alone ÷ matrix products", PROMPT_ALONE, PRODUCTS),
+    ("prompt beside streams ÷ matrix products", PROMPT_BESIDE, PRODUCTS),
 )
 
 Rounds = Sequence[dict[str, Sample]]
@@ -38,14 +42,14 @@ def of_streams(rounds: Rounds, streams: int) -> dict[str, Any]:
         for ratio, above, below in RATIOS
         if above in speeds and below in speeds and (below != MEMORY or streams == 1)
     }
-    served = [name for name in rounds[0] if rounds[0][name].client_cpu is not None]
+    timed = [name for name in rounds[0] if rounds[0][name].first_char_ms]
     return {
         "characters_per_second": {name: statistics.median(found) for name, found in speeds.items()},
         "rounds": speeds,
         "ratios": ratios,
-        "first_char_ms": {name: percentiles(_pooled(rounds, name, "first_char_ms")) for name in served},
-        "gap_ms": {name: percentiles(_pooled(rounds, name, "gap_ms")) for name in served},
-        "client_cpu": {name: statistics.median(round_[name].client_cpu or 0 for round_ in rounds) for name in served},
+        "first_char_ms": {name: percentiles(_pooled(rounds, name, "first_char_ms")) for name in timed},
+        "gap_ms": {name: percentiles(_pooled(rounds, name, "gap_ms")) for name in timed},
+        "client_cpu": {name: statistics.median(round_[name].client_cpu or 0 for round_ in rounds) for name in timed},
     }
 
 
@@ -58,20 +62,27 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results as text."""
-    by_streams = results["streams"]
-    lines = [_line("streams", by_streams), _line("characters/s", ["" for _ in by_streams])]
-    for name in next(iter(by_streams.values()))["characters_per_second"]:
-        lines.append(_line(f"  {name}", [f"{at['characters_per_second'][name]:,.0f}" for at in by_streams.values()]))
-    lines.append(_line("ratios, medians of the rounds'", ["" for _ in by_streams]))
-    for ratio, *_ in RATIOS:
-        cells = [at["ratios"].get(ratio) for at in by_streams.values()]
-        if any(cells):
-            lines.append(_line(f"  {ratio}", ["" if cell is None else f"{cell:.2f}" for cell in cells]))
-    for key, title in (("first_char_ms", "to the first character, ms: p50 / p99"), ("gap_ms", "gaps, ms: p50 / p99")):
-        lines += _latencies(title, {streams: at[key] for streams, at in by_streams.items()})
+    """The results of `bench.serve` as text."""
     title = "one more arrives, to its first character, ms: p50 / p99"
-    return "\n".join([*lines, *_latencies(title, results["one_more_arrives"], heads=True)])
+    arrivals = _latencies(title, results["one_more_arrives"], heads=True)
+    return "\n".join([by_value("streams", results["streams"]), *arrivals])
+
+
+def by_value(name: str, results: dict[str, Any]) -> str:
+    """The results of `of_streams` for each value of `name`, as text."""
+    empty = ["" for _ in results]
+    lines = [_line(name, results), _line("characters/s", empty)]
+    for contender in next(iter(results.values()))["characters_per_second"]:
+        cells = [f"{at['characters_per_second'][contender]:,.0f}" for at in results.values()]
+        lines.append(_line(f"  {contender}", cells))
+    lines.append(_line("ratios, medians of the rounds'", empty))
+    for ratio, *_ in RATIOS:
+        found = [at["ratios"].get(ratio) for at in results.values()]
+        if any(found):
+            lines.append(_line(f"  {ratio}", ["" if cell is None else f"{cell:.2f}" for cell in found]))
+    for key, title in (("first_char_ms", "to the first character, ms: p50 / p99"), ("gap_ms", "gaps, ms: p50 / p99")):
+        lines += _latencies(title, {value: at[key] for value, at in results.items()})
+    return "\n".join(lines)
 
 
 def _latencies(title: str, by_streams: dict[str, Any], *, heads: bool = False) -> list[str]:
@@ -79,7 +90,8 @@ def _latencies(title: str, by_streams: dict[str, Any], *, heads: bool = False) -
         return []
     lines = [_line(title, list(by_streams) if heads else ["" for _ in by_streams])]
     for name in next(iter(by_streams.values())):
-        lines.append(_line(f"  {name}", [_both(at[name]) for at in by_streams.values()]))
+        if any(at[name]["count"] for at in by_streams.values()):
+            lines.append(_line(f"  {name}", [_both(at[name]) for at in by_streams.values()]))
     return lines
 
 

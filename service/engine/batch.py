@@ -20,7 +20,6 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
-PREFILL_SHARE = 0.5  # of a call's time, for a prefill call that delays rows that decode
 
 
 class Batch:
@@ -68,8 +67,7 @@ class Batch:
 
     def _prefill(self, rows: Slots) -> None:
         """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished."""
-        share = PREFILL_SHARE if len(self._decoding) else 1.0
-        steps = min(rows.steps(share=share), max(row.to_follow for row in rows))
+        steps = min(rows.steps(), max(row.to_follow for row in rows))
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
         followed = []
         for index, row in enumerate(rows):

@@ -2,7 +2,7 @@
 
 import math
 
-MIN_STEPS_MEASURED = 4  # of a shorter call, the fixed cost would count as the steps'
+MIN_STEPS_MEASURED = 4  # of a shorter call, if the time allows longer ones, the fixed cost would count as the steps'
 LATEST_WEIGHT = 0.2  # of the latest call in the mean
 
 
@@ -33,7 +33,7 @@ class CallBudget:
         known = self._step_s.get(rows)
         if known is None:
             self._step_s[rows] = latest
-        elif steps >= MIN_STEPS_MEASURED or latest < known:
+        elif steps >= min(MIN_STEPS_MEASURED, self.steps(rows)) or latest < known:
             self._step_s[rows] = known + LATEST_WEIGHT * (latest - known)
 
     def _expected_step_s(self, rows: int) -> float | None:

@@ -55,9 +55,9 @@ class Choices:
         until_s = min(time.monotonic() + wait_s, self._deadline_s)
         while True:
             ready = self._ready_by(until_s)
-            # If none is ready, some may have reached their deadlines. One that has ended may have an item left.
-            numbers = ready or sorted(self._unended)
-            chunks = list(self._chunks(numbers))
+            # One that has ended may have an item left. At the deadline, streams without an item end too.
+            at_deadline = not ready and time.monotonic() >= self._deadline_s
+            chunks = list(self._chunks(sorted(self._unended) if at_deadline else ready))
             if chunks or not ready:
                 return chunks
 

@@ -60,22 +60,18 @@ class Stream:
         self._released: list[Characters] = []
         self._released_chars = 0
         self._is_closed = False
-        prompt_decoder = codec.prompt_decoder(self._prompt) if request.echo else None
         self._texts = TextQueue(
-            codec.decoder(), self.version, length=request.length, prompt_decoder=prompt_decoder, on_put=on_put
+            codec.decoder(),
+            self.version,
+            length=request.length,
+            prompt_decoder=codec.prompt_decoder(self._prompt) if request.echo else None,
+            on_put=on_put,
         )
         self._submitted_s = self._latest_s = self._texts.submitted_s
         self.deadline_s = self._submitted_s + request.timeout_s
         self._first_s: float | None = None
         self._gap_seconds = metrics.GAP_SECONDS.labels(*self.version.labels)
-        self._row = Row(
-            codec.encode(self._prompt),
-            length=request.length * codec.max_symbols_per_char,
-            sampling=request.sampling,
-            listener=self._texts,
-            on_followed=self._texts.followed if request.echo else None,
-            guesses=request.guesses,
-        )
+        self._row = self._new_row()
         self._end_if_complete()
         if self.is_running:
             scheduler.submit(model, self._row)
@@ -160,6 +156,17 @@ class Stream:
     @property
     def _cached_chars(self) -> int:
         return self._codec.chars_in(self._prompt, self._row.cached)
+
+    def _new_row(self) -> Row:
+        request, codec = self.request, self._codec
+        return Row(
+            codec.encode(self._prompt),
+            length=request.length * codec.max_symbols_per_char,
+            sampling=request.sampling,
+            listener=self._texts,
+            on_followed=self._texts.followed if request.echo else None,
+            guesses=request.guesses,
+        )
 
     def _receive(self, received: Decoded) -> None:
         """Note the time, and end at a stop string or at the requested length."""

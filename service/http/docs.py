@@ -28,7 +28,7 @@ def blueprint(config: Config) -> Blueprint:
     address = f"http://localhost:{config.port}"
     add_file(routes, "/openapi.json", json.dumps(document, separators=(",", ":")).encode(), "application/json")
     add_file(routes, PAGE, docs_page.render(document, address).encode(), "text/html", policy=POLICY)
-    key_page = docs_page.KEY_PAGE.read_bytes()
+    key_page = docs_page.render_key_page(document)
 
     @routes.errorhandler(Unauthorized)
     def ask_for_key(error: Unauthorized) -> ResponseReturnValue:

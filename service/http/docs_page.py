@@ -1,4 +1,7 @@
-"""The OpenAPI document -> an HTML page without scripts. Knows the keywords that the document uses, and no route."""
+"""The OpenAPI document -> the page /docs, without scripts, and the page that asks for its key.
+
+Knows the keywords that the document uses, and no route.
+"""
 
 import json
 import re
@@ -11,7 +14,6 @@ import jinja2
 from markupsafe import Markup, escape
 
 TEMPLATES = Path(__file__).parent / "templates"
-KEY_PAGE = TEMPLATES / "docs_key.html"  # asks for a key; without placeholders
 
 Json = dict[str, Any]
 
@@ -31,6 +33,22 @@ class Field:
 
 def render(document: Json, address: str) -> str:
     """The page; its examples send requests to `address`."""
+    operations = [
+        _operation(document, path, method, operation, address)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    groups = {tag["name"]: [it for it in operations if it["tag"] == tag["name"]] for tag in document["tags"]}
+    needs_key = {} not in document["security"]
+    return _template("docs.html").render(info=document["info"], groups=groups, needs_key=needs_key)
+
+
+def render_key_page(document: Json) -> str:
+    """The page that asks for a key, and then shows the other one. It tells nothing but the API's title."""
+    return _template("docs_key.html").render(info={"title": document["info"]["title"]})
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -39,14 +57,7 @@ def render(document: Json, address: str) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"prose": _prose, "breakable": lambda name: escape(name).replace(".", Markup(".<wbr>"))}
-    operations = [
-        _operation(document, path, method, operation, address)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    ]
-    groups = {tag["name"]: [it for it in operations if it["tag"] == tag["name"]] for tag in document["tags"]}
-    needs_key = {} not in document["security"]
-    return environment.get_template("docs.html").render(info=document["info"], groups=groups, needs_key=needs_key)
+    return environment.get_template(name)
 
 
 def _prose(text: str) -> Markup:

@@ -3,8 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from types import ModuleType
+from importlib.util import find_spec, module_from_spec
 
 
 @contextmanager
@@ -12,7 +11,7 @@ def bare_package(name: str) -> Iterator[None]:
     """Import modules of the package `name` inside the block, without running its `__init__.py`.
 
     Afterwards those modules stay imported, and `import name` imports the package as usual. Does nothing if the package
-    is imported already.
+    is imported already. No other thread may import the package meanwhile.
 
     Raises:
         ModuleNotFoundError: it is not installed.
@@ -21,11 +20,9 @@ def bare_package(name: str) -> Iterator[None]:
         yield
         return
     spec = find_spec(name)
-    if spec is None or spec.submodule_search_locations is None:
+    if spec is None:
         raise ModuleNotFoundError(f"No package named {name!r}", name=name)
-    bare = ModuleType(name)
-    bare.__path__ = list(spec.submodule_search_locations)
-    sys.modules[name] = bare
+    sys.modules[name] = module_from_spec(spec)  # not executed
     try:
         yield
     finally:

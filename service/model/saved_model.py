@@ -33,14 +33,10 @@ class SavedModel:
         """
         from service.model import tf
 
-        # TensorFlow warns that sessions are deprecated, which is meant for building models, not for running them.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         graph = tf.Graph()
-        # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
-        threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
+        self._session = _session(graph)
         try:
             with graph.as_default():
-                self._session = tf.Session(graph=graph, config=tf.ConfigProto(**threads))
                 loaded = tf.load(self._session, [tf.SERVING], str(folder))
             self._signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
         except Exception as error:  # damaged files raise many kinds of exception
@@ -107,12 +103,25 @@ class SavedModel:
         return lambda arrays: dict(zip(outputs, run(*[arrays[name] for name in inputs]), strict=True))
 
 
+def _session(graph: Any) -> Any:
+    from service.model import tf
+
+    # TensorFlow warns that sessions are deprecated, which is meant for building models, not for running them.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
+    threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
+    return tf.Session(graph=graph, config=tf.ConfigProto(**threads))
+
+
 def configure_threads(engines: int) -> None:
-    """Import TensorFlow, and let each of so many engines use one core. Must be called before a model loads.
+    """Let each of so many engines use one core. Must be called before a model loads.
 
-    TensorFlow writes a line to stderr during its import, before it reads its log level.
+    Also imports TensorFlow and runs a first session, so that all lines that its native code writes to stderr come now.
     """
-    from service.model import tf  # noqa: F401
-
     global _inter_op_threads
     _inter_op_threads = engines
+    from service.model import tf
+
+    graph = tf.Graph()
+    with graph.as_default(), _session(graph) as session:
+        session.run(tf.constant(0))

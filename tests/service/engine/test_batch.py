@@ -120,18 +120,17 @@ def test_first_characters_come_soon_and_then_calls_take_their_time(
     assert set(steps_of(model)[1:5]) == {steps}
 
 
-def test_a_prefill_call_takes_half_of_the_time_beside_rows_that_decode(
-    model: FakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_prefill_call_has_the_steps_of_its_own_few_rows(model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SlowClock(model, monkeypatch)
-    batch = batch_of(model, slots=4, chunk=32, call_s=16 * clock.row_step_s)
+    batch = batch_of(model, slots=16, chunk=32, call_s=16 * clock.row_step_s)
     batch.join(row_of(model, prompt="a" * 40, length=1)[0])
     run(batch)
-    batch.join(row_of(model, length=200)[0])
+    for _ in range(4):
+        batch.join(row_of(model, length=200)[0])
     batch.step()
     batch.join(row_of(model, prompt="a" * 40, length=1)[0])
     batch.step()
-    assert steps_of(model)[-2:] == [8, 16]
+    assert steps_of(model)[-2:] == [16, 4]
 
 
 def test_a_new_row_samples_its_first_symbols_in_a_call_of_its_own(model: FakeModel) -> None:

@@ -43,3 +43,15 @@ def test_the_fixed_cost_of_a_short_call_does_not_shorten_the_others() -> None:
     for _ in range(50):
         budget.observe(8, 2, 0.008)
     assert budget.steps(8) == 20
+
+
+def test_the_time_of_steps_that_are_too_slow_for_more_than_a_few_is_followed_too() -> None:
+    budget = CallBudget(0.020, 32)
+    budget.observe(64, 2, 0.020)
+    assert budget.steps(64) == 2
+    for _ in range(50):
+        budget.observe(64, budget.steps(64), 0.040 * budget.steps(64))
+    assert budget.steps(64) == 1
+    for _ in range(50):
+        budget.observe(64, budget.steps(64), 0.004 * budget.steps(64))
+    assert budget.steps(64) in (4, 5)

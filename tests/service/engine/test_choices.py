@@ -9,6 +9,7 @@ from service.engine.generation import Characters, GenerationRequest, Status
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import QueueFull, Scheduler
+from service.engine.stream import Stream
 from service.model.model import Model
 from tests.service.fakes import FakeModel, Gate, expected_text
 from tests.waiting import wait_until
@@ -111,7 +112,7 @@ def test_an_error_of_one_choice_is_raised(scheduler: Scheduler, model: FakeModel
     choices.close()
 
 
-def test_what_is_ready_comes_without_waiting_and_is_announced(scheduler: Scheduler) -> None:
+def test_ready_chunks_come_without_waiting_and_are_announced(scheduler: Scheduler) -> None:
     model: Any = Gate()
     choices = Choices(model, requests(2, length=8), scheduler)
     announced: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -140,3 +141,16 @@ def test_characters_before_an_error_come_before_it(scheduler: Scheduler) -> None
     with pytest.raises(RuntimeError, match="the model broke"):
         choices.take(0)
     choices.close()
+
+
+def test_nothing_is_read_while_nothing_is_ready(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server asks once for each announcement, and one answer has the chunks of all of them."""
+    model: Any = Gate()
+    choices = Choices(model, requests(3, length=8), scheduler)
+    reads: list[object] = []
+    monkeypatch.setattr(Stream, "read", lambda stream, wait_s: reads.append(stream))
+    assert choices.take(0) == []
+    assert not reads
+    monkeypatch.undo()
+    model.permits.release(1000)
+    chunks_of(choices)

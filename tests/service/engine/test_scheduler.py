@@ -8,7 +8,7 @@ import pytest
 
 from service import health
 from service.engine.prefix_cache import PrefixCache
-from service.engine.scheduler import Closed, QueueFull, Scheduler
+from service.engine.scheduler import FEW_ROWS, Closed, QueueFull, Scheduler
 from service.model.model import Stepped, Steps
 from tests.service.engine.rows import row_of
 from tests.service.fakes import FakeModel, Recorder, expected_text
@@ -59,6 +59,14 @@ def start() -> Iterator[Start]:
         scheduler.close()
 
 
+@pytest.fixture
+def gate(start: Start) -> Iterator[Gate]:
+    """A gate that opens before the schedulers close, so that a test that fails does so at once."""
+    gate = Gate()
+    yield gate
+    gate.permits.release(10_000)
+
+
 def text_of(recorder: Recorder, length: int) -> str:
     """The text of a row, once it has `length` symbols."""
     wait_until(lambda: len(recorder.symbols) >= length, 10)
@@ -82,46 +90,63 @@ def test_many_rows_on_several_engines_each_get_their_own_text(start: Start, mode
     assert scheduler.waiting == 0
 
 
-def test_beyond_slots_and_queue_a_row_is_refused_until_another_is_cancelled(start: Start) -> None:
-    model = Gate()
+def test_beyond_slots_and_queue_a_row_is_refused_until_another_is_cancelled(start: Start, gate: Gate) -> None:
     scheduler = start(slots=2, queue=1)
-    rows = [row_of(model)[0] for _ in range(4)]
-    scheduler.submit(model, rows[0])
-    assert model.begun.get(timeout=10) == 1  # the engine is inside a call with one row; one slot is free
-    scheduler.submit(model, rows[1])
-    scheduler.submit(model, rows[2])
+    rows = [row_of(gate)[0] for _ in range(4)]
+    scheduler.submit(gate, rows[0])
+    assert gate.begun.get(timeout=10) == 1  # the engine is inside a call with one row; one slot is free
+    scheduler.submit(gate, rows[1])
+    scheduler.submit(gate, rows[2])
     with pytest.raises(QueueFull, match="1 streams run and 2 wait"):
-        scheduler.submit(model, rows[3])
+        scheduler.submit(gate, rows[3])
     rows[1].cancel()
-    scheduler.submit(model, rows[3])
-    model.permits.release(1000)
+    scheduler.submit(gate, rows[3])
 
 
-def test_engines_share_the_rows_evenly(start: Start) -> None:
-    model = Gate()
-    scheduler = start(engines=2, slots=8, queue=8)
-    for _ in range(2):
-        scheduler.submit(model, row_of(model, length=400)[0])
-    # Two engines are inside a call with one row each, although each had slots for both.
-    assert [model.begun.get(timeout=10), model.begun.get(timeout=10)] == [1, 1]
-    model.permits.release(10_000)
+def test_engines_share_many_rows_evenly(start: Start, gate: Gate) -> None:
+    scheduler = start(engines=2, slots=4 * FEW_ROWS, queue=8)
+    scheduler.submit(gate, *[row_of(gate, length=400)[0] for _ in range(4 * FEW_ROWS)])
+    # Two engines are inside a call with half of the rows each, although each had slots for all.
+    assert [gate.begun.get(timeout=10), gate.begun.get(timeout=10)] == [2 * FEW_ROWS, 2 * FEW_ROWS]
 
 
-def test_a_row_joins_a_running_batch_between_two_calls(start: Start) -> None:
-    model = Gate()
+def test_an_engine_that_left_rows_to_another_takes_those_beyond_its_share(start: Start, gate: Gate) -> None:
+    scheduler = start(engines=2, slots=4 * FEW_ROWS, queue=8)
+    scheduler.submit(gate, row_of(gate, length=400)[0])
+    assert gate.begun.get(timeout=10) == 1  # one engine is inside a call; the other leaves the next rows to it
+    scheduler.submit(gate, *[row_of(gate, length=400)[0] for _ in range(4 * FEW_ROWS - 1)])
+    gate.permits.release(2)  # to start the text and to decode
+    begun = sorted(gate.begun.get(timeout=10) for _ in range(3))
+    assert begun == [1, 2 * FEW_ROWS - 1, 2 * FEW_ROWS]  # the first row decodes; then each engine has half of all
+
+
+def test_few_rows_have_one_engine_and_the_next_one_another(start: Start, gate: Gate) -> None:
+    scheduler = start(engines=3, slots=2 * FEW_ROWS, queue=8)
+    scheduler.submit(gate, row_of(gate, length=400)[0])
+    assert gate.begun.get(timeout=10) == 1
+    scheduler.submit(gate, *[row_of(gate, length=400)[0] for _ in range(FEW_ROWS - 1)])
+    assert scheduler.waiting == FEW_ROWS - 1  # until the call of the one engine has ended
+    gate.permits.release(3)
+    rows = [gate.begun.get(timeout=10) for _ in range(3)]
+    assert rows == [1, FEW_ROWS - 1, FEW_ROWS]  # the first decodes, the others start, all decode
+    scheduler.submit(gate, row_of(gate, length=400)[0])
+    assert gate.begun.get(timeout=10) == 1  # at once, on another engine
+
+
+def test_a_row_joins_a_running_batch_between_two_calls(start: Start, gate: Gate) -> None:
     scheduler = start(slots=4)
-    first, first_recorder = row_of(model, length=12, seed=1)
-    second, second_recorder = row_of(model, length=4, seed=2)
-    scheduler.submit(model, first)
-    assert model.begun.get(timeout=10) == 1
-    scheduler.submit(model, second)
+    first, first_recorder = row_of(gate, length=12, seed=1)
+    second, second_recorder = row_of(gate, length=4, seed=2)
+    scheduler.submit(gate, first)
+    assert gate.begun.get(timeout=10) == 1
+    scheduler.submit(gate, second)
     assert not second_recorder.has_started
     rows = []
     for _ in range(3):
-        model.permits.release()
-        rows.append(model.begun.get(timeout=10))
+        gate.permits.release()
+        rows.append(gate.begun.get(timeout=10))
     assert rows == [1, 1, 2]  # the first decodes, the second starts, both decode
-    model.permits.release(1000)
+    gate.permits.release(1000)
     assert text_of(first_recorder, 12) == expected_text("", 12, 1)
     assert text_of(second_recorder, 4) == expected_text("", 4, 2)
 
@@ -138,39 +163,37 @@ def test_a_model_that_fails_fails_its_rows_and_the_engine_goes_on(start: Start, 
     assert text_of(recorder, 5) == expected_text("", 5, 3)
 
 
-def test_close_fails_rows_that_run_or_wait_and_refuses_new_ones(start: Start) -> None:
-    model = Gate()
+def test_close_fails_rows_that_run_or_wait_and_refuses_new_ones(start: Start, gate: Gate) -> None:
     scheduler = start(slots=1)
-    runs, runs_recorder = row_of(model, length=100)
-    waits, waits_recorder = row_of(model)
-    scheduler.submit(model, runs)
-    model.begun.get(timeout=10)
-    scheduler.submit(model, waits)
+    runs, runs_recorder = row_of(gate, length=100)
+    waits, waits_recorder = row_of(gate)
+    scheduler.submit(gate, runs)
+    gate.begun.get(timeout=10)
+    scheduler.submit(gate, waits)
     closing = threading.Thread(target=scheduler.close)
     closing.start()
-    model.permits.release(2)  # to start the text and to decode
+    gate.permits.release(2)  # to start the text and to decode
     closing.join(timeout=10)
     assert not closing.is_alive()
     assert runs_recorder.symbols  # of the call that was running
     assert isinstance(error_of(runs_recorder), Closed)
     assert isinstance(error_of(waits_recorder), Closed)
     with pytest.raises(Closed):
-        scheduler.submit(model, row_of(model)[0])
+        scheduler.submit(gate, row_of(gate)[0])
 
 
-def test_drain_refuses_new_rows_and_those_that_run_or_wait_finish(start: Start) -> None:
-    model = Gate()
+def test_drain_refuses_new_rows_and_those_that_run_or_wait_finish(start: Start, gate: Gate) -> None:
     scheduler = start(slots=1)
-    runs, runs_recorder = row_of(model, length=10, seed=1)
-    waits, waits_recorder = row_of(model, length=6, seed=2)
-    scheduler.submit(model, runs)
-    model.begun.get(timeout=10)
-    scheduler.submit(model, waits)
+    runs, runs_recorder = row_of(gate, length=10, seed=1)
+    waits, waits_recorder = row_of(gate, length=6, seed=2)
+    scheduler.submit(gate, runs)
+    gate.begun.get(timeout=10)
+    scheduler.submit(gate, waits)
     scheduler.drain()
     with pytest.raises(Closed):
-        scheduler.submit(model, row_of(model)[0])
+        scheduler.submit(gate, row_of(gate)[0])
     assert not scheduler.is_idle
-    model.permits.release(1000)
+    gate.permits.release(1000)
     assert text_of(runs_recorder, 10) == expected_text("", 10, 1)
     assert text_of(waits_recorder, 6) == expected_text("", 6, 2)
     wait_until(lambda: scheduler.is_idle, 10)
@@ -214,19 +237,18 @@ def test_a_row_that_cannot_join_fails_alone_and_the_engine_goes_on(start: Start,
     assert scheduler.faults() == []
 
 
-def test_a_stuck_engine_is_a_fault_until_it_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Gate()
+def test_a_stuck_engine_is_a_fault_until_it_goes_on(start: Start, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = start(slots=1)
     assert scheduler.faults() == []
-    row, recorder = row_of(model)
-    scheduler.submit(model, row)
-    model.begun.get(timeout=10)
+    row, recorder = row_of(gate)
+    scheduler.submit(gate, row)
+    gate.begun.get(timeout=10)
     with monkeypatch.context() as patch:
         later_s = time.monotonic() + health.STALLED_AFTER_S + 1
         patch.setattr(health.time, "monotonic", lambda: later_s)
         (fault,) = scheduler.faults()
     assert fault.startswith("Thread engine-0 has been busy with one task for ")
-    model.permits.release(1000)
+    gate.permits.release(1000)
     text_of(recorder, 5)
     scheduler.close()
     assert scheduler.faults() == []
@@ -251,14 +273,12 @@ def test_an_engine_goes_on_after_any_error(start: Start, model: FakeModel) -> No
     assert scheduler.faults() == []
 
 
-def test_several_rows_are_queued_together_or_not_at_all(start: Start) -> None:
-    model = Gate()
+def test_several_rows_are_queued_together_or_not_at_all(start: Start, gate: Gate) -> None:
     scheduler = start(slots=2, queue=1)
-    rows = [row_of(model)[0] for _ in range(4)]
+    rows = [row_of(gate)[0] for _ in range(4)]
     with pytest.raises(QueueFull, match="0 streams run and 0 wait, and the limit for 4 more is 3"):
-        scheduler.submit(model, *rows)
+        scheduler.submit(gate, *rows)
     assert scheduler.is_idle
-    scheduler.submit(model, *rows[:3])
+    scheduler.submit(gate, *rows[:3])
     with pytest.raises(QueueFull, match="which is the limit"):
-        scheduler.submit(model, rows[3])
-    model.permits.release(1000)
+        scheduler.submit(gate, rows[3])

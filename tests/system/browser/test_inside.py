@@ -21,7 +21,7 @@ SHORT = "To be, or not to be, that is the question:\n\nWhether 'tis nobler"
 def open_text(page: Page, text: str, **query: object) -> None:
     page.open(f"#inside?{urlencode({'text': text, **query})}")
     page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
-    page.wait(lambda: page.shown("#inside .track[aria-pressed=true]"))
+    page.wait(lambda: page.shown("#inside .track"))
 
 
 def inspected(site: Server, text: str, **fields: Any) -> list[dict[str, Any]]:
