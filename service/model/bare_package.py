@@ -26,4 +26,7 @@ def bare_package(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[name]
+        # Without its packages in `sys.modules`, a later import of any other part runs `__init__.py` first.
+        for key, module in list(sys.modules.items()):
+            if (key == name or key.startswith(f"{name}.")) and hasattr(module, "__path__"):
+                del sys.modules[key]

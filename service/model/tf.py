@@ -28,7 +28,7 @@ try:
         from tensorflow.python.framework.tensor_shape import TensorShape
         from tensorflow.python.saved_model.loader_impl import load
         from tensorflow.python.saved_model.tag_constants import SERVING
-except Exception as error:  # other versions can raise any
+except Exception as error:  # noqa: BLE001  # the import of a private module can raise any
     # Lines written to stderr during this import become records of the log (service/server/logs.py).
     sys.stderr.write(f"All of TensorFlow is imported, which takes longer: {error}\n")
     import tensorflow
