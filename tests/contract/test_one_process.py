@@ -16,7 +16,7 @@ from training.commands import main
 Model(Path("models/tiny/1"))
 assert "tensorflow" not in sys.modules
 for arguments in (
-    ["train", "--name", "other", "--corpus", "corpus.txt", "--units", "8", "--steps", "3", "--force"],
+    ["train", "--name", "other", "--corpus", "corpus.txt", "--batch-size", "4", "--steps", "3", "--force"],
     ["sample", "tiny", "--length", "20"],
 ):
     sys.argv = ["charloom", *arguments]
