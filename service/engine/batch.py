@@ -82,8 +82,12 @@ class Batch:
             self._deliver(partial(row.fail, error))
 
     def _prefill(self, rows: Slots) -> None:
-        """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished."""
-        steps = min(rows.steps(), max(row.to_follow for row in rows))
+        """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished.
+
+        A call may take twice its time if that ends the prompts: a decode call before the rest would take as long.
+        """
+        longest = max(row.to_follow for row in rows)
+        steps = longest if longest <= rows.steps(share=2.0) else rows.steps()
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
         followed = []
         for index, row in enumerate(rows):

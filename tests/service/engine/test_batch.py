@@ -132,6 +132,22 @@ def test_calls_of_fuller_batches_take_longer_up_to_twice_as_long(
     assert set(steps_of(model)[1:5]) == {steps}
 
 
+@pytest.mark.parametrize(
+    ("prompt", "calls"), [(16, [16]), (32, [32]), (33, [16, 17]), (40, [16, 24]), (50, [16, 16, 18])]
+)
+def test_the_last_call_of_a_prefill_may_take_twice_as_long(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch, prompt: int, calls: list[int]
+) -> None:
+    clock = SlowClock(model, monkeypatch)
+    batch = batch_of(model, slots=16, chunk=64, call_s=16 * clock.row_step_s)
+    batch.join(row_of(model, prompt="a" * 40, length=0)[0])  # its calls measure the time of a step
+    run(batch)
+    model.calls.clear()
+    batch.join(row_of(model, prompt="b" * prompt, length=0)[0])
+    run(batch)
+    assert steps_of(model) == calls
+
+
 def test_a_prefill_call_has_the_steps_of_its_own_few_rows(model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SlowClock(model, monkeypatch)
     batch = batch_of(model, slots=16, chunk=32, call_s=16 * clock.row_step_s)
