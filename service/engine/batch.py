@@ -23,6 +23,7 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
+MANY_ROWS = 64
 
 
 class Batch:
@@ -44,7 +45,7 @@ class Batch:
         """
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
-        self._slots, self._deliver = slots, deliver
+        self._deliver = deliver
         budget = CallBudget(call_s, chunk)
         self._prefilling, self._starting, self._decoding = (
             Slots(model, max_rows=slots, budget=budget) for _ in range(3)
@@ -125,11 +126,8 @@ class Batch:
             rows.drop(index)
 
     def _decode(self, rows: Slots) -> None:
-        """Each row samples as many symbols as fit into the time of a call, which is twice as long in a full batch.
-
-        Delivering them takes time for each row and call; a row that joins a full batch has waited for a slot anyway.
-        """
-        self._sample(rows, rows.steps(share=1 + (len(rows) / self._slots) ** 2))
+        """Each row samples as many symbols as fit into the time of a call, which is longer with many rows."""
+        self._sample(rows, rows.steps(share=_share(len(rows))))
 
     def _sample(self, rows: Slots, steps: int) -> None:
         """Each row samples at most `steps` symbols. It runs for the whole call; output past its end is discarded."""
@@ -179,3 +177,12 @@ class Batch:
     def _fail(self, row: Row, error: Exception) -> None:
         log.error("A row of %s failed (%s): %s", self.version, row, error)
         row.fail(error)
+
+
+def _share(rows: int) -> float:
+    """The time of a decode call of so many rows, as a multiple of `CHARLOOM_CALL_MS`.
+
+    Delivering the symbols of a call takes time for each row, however few the symbols are. So a call of 32 rows takes a
+    quarter longer, one of `MANY_ROWS` twice as long, and one of more rows longer in proportion.
+    """
+    return 1 + (rows / MANY_ROWS) ** 2 if rows <= MANY_ROWS else 2 * rows / MANY_ROWS

@@ -120,12 +120,12 @@ def test_first_characters_come_soon_and_then_calls_take_their_time(
     assert set(steps_of(model)[1:5]) == {steps}
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(16, 17), (32, 10), (64, 8)])
-def test_calls_of_fuller_batches_take_longer_up_to_twice_as_long(
+@pytest.mark.parametrize(("rows", "steps"), [(16, 17), (32, 10), (64, 8), (128, 8), (256, 8)])
+def test_calls_of_more_rows_take_longer_and_beyond_64_have_no_fewer_steps(
     model: FakeModel, monkeypatch: pytest.MonkeyPatch, rows: int, steps: int
 ) -> None:
     clock = SlowClock(model, monkeypatch)
-    batch = batch_of(model, slots=64, chunk=32, call_s=256 * clock.row_step_s)
+    batch = batch_of(model, slots=256, chunk=32, call_s=256 * clock.row_step_s)
     for seed in range(rows):
         batch.join(row_of(model, length=200, seed=seed)[0])
     run(batch)
