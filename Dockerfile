@@ -59,7 +59,7 @@ RUN pip --python /venv/bin/python install --no-cache-dir --requirement requireme
 
 FROM base AS training
 COPY --from=training-packages /venv /venv
-COPY --chown=charloom models /models
+# No models: of two new containers, only the service's may fill their empty volume, or both write the same files.
 COPY charloom.py /venv/bin/charloom
 COPY training training
 USER charloom
