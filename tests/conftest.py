@@ -68,7 +68,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
+        if server.process.is_alive():
             server.stop()
 
 
