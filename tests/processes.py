@@ -1,7 +1,7 @@
 """Training commands in processes of their own, each a fork of one process that has imported TensorFlow and the project.
 
-A fork runs the same `main` as `python -m training` does, and can be stopped or killed like any process; it only saves
-the seconds of the imports.
+A fork runs the same `main` as `python -m training` does, and can be stopped or killed like any process. It saves the
+seconds of the imports, and the samples that it draws at each evaluation are short.
 """
 
 import multiprocessing
@@ -61,6 +61,9 @@ def _run(
     from tqdm import tqdm
 
     from training.commands import main
+    from training.learning import samples
+
+    samples.SAMPLE_SYMBOLS = 30  # sampling 300 symbols takes longer than a tiny network trains
     tqdm.set_lock(threading.RLock())  # tqdm's default is a semaphore, which a killed process leaks
     main()
 
