@@ -75,19 +75,24 @@ def on_starting(server: Any) -> None:
         sys.exit(f"Charloom cannot start: {error}")
 
 
+def refuse_connections(server: Any) -> None:
+    """Stop listening until the worker can answer (`Worker.listen`), so that a proxy uses another replica meanwhile.
+
+    Inherited sockets still listen, because another process may serve them.
+    """
+    if server.systemd or server.master_pid:
+        return
+    for listener in server.LISTENERS:
+        with suppress(OSError):  # systems other than Linux cannot stop listening
+            listener.shutdown(socket.SHUT_RDWR)
+
+
 def when_ready(server: Any) -> None:
     """Treat a second SIGTERM to the master as SIGQUIT: it ignores SIGTERM while it waits for its worker.
 
     SIGTTIN and SIGTTOU are ignored: a second worker would have its own engines, limits and metrics.
-
-    Until the worker listens again, connections are refused: a proxy sends the request to another replica at once,
-    instead of waiting until the model is loaded. Sockets that were inherited belong to other processes too.
     """
-    if not (server.systemd or server.master_pid):
-        for listener in server.LISTENERS:
-            with suppress(OSError):  # only Linux ends listening this way
-                listener.shutdown(socket.SHUT_RDWR)
-
+    refuse_connections(server)
     received: list[int] = []
 
     def terminate(number: int, frame: Any) -> None:

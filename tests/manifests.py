@@ -1,5 +1,6 @@
 """The manifests of deploy/kubernetes as kustomize builds them, and a strict check of each document."""
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from tests.processes import ROOT
 FOLDER = ROOT / "deploy/kubernetes"
 KUBERNETES = "1.37"  # whose API the documents are checked with
 
+needs_kubeflow = pytest.mark.skipif(
+    importlib.util.find_spec("kubeflow_trainer_api") is None, reason="needs the package kubeflow-trainer-api"
+)
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 
 
@@ -108,8 +112,13 @@ def _scaled_object_errors(document: dict[str, Any]) -> list[str]:
 
 
 def _kubeflow_errors(document: dict[str, Any]) -> list[str]:
-    """Kubeflow's own models drop what they do not know."""
-    models = pytest.importorskip("kubeflow_trainer_api.models")
+    """Errors of the Jobs in the document and, where Kubeflow's models are installed, of the fields that they drop."""
+    jobs = document["spec"].get("template", {}).get("spec", {}).get("replicatedJobs", [])
+    job = {"apiVersion": "batch/v1", "kind": "Job"}
+    errors = [error for each in jobs for error in errors_of(job | each["template"])]
+    if errors or importlib.util.find_spec("kubeflow_trainer_api") is None:
+        return errors
+    models = importlib.import_module("kubeflow_trainer_api.models")
     model = getattr(models, f"TrainerV1alpha1{document['kind']}")
     try:
         kept = model.from_dict(document).to_dict()

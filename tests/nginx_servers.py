@@ -38,15 +38,20 @@ class Nginx(Server):
         # Started by root, nginx would run its workers as a user who may not read the folder.
         options = "daemon off; user root;" if folder.owner() == "root" else "daemon off;"
         with self._log.open("w") as log:
-            self.process = subprocess.Popen([*command, "-g", options], stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: self._listens() or self.process.poll() is not None, explain=self.log)
-        assert self.process.poll() is None, self.log()
+            self._nginx = subprocess.Popen([*command, "-g", options], stdout=log, stderr=subprocess.STDOUT)
+        wait_until(lambda: self._listens() or self._nginx.poll() is not None, explain=self.log)
+        assert self._nginx.poll() is None, self.log()
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection from an address of its own, since services count requests by address."""
         number = next(self._addresses)
         address = f"127.0.{number // 250}.{number % 250 + 2}"
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60, source_address=(address, 0))
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        self._nginx.terminate()
+        return self._nginx.wait(60)
 
     def _listens(self) -> bool:
         try:

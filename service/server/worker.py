@@ -23,7 +23,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from service import metrics
 from service.request_id import request_id
-from service.server import resources
+from service.server import addresses, resources
 from service.server.connection import Connection
 from service.server.connections import LINGER_S, Connections, Step
 from service.server.outlet import Outlet
@@ -93,12 +93,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().run()
 
     def listen(self) -> None:
-        """Listen again, which gunicorn.conf.py has ended until the application could answer."""
+        """Listen: gunicorn.conf.py has stopped this until the application can answer."""
         for listener in self.sockets:
             try:
                 listener.listen(self.cfg.backlog)
-            except OSError as error:  # another process has taken the port meanwhile
-                log.error("Charloom cannot start: %s cannot be listened at: %s.", listener, str(error.strerror).lower())
+            except OSError as error:  # another process has started to listen on the port
+                host, port, *_ = listener.getsockname()
+                log.error("Charloom cannot start: %s", addresses.not_free(host, port, error))
                 sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     @property

@@ -1,4 +1,4 @@
-"""Two services behind nginx with one Redis, and clients that stream from them without a pause."""
+"""Two services behind nginx with one Redis, and clients that request one stream after the other."""
 
 import http.client
 import json
@@ -71,6 +71,13 @@ class Load:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+
+    def summary(self) -> str:
+        """The number of complete streams, and the times to their first events."""
+        first_ms = [1000 * seconds for seconds in sorted(self.first_event_s)]
+        p50, p99 = (first_ms[len(first_ms) * share // 100] for share in (50, 99))
+        first_event = f"p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {first_ms[-1]:.0f} ms"
+        return f"{len(first_ms)} complete streams; to the first event: {first_event}"
 
     def _run(self, seed: int) -> None:
         while not self._stopped.is_set():

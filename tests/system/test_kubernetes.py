@@ -14,7 +14,7 @@ import yaml
 
 from service import metrics
 from service.config import Config, variable_of
-from tests.manifests import FOLDER, build, errors_of, folders, needs_kubectl, one, pod_templates
+from tests.manifests import FOLDER, build, errors_of, folders, needs_kubectl, needs_kubeflow, one, pod_templates
 from tests.processes import ROOT
 from training.commands import cli
 from training.retraining.config import NightlyConfig
@@ -24,6 +24,8 @@ OF_WORKERS = {"WORKERS", "WORKER"}  # for the command line of a training
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 OF_THE_IMAGE = dict(re.findall(r"(\w+)=([^\s\"]+)", re.findall(r"^ENV CHARLOOM_.*$", DOCKERFILE, re.MULTILINE)[0]))
 EXIT_S = 20  # from the end of the drain to the end of the process (docs/http.md)
+
+POD = "spec.template.spec.replicatedJobs.0.template.spec.template.spec"  # of a TrainingRuntime
 
 pytestmark = needs_kubectl
 built = cache(build)
@@ -72,10 +74,18 @@ def test_every_document_is_valid(folder: str) -> None:
         ("overlays/keda", "ScaledObject", "spec.triggers.0.type", "promotheus"),
         ("overlays/keda", "ScaledObject", "spec.advanced.horizontalPodAutoscalerConfig.behavior.scaledown", {}),
         ("overlays/keda", "ScaledObject", "kind", "ScaledObjekt"),
-        ("overlays/trainjob", "TrainJob", "spec.trainer.nodes", 2),  # numNodes
-        ("overlays/trainjob", "TrainJob", "spec.trainer.numNodes", "2"),
-        ("overlays/trainjob", "TrainingRuntime", "spec.template.spec.failurePolicy.restarts", 20),  # maxRestarts
         ("overlays/trainjob", "TrainJob", "kind", "TrainJobs"),
+        ("overlays/trainjob", "TrainingRuntime", f"{POD}.restartpolicy", "Never"),
+        ("overlays/trainjob", "TrainingRuntime", f"{POD}.containers.0.ports.0.containerPort", "2222"),
+        pytest.param("overlays/trainjob", "TrainJob", "spec.trainer.nodes", 2, marks=needs_kubeflow),  # numNodes
+        pytest.param("overlays/trainjob", "TrainJob", "spec.trainer.numNodes", "2", marks=needs_kubeflow),
+        pytest.param(
+            "overlays/trainjob",
+            "TrainingRuntime",
+            "spec.template.spec.failurePolicy.restarts",
+            20,
+            marks=needs_kubeflow,
+        ),  # maxRestarts
     ],
 )
 def test_the_check_finds_a_wrong_field_value_or_kind(folder: str, kind: str, path: str, value: object) -> None:
@@ -155,6 +165,19 @@ def test_every_container_is_locked_down(folder: str) -> None:
                 assert context["readOnlyRootFilesystem"]
                 assert context["allowPrivilegeEscalation"] is False
                 assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_every_image_has_a_tag_and_is_from_the_registry_or_public(folder: str) -> None:
+    images = {
+        container["image"]
+        for document in built(folder)
+        for template in pod_templates(document)
+        for container in template["spec"]["containers"] + template["spec"].get("initContainers", [])
+    }
+    assert all(
+        re.fullmatch(r"registry\.example\.org/charloom-\w+:latest|redis:[\d.]+-alpine", image) for image in images
+    )
 
 
 @pytest.mark.parametrize("folder", folders())

@@ -36,38 +36,52 @@ def replicas(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         yield started
 
 
-@needs_nginx
-@needs_redis
-def test_a_rolling_restart_loses_no_stream(replicas: Replicas) -> None:
+def check_rolling_restart(replicas: Replicas, clients: int) -> None:
     texts = [replicas.services[0].generate(length=LENGTH, seed=seed)["text"] for seed in range(SEEDS)]
-    with Load(replicas.nginx, CLIENTS, texts) as load:
+    with Load(replicas.nginx, clients, texts) as load:
         for number in (0, 1):
-            done = len(load.first_event_s) + CLIENTS
+            done = len(load.first_event_s) + clients
             wait_until(lambda done=done: len(load.first_event_s) >= done, explain=lambda: load.failures)
             assert replicas.restart(number) == 0
             wait_until(lambda number=number: metric(replicas.services[number], "charloom_finished_total") > 0)
     assert load.failures == []
+    print(load.summary())
+
+
+@needs_nginx
+@needs_redis
+def test_a_rolling_restart_loses_no_stream(replicas: Replicas) -> None:
+    check_rolling_restart(replicas, CLIENTS)
+
+
+@needs_nginx
+@needs_redis
+@pytest.mark.slow
+def test_a_rolling_restart_under_64_streams_of_the_included_model_loses_none(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "models/shakespeare", tmp_path / "models/shakespeare")
+    with running_replicas(tmp_path / "models", tmp_path, engines=1) as replicas:
+        check_rolling_restart(replicas, 64)
 
 
 @needs_nginx
 @needs_redis
 def test_events_are_not_buffered_and_a_request_is_refused_once_both_are_full(replicas: Replicas) -> None:
     with ExitStack() as streams:
-        responses = []
-        for _ in range(2 * (SLOTS + QUEUE)):
-            connection = streams.enter_context(closing(replicas.nginx.connect()))
+        connections = [streams.enter_context(closing(replicas.nginx.connect())) for _ in range(2 * (SLOTS + QUEUE))]
+        for connection in connections:
             connection.request("POST", "/generate", json.dumps({"length": ENDLESS}).encode(), JSON)
-            responses.append(streams.enter_context(closing(connection.getresponse())))
+        # The head of a stream that waits in the queue comes after a second, with its first ping.
+        responses = [streams.enter_context(closing(connection.getresponse())) for connection in connections]
         assert {response.status for response in responses} == {200}
         status, headers, body = replicas.nginx.request("POST", "/generate", {})
         assert (status, headers["Retry-After"], json.loads(body)["error"]["code"]) == (429, "1", "queue_full")
         for service in replicas.services:
-            assert metric(service, "charloom_rejected_total", reason="queue_full") == 1
+            assert metric(service, "charloom_rejected_total", reason="queue_full") >= 1
             assert metric(service, "charloom_streams_running") == SLOTS
-        # A ping has few bytes and comes once a second, so a buffer that is filled first would hold it back for minutes.
+        # A ping has few bytes and comes once a second: with a buffer to fill first, it would arrive minutes later.
         lines = [response.readline() for response in responses]
-        assert lines.count(b": ping\n") == 2 * QUEUE
-        assert sum(line.startswith(b"data: ") for line in lines) == 2 * SLOTS
+        assert lines.count(b": ping\n") >= 2 * QUEUE
+        assert all(line == b": ping\n" or line.startswith(b"data: ") for line in lines)
     for service in replicas.services:
         wait_until(lambda service=service: metric(service, "charloom_streams_running") == 0)
 
@@ -131,7 +145,10 @@ def test_the_replicas_of_compose_have_every_setting() -> None:
     main = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["service"]
     variables = {variable_of(field.name) for field in fields(Config)}
     text = CONFIGURATION.read_text(encoding="utf-8")
-    for name in re.findall(r"server ([\w-]+):8000", text):
+    replicas = re.findall(r"server ([\w-]+):8000", text)
+    assert ["build" in services[name] for name in replicas] == [True, False]
+    assert replicas[0] in services[replicas[1]]["depends_on"]  # only the first fills the volume of models
+    for name in replicas:
         environment = services[name]["environment"]
         assert environment.keys() == main["environment"].keys() <= variables
         assert environment["CHARLOOM_RATE_LIMIT_STORAGE"] == "redis://redis:6379/0"

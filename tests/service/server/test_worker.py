@@ -1,4 +1,4 @@
-"""The worker's report to its master. tests/system tests the worker on a real gunicorn."""
+"""The worker's report to its master and its start. tests/system tests the worker on a real gunicorn."""
 
 import socket
 from types import SimpleNamespace
@@ -22,7 +22,9 @@ def test_a_booted_worker_with_a_fault_does_not_report(booted: bool, faults: list
     assert len(reported) == reports
 
 
-def test_a_port_that_another_process_takes_during_the_start_ends_the_worker() -> None:
+def test_a_port_that_another_process_takes_during_the_start_ends_the_worker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     worker = Worker.__new__(Worker)
     worker.cfg = SimpleNamespace(backlog=8)
     with socket.socket() as other, socket.socket() as own:
@@ -35,4 +37,5 @@ def test_a_port_that_another_process_takes_during_the_start_ends_the_worker() ->
         worker.sockets = [own]
         with pytest.raises(SystemExit) as ended:
             worker.listen()
+        assert f"port {own.getsockname()[1]} cannot be used on 127.0.0.1 (address already in use)" in caplog.text
     assert ended.value.code == Arbiter.WORKER_BOOT_ERROR
