@@ -102,6 +102,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 log.error("Charloom cannot start: %s", addresses.not_free(host, port, error))
                 sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections or not. A worker that has drained refuses them, though its last ones linger for seconds.
+
+        After SIGTERM, the worker alone has the sockets; during a reload, the new worker listens on them too.
+        """
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
     @property
     def nr_conns(self) -> int:
         """The number of open connections, for which gunicorn's loop waits at the end."""

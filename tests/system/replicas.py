@@ -53,11 +53,11 @@ def running_replicas(models: Path, folder: Path, **settings: Any) -> Iterator[Re
 class Load:
     """Clients that request one stream after the other. A stream that is not complete is a failure."""
 
-    def __init__(self, server: Server, clients: int, texts: list[str]) -> None:
-        """`texts` has the text of each seed."""
+    def __init__(self, server: Server, clients: int, texts: list[str], *, pause_s: float) -> None:
+        """`texts` has the text of each seed; `pause_s` is between two streams of a client."""
         self.first_event_s: list[float] = []  # of the complete streams
         self.failures: list[str] = []
-        self._server, self._texts = server, texts
+        self._server, self._texts, self._pause_s = server, texts, pause_s
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=[number % SEEDS]) for number in range(clients)]
 
@@ -85,6 +85,7 @@ class Load:
                 self.first_event_s.append(self._stream(seed))
             except (OSError, http.client.HTTPException, AssertionError, LookupError, ValueError) as error:
                 self.failures.append(repr(error))
+            self._stopped.wait(self._pause_s)
 
     def _stream(self, seed: int) -> float:
         """Read a stream to its end, and return the seconds to its first event."""

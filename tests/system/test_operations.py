@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 DEADLINE_S = 60
 
 
-def test_connections_are_refused_until_the_service_can_answer(serve, tiny: Path) -> None:
+def test_connections_are_refused_until_the_service_can_answer_and_after_its_drain(serve, tiny: Path) -> None:
     port = Server.free_port()
     log = tiny / f"server-{port}.log"
 
@@ -37,8 +37,17 @@ def test_connections_are_refused_until_the_service_can_answer(serve, tiny: Path)
 
     with ThreadPoolExecutor(1) as pool:
         logged = pool.submit(wait_until, log_at_an_answered_connection)
-        serve(tiny / "models", engines=1, port=port)
+        server = serve(tiny / "models", engines=1, port=port)
         assert "Version tiny/1 now serves." in logged.result()
+    with closing(server.connect()) as idle:
+        idle.request("GET", "/models")
+        idle.getresponse().read()
+        server.send_signal(signal.SIGTERM)
+        wait_until(lambda: log_at_an_answered_connection() is None)
+        idle.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still open
+            idle.sock.recv(1)
+    assert server.wait(timeout=DEADLINE_S) == 0
 
 
 def test_connections_that_clients_never_close_do_not_block_the_server(serve, tiny: Path) -> None:
