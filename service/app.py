@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.config import Config
+from service.cpus import computes_bfloat16
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import (
@@ -55,7 +57,11 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
-    store = Store(config.models, config.default_model, _load)
+    if config.precision == "bfloat16" and not computes_bfloat16():
+        log.warning(
+            "CHARLOOM_PRECISION is bfloat16, and this processor has no instructions for it: float32 would be faster."
+        )
+    store = Store(config.models, config.default_model, partial(_load, config.precision))
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
         engines=config.engines,
@@ -118,7 +124,7 @@ def _add_checks(app: Flask, config: Config) -> None:
         )
 
 
-def _load(folder: Path) -> Model:
-    model = Model(folder)
+def _load(precision: str, folder: Path) -> Model:
+    model = Model(folder, precision)
     garbage.collect_and_freeze()
     return model
