@@ -32,8 +32,10 @@ from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model
 from service.model.saved_model import configure_threads
+from service.object_storage import Bucket
 from service.server import garbage, logs
 from service.server.shutdown import Drain
+from service.store.mirror import Mirror
 from service.store.store import NoModel, NotFound, Store
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
-    store = Store(config.models, config.default_model, _load)
+    store = _store(config)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
         engines=config.engines,
@@ -78,6 +80,15 @@ def create_app(config: Config | None = None) -> Flask:
     store.start_polling(config.poll_seconds)
     atexit.register(store.close)  # a load inside TensorFlow must not outlive the interpreter either
     return app
+
+
+def _store(config: Config) -> Store:
+    """The store of the model folder, or of a bucket that has been copied once."""
+    if isinstance(config.models, Path):
+        return Store(config.models, config.default_model, _load)
+    mirror = Mirror(Bucket(config.models), config.models_cache)
+    mirror.update()
+    return Store(mirror.folder, config.default_model, _load, mirror=mirror)
 
 
 def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:

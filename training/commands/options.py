@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.object_storage import is_url
 from training.packages import check_backend
+from training.release.remote import working_copy
 from training.release.store import NAME, proposed_name, version_folder
 from training.terminal import quietly
 
@@ -59,11 +61,21 @@ def version_reference(context: click.Context, parameter: click.Parameter, value:
     return value
 
 
+class ModelsPath(UserPath):
+    """The folder of published models. A URL of a bucket becomes the working copy of the bucket."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Open the bucket, or convert as UserPath does."""
+        if isinstance(value, str) and is_url(value):
+            return working_copy(value)
+        return super().convert(value, parameter, context)
+
+
 models_option = click.option(
     "--models",
-    type=UserPath(path_type=Path, file_okay=False),
+    type=ModelsPath(path_type=Path, file_okay=False),
     default="models",
-    help="Folder of published models.",
+    help="Folder of published models, or the URL of a bucket: s3://bucket/prefix, gs://... or az://...",
 )
 runs_option = click.option(
     "--runs",

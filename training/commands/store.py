@@ -12,6 +12,7 @@ from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.packages import check_backend
 from training.release import store
+from training.release.remote import shown
 from training.terminal import quietly, stop_on_signal
 
 HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
@@ -29,7 +30,7 @@ def list_models(name: str | None, models: Path) -> None:
         for model in ([name] if name else store.names(models))
         for version in store.versions(models, model)
     ]
-    click.echo("\n".join([HEADER, *rows]) if rows else f"There is no model in {models} yet.")
+    click.echo("\n".join([HEADER, *rows]) if rows else f"There is no model in {shown(models)} yet.")
 
 
 @click.command()
@@ -66,7 +67,7 @@ def _republish(name: str, version: Path, models: Path) -> None:
 
     if not is_valid(version):
         raise InputError(f"{version} is damaged: it does not load, or does not repeat its probe.")
-    click.echo(f"Published {republish(version, name, models)}, with the weights of {version}.")
+    click.echo(f"Published {shown(republish(version, name, models))}, with the weights of {version}.")
 
 
 def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
@@ -95,7 +96,7 @@ def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
                 click.echo("Stopped; nothing was published.", err=True)
                 sys.exit(stop.exit_code)
     more = "" if training_run.is_finished else "; --resume goes on with the run"
-    click.echo(f"Published {place}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
+    click.echo(f"Published {shown(place)}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
 
 
 @click.command()
@@ -147,7 +148,7 @@ def prune(name: str, keep: int, models: Path) -> None:
 
 def _row(model: str, version: int, models: Path) -> str:
     try:
-        return _described(store.manifest_of(models / model / str(version)))
+        return _described(store.listed_manifest(models, model, version))
     except InputError as error:
         return f"{model:24} {version:7} {error}"
     except (KeyError, TypeError, ValueError, AttributeError) as error:

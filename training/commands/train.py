@@ -25,6 +25,7 @@ from training.learning.folder import Plan, locked
 from training.learning.schedule import decay_note
 from training.packages import is_installed, require
 from training.presets import PRESETS
+from training.release.remote import shown
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
             folders = {"runs": target.runs, "models": target.models}
             click.echo(command("train", "--name", target.name, "--resume", **folders), err=True)
             sys.exit(stop.exit_code)
-    click.echo(f"Published {version}. Try: {command('sample', target.name, models=target.models)}")
+    click.echo(f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}")
 
 
 def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":

@@ -1,0 +1,183 @@
+"""Published models in a bucket: lists, places, withdraws, prunes and downloads versions. Imports no framework.
+
+`working_copy` makes a local folder for a bucket, which commands use like any folder of models: `store` sends what it
+changes to the bucket, and downloads a version where a command reads its files. docs/decisions/0006-object-storage.md
+has the layout and its reasons.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from training.files import write_atomically
+from training.object_storage import Bucket, DamagedError
+from training.release.index import MAX_BYTES, VERSIONS, Index, files_folder, index_path, tombstone_path
+
+MARKER = ".remote"  # in a working copy: the URL of its bucket
+CACHE = "CHARLOOM_MODELS_CACHE"
+LISTED = re.compile(VERSIONS + r"/([a-z0-9][a-z0-9._-]{0,63})/([1-9][0-9]{0,17})\.(json|withdrawn)")
+ABANDONED_AFTER = timedelta(days=1)  # files without an index: their publisher was killed
+
+
+class Remote:
+    """The versions in a bucket. Every method asks the bucket.
+
+    Raises:
+        StorageError: any method, where the bucket does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._bucket = Bucket(url)
+        self.url = self._bucket.url
+
+    def names(self) -> list[str]:
+        """The models that have a version, in alphabetical order."""
+        indexes, withdrawn = self._listed(VERSIONS)
+        return sorted({name for name, _ in indexes - withdrawn})
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a model, oldest first."""
+        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
+        return sorted(version for _, version in indexes - withdrawn)
+
+    def read(self, name: str, version: int, path: str) -> bytes:
+        """A small file of a version.
+
+        Raises:
+            DamagedError: it is missing or damaged.
+        """
+        index = self._index(name, version)
+        facts = index.files.get(path)
+        if facts is None:
+            raise DamagedError(f"The index of {name} {version} in {self.url} names no {path}.")
+        return self._bucket.read(f"{index.folder}/{path}", facts.bytes, facts.sha256)
+
+    def fetch(self, name: str, version: int, folder: Path) -> None:
+        """Make a local folder hold the files of a version. A complete copy is verified and kept.
+
+        Raises:
+            DamagedError: an object is missing, or differs from the index.
+        """
+        index = self._index(name, version)
+        if index.matches(folder):
+            return
+        aside = folder.with_name(f".partial-{uuid.uuid4().hex}")
+        try:
+            for path, facts in index.files.items():
+                (aside / path).parent.mkdir(parents=True, exist_ok=True)
+                self._bucket.download(f"{index.folder}/{path}", aside / path, facts)
+            if not index.matches(folder):  # the copy of a bucket that was emptied since, or a damaged one
+                shutil.rmtree(folder, ignore_errors=True)
+            try:
+                aside.rename(folder)
+            except OSError:
+                if not index.matches(folder):  # another process has downloaded it meanwhile
+                    raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def place(self, aside: Path, name: str, seal: Callable[[int], None]) -> int:
+        """Make the folder `aside` the next version, and return its number.
+
+        The files come first and the index last, so a reader sees a complete version or none. Of several publishers,
+        one creates the index of a number; the others take the next one.
+
+        Args:
+            aside: the folder of the version.
+            name: its model.
+            seal: writes a number into the manifest in `aside`; called once for each number that is tried.
+        """
+        publisher, published = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
+        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
+        number = max((taken for _, taken in indexes | withdrawn), default=0) + 1
+        while True:
+            seal(number)
+            index = Index.of(aside, name, number, publisher=publisher, published=published)
+            for path in index.files:
+                self._bucket.upload(f"{index.folder}/{path}", aside / path)
+            if self._bucket.create(index_path(name, number), index.to_json()):
+                return number
+            # After a lost answer the client repeats its request, and then meets the index that it wrote itself.
+            if self._index(name, number).publisher == publisher:
+                return number
+            number += 1
+
+    def withdraw(self, name: str, version: int) -> None:
+        """Hide a version from readers. Its index stays, so that its number is never used again."""
+        self._bucket.create(tombstone_path(name, version), b"")
+
+    def prune(self, name: str, *, keep: int, spare: int | None) -> list[int]:
+        """Delete all versions except the `keep` highest and `spare`, and the files of withdrawn ones.
+
+        Returns:
+            The numbers of the deleted versions, without the withdrawn ones.
+        """
+        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
+        doomed = [version for version in self.versions(name)[:-keep] if version != spare]
+        dead = {self._index(name, version).folder for version in [*doomed, *(v for _, v in indexes & withdrawn)]}
+        self._bucket.delete(index_path(name, version) for version in doomed)
+        stored = self._bucket.listing(files_folder(name))  # before the indexes: a version is placed after its files
+        live = {self._index(name, version).folder for version in self.versions(name)}
+        abandoned = datetime.now(UTC) - ABANDONED_AFTER
+        self._bucket.delete(
+            each.path
+            for each in stored
+            if (folder := "/".join(each.path.split("/")[:3])) not in live
+            and (folder in dead or each.modified < abandoned)
+        )
+        return doomed
+
+    def _listed(self, folder: str) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
+        """The names and numbers in a folder that have an index, and those that have a tombstone."""
+        found: dict[str, set[tuple[str, int]]] = {"json": set(), "withdrawn": set()}
+        for each in self._bucket.listing(folder):
+            if parts := LISTED.fullmatch(each.path):
+                found[parts[3]].add((parts[1], int(parts[2])))
+        return found["json"], found["withdrawn"]
+
+    def _index(self, name: str, version: int) -> Index:
+        return Index.parse(self._bucket.read(index_path(name, version), MAX_BYTES), name, version)
+
+
+def working_copy(url: str) -> Path:
+    """The local folder for a bucket, made at the first use.
+
+    Raises:
+        InputError: `url` is not one of a bucket.
+        StorageError: the bucket does not answer.
+    """
+    remote = _opened(url)
+    remote.names()
+    digest = hashlib.sha256(remote.url.encode()).hexdigest()[:12]
+    parent = Path(os.environ.get(CACHE) or "~/.cache/charloom").expanduser()
+    folder = parent / f"training-{re.sub('[^a-z0-9]+', '-', remote.url.lower())[:80]}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / MARKER, remote.url.encode())
+    return folder
+
+
+def remote_of(models: Path) -> Remote | None:
+    """The bucket of a working copy; None for any other folder."""
+    try:
+        return _opened((models / MARKER).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def shown(path: Path) -> str:
+    """A folder of models, or one of a model or version in it, for a message: its URL if it is in a bucket."""
+    for models in (path, *path.parents[:2]):
+        if remote := remote_of(models):
+            return "/".join([remote.url, *path.relative_to(models).parts])
+    return str(path)
+
+
+@cache
+def _opened(url: str) -> Remote:
+    return Remote(url)
