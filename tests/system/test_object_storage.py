@@ -1,7 +1,9 @@
 """A running service on a bucket: swap, rollback and outage of a real S3 server, while streams run."""
 
 import json
+import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import training
+from tests.processes import COMMAND, ENVIRONMENT, ROOT
 from tests.seaweed import BUCKET, KEY, SECRET, Seaweed, needs_seaweed, running_seaweed
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -51,6 +53,14 @@ def server(url: str, tmp_path: Path, serve: Any) -> Server:
     return serve(url, log_folder=tmp_path, **settings)
 
 
+def training(*arguments: str) -> str:
+    """The output of a command, in a new process: a fork would lack the variables of the bucket."""
+    environment = ENVIRONMENT | os.environ
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, env=environment, text=True, check=True, stdout=subprocess.PIPE
+    ).stdout
+
+
 class Stream:
     """A stream whose events are read only at the end."""
 
@@ -86,14 +96,13 @@ def test_publishing_and_rollback_are_seen_by_a_service_that_drops_no_stream(
     wait_for(server, 2)
     streams.append(Stream(server))
     monkeypatch.setenv("CHARLOOM_MODELS_CACHE", str(tmp_path / "cache"))
-    done = training("rollback", "tiny", "--models", url, cwd=tmp_path)
-    assert done.stdout == "Withdrawn: 2. Version 1 of tiny is served again.\n"
+    assert training("rollback", "tiny", "--models", url) == "Withdrawn: 2. Version 1 of tiny is served again.\n"
     wait_for(server, 1)
     streams.append(Stream(server))
     ends = [stream.last() for stream in streams]
     assert [(end["version"], end["finish_reason"]) for end in ends] == [(1, "length"), (2, "length"), (1, "length")]
     assert len({end["text"] for end in ends}) == 1  # both versions have the same weights
-    listed = training("list", "--models", url, cwd=tmp_path).stdout
+    listed = training("list", "--models", url)
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [["tiny", "1"]]
     assert publish(url, tiny, tmp_path) == 3
     wait_for(server, 3)
