@@ -86,11 +86,11 @@ class Bucket:
             self._store = _open(self._scheme, bucket, prefix.strip("/"))
 
     def listing(self, folder: str) -> list[Stored]:
-        """Every object in a folder and those below it."""
+        """Every object in a folder and those below it; the folder "" has all."""
         import obstore
 
         with self._answers():
-            found = [meta for page in obstore.list(self._store, folder) for meta in page]
+            found = [meta for page in obstore.list(self._store, folder or None) for meta in page]
         return [Stored(meta["path"], meta["last_modified"]) for meta in found]
 
     def read(self, path: str, max_bytes: int, sha256: str | None = None) -> bytes:
@@ -117,11 +117,9 @@ class Bucket:
             DamagedError: it is missing, or has another size or hash than `facts`.
             OSError: the file cannot be written.
         """
-        import obstore
-
         found, digest = 0, hashlib.sha256()
-        with to.open("xb") as file, self._answers(), self._exists(path):
-            for chunk in obstore.get(self._store, path).stream(CHUNK_BYTES):
+        with to.open("xb") as file:
+            for chunk in self.chunks(path):
                 found += len(chunk)
                 digest.update(chunk)
                 file.write(chunk)
@@ -131,6 +129,29 @@ class Bucket:
             raise DamagedError(
                 f"{self.url}/{path} differs from its recorded size or SHA-256: it was changed or damaged."
             )
+
+    def has(self, path: str) -> bool:
+        """Whether there is an object of this name."""
+        import obstore
+
+        with self._answers():
+            try:
+                obstore.head(self._store, path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """The content of an object, about 1 MiB at a time.
+
+        Raises:
+            DamagedError: it is missing.
+        """
+        import obstore
+
+        with self._answers(), self._exists(path):
+            for chunk in obstore.get(self._store, path).stream(CHUNK_BYTES):
+                yield bytes(chunk)
 
     def upload(self, path: str, file: Path) -> None:
         """Copy a file into an object."""

@@ -1,5 +1,6 @@
 """Training publishes into a bucket and the service mirrors it, on a real S3 server. A version here is any files."""
 
+import gzip
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from service.store.mirror import Mirror
 from tests.processes import ENVIRONMENT, ROOT
 from tests.seaweed import BUCKET, SECRET, Seaweed, needs_seaweed, running_seaweed
 from tests.waiting import wait_until
+from training.data.sources import sources
 from training.errors import InputError
 from training.object_storage import DamagedError, StorageError
 from training.release import store
@@ -237,6 +239,16 @@ def test_commands_use_a_bucket_like_a_folder(url: str, tmp_path: Path, monkeypat
     assert store.versions(models, "a") == [2]
     with pytest.raises(InputError, match=f"There is no version 3 of a in {url}: there is 2"):
         store.version_folder(models, "a", "3")
+
+
+def test_a_corpus_is_read_from_a_bucket(seaweed: Seaweed, url: str) -> None:
+    text = "the cat sat on the mat\n" * 100_000
+    seaweed.write(f"{prefix_of(url)}/texts/a.txt", text.encode())
+    seaweed.write(f"{prefix_of(url)}/texts/b.txt.gz", gzip.compress(b"the dog"))
+    found = sources([f"{url}/texts", f"{url}/texts/a.txt"])
+    read = [b"".join(source.blocks()).decode() for source in found]
+    assert [source.name for source in found] == ["a.txt", "b.txt.gz", "a.txt"]
+    assert read == [text, "the dog", text]
 
 
 def test_a_damaged_copy_is_downloaded_again(url: str, tmp_path: Path) -> None:

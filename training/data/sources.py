@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.archives import sources_in
+from training.data.buckets import in_bucket
 from training.data.pipes import pipe, stdin
 from training.data.reader import Source, shown
 from training.data.search import File, Found, by_pattern, in_folder, is_pattern
 from training.data.selection import Selection
 from training.errors import InputError
+from training.object_storage import is_url
 
 STDIN = "-"
 LISTED = 10
@@ -27,7 +29,8 @@ class NoText(InputError):
 def sources(paths: Sequence[str], selection: Selection = ALL) -> list[Source]:
     """The sources of the entries of --corpus, in order.
 
-    An entry is a file, a folder (with all files below it), a pattern, or "-" for stdin. A file or folder that cannot
+    An entry is a file, a folder (with all files below it), a pattern, the URL of objects in a bucket, or "-" for stdin.
+    A file or folder that cannot
     be read becomes a source that raises an error when it is read.
 
     Raises:
@@ -51,6 +54,10 @@ def sources_and_notes(paths: Sequence[str], selection: Selection) -> tuple[list[
 def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str]]:
     if path == STDIN:
         return [stdin()], []
+    if is_url(path):
+        if found_ := in_bucket(path, selection):
+            return found_, []
+        raise NoText(f"--corpus {shown(path)} has no text file in it.", shown(path))
     if os.path.isdir(path):
         found = in_folder(Path(path), selection)
         missing = f"--corpus {shown(path)} is a folder with no text file in it"
