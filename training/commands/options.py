@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from training.release.published import PublishedModel
 
 corpus_help = (
-    "Text: a file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern, the URL of a bucket or - for stdin; repeat the "
-    "flag for several."
+    "Text: a file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern, the URL of a bucket or - for stdin; "
+    "repeat the flag for several."
 )
 VERSION_REFERENCE = re.compile(NAME + r"(/[1-9][0-9]*)?")
 

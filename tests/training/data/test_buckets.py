@@ -67,7 +67,7 @@ def test_a_url_may_name_one_object() -> None:
 
 def test_an_archive_is_refused() -> None:
     with pytest.raises(
-        InputError, match="f.zip cannot be read: it is a zip archive, which can only be read from a file"
+        InputError, match=r"f\.zip cannot be read: it is a zip archive, which can only be read from a file"
     ):
         read("s3://bucket/texts", include=("f.zip",))
 
