@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 URL = re.compile(r"(s3|gs|az)://([a-z0-9][a-z0-9._-]{1,62})((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")
+STATUS = re.compile("status code: ([1-5][0-9]{2})")  # in the text of an error
 CONNECT_TIMEOUT, READ_TIMEOUT, TIMEOUT = "2s", "10s", "1h"  # the last one is for a whole object
 MAX_RETRIES = 1  # the next poll asks again
 RETRY_TIMEOUT = timedelta(seconds=10)
@@ -145,7 +146,7 @@ def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
         raise BucketError("needs the Python package obstore: pip install -r requirements-objectstore.txt") from None
     kinds = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     try:
-        return kinds[scheme](
+        opened: ObjectStore = kinds[scheme](
             bucket,
             prefix=prefix.strip("/") or None,
             client_options={
@@ -158,13 +159,14 @@ def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
         )
     except BaseError:
         raise BucketError(f"needs the environment variables of {scheme}:// (docs/scaling.md)") from None
+    return opened
 
 
 def _reason(error: Exception) -> str:
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
-    if isinstance(error, FileNotFoundError):
+    found = STATUS.search(str(error))
+    status = int(found[1]) if found else None
+    if isinstance(error, FileNotFoundError) or status == 404:
         return "there is no such bucket"
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+    if status in (401, 403):
         return "access is denied"
-    return "it does not answer"
+    return f"it answers with status {status}" if status else "it does not answer"

@@ -25,6 +25,7 @@ VARIABLES = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+STATUS = re.compile("status code: ([1-5][0-9]{2})")  # in the text of an error
 CONNECT_TIMEOUT, READ_TIMEOUT, TIMEOUT = "5s", "20s", "1h"  # the last one is for a whole object
 MAX_RETRIES = 3
 RETRY_TIMEOUT = timedelta(seconds=60)
@@ -203,15 +204,14 @@ class Bucket:
             raise DamagedError(f"{self.url}/{path} is missing.") from None
 
     def _reason(self, error: Exception) -> str:
-        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
-        if isinstance(error, FileNotFoundError):
+        found = STATUS.search(str(error))
+        status = int(found[1]) if found else None
+        if isinstance(error, FileNotFoundError) or status == 404:
             return "there is no such bucket"
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            return f"access is denied; the credentials are those in {VARIABLES[self._scheme]}"
-        status = re.search(r"(?:status|code)[^0-9<>]{0,12}([45][0-9][0-9])", str(error), re.IGNORECASE)
-        answer = f"it answers with status {status[1]}" if status else "it does not answer"
-        return f"{answer}; its address and credentials are those in {VARIABLES[self._scheme]}"
+        answer = f"it answers with status {status}" if status else "it does not answer"
+        if status in (401, 403):
+            answer = "access is denied"
+        return f"{answer}; the variables for its address and keys are {VARIABLES[self._scheme]}"
 
 
 def is_url(value: str) -> bool:
@@ -223,7 +223,7 @@ def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
     from obstore.store import AzureStore, GCSStore, S3Store
 
     kinds = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-    return kinds[scheme](
+    opened: ObjectStore = kinds[scheme](
         bucket,
         prefix=prefix or None,
         client_options={
@@ -234,3 +234,4 @@ def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
         },
         retry_config={"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT},
     )
+    return opened

@@ -129,7 +129,7 @@ def test_an_outage_leaves_the_versions_and_is_logged_once(
         for _ in range(2):
             mirror.update()
         assert mirror.fault == f"{url} cannot be read: it does not answer."
-        with pytest.raises(StorageError, match="cannot be used: it does not answer; its address"):
+        with pytest.raises(StorageError, match="cannot be used: it does not answer; the variables"):
             publish(url, tmp_path)
         assert copied(mirror) == {"1": "1"}
         restarted = mirrored(url, tmp_path)  # a service that starts during the outage
@@ -268,6 +268,14 @@ def test_wrong_keys_are_one_sentence_without_them(url: str, tmp_path: Path, monk
     assert "access is denied" in str(refusal.value)
     assert SECRET not in str(refusal.value)
     assert refusal.value.__suppress_context__
+
+
+def test_a_missing_bucket_is_one_sentence(seaweed: Seaweed, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^s3://another-bucket/a cannot be used: there is no such bucket\.$"):
+        Remote("s3://another-bucket/a").names()
+    assert mirrored("s3://another-bucket/a", tmp_path).fault == (
+        "s3://another-bucket/a cannot be read: there is no such bucket."
+    )
 
 
 def test_a_bucket_that_hangs_ends_an_update_within_seconds(

@@ -30,7 +30,9 @@ def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{Server.free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with pytest.raises(StorageError, match=r"^s3://bucket cannot be used: it does not answer; its address and cred"):
+    with pytest.raises(
+        StorageError, match=r"^s3://bucket cannot be used: it does not answer; the variables for its address and keys"
+    ):
         Bucket("s3://bucket").listing("versions")
 
 
