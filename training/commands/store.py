@@ -24,7 +24,7 @@ HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'paramete
 def list_models(name: str | None, models: Path) -> None:
     """List the published versions, each with its loss on its own validation text."""
     if name is not None:
-        store.version_folder(models, name)  # an error without such a model
+        store.version_number(models, name)  # an error without such a model
     rows = [
         _row(model, version, models)
         for model in ([name] if name else store.names(models))
@@ -109,7 +109,7 @@ def rollback(name: str, to: int | None, models: Path) -> None:
     A running service returns to the version before them within seconds.
     """
     check_backend()
-    store.version_folder(models, name)
+    store.version_number(models, name)
     *before, newest = store.versions(models, name)
     if to is None and not before:
         raise InputError(f"{name} has only version {newest}: there is no version to return to.")
@@ -138,7 +138,7 @@ def prune(name: str, keep: int, models: Path) -> None:
     The served version is never deleted.
     """
     check_backend()
-    store.version_folder(models, name)
+    store.version_number(models, name)
     with quietly():
         from training.release.published import newest_valid
 

@@ -62,6 +62,15 @@ def version_folder(models: Path, name: str, version: str | None = None) -> Path:
     """The folder of a model's version, by default the highest.
 
     Raises:
+        InputError: there is no such model or version, or its files in a bucket are damaged.
+    """
+    return folder_of(models, name, version_number(models, name, version))
+
+
+def version_number(models: Path, name: str, version: str | None = None) -> int:
+    """The number of a model's version, by default the highest.
+
+    Raises:
         InputError: there is no such model or version.
     """
     found = [str(number) for number in versions(models, name)]
@@ -69,7 +78,7 @@ def version_folder(models: Path, name: str, version: str | None = None) -> Path:
         raise InputError(f"There is no model {name!r} in {shown(models)}: train one with --name {name}.")
     if version not in (None, *found):
         raise InputError(f"There is no version {version} of {name} in {shown(models)}: there is {', '.join(found)}.")
-    return folder_of(models, name, int(version or found[-1]))
+    return int(version or found[-1])
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
