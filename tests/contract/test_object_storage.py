@@ -220,9 +220,12 @@ def test_a_service_that_is_killed_leaves_no_partial_version(url: str, tmp_path: 
     assert [child.name for child in (folder / "a").iterdir()] == ["1"]
 
 
-def test_commands_use_a_bucket_like_a_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_use_a_bucket_like_a_folder(
+    seaweed: Seaweed, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CHARLOOM_MODELS_CACHE", str(tmp_path / "one"))
     models = working_copy(url)
+    store.require_store(models, "a")
     for number in (1, 2, 3):
         with store.changing(models / "a"), store.partial_version(models / "a") as aside:
             (aside / store.MANIFEST.parent).mkdir(parents=True)
@@ -237,6 +240,8 @@ def test_commands_use_a_bucket_like_a_folder(url: str, tmp_path: Path, monkeypat
     assert store.withdraw(models, "a", to=2) == [3]
     assert store.prune(models, "a", keep=1, spare=None) == [1]
     assert store.versions(models, "a") == [2]
+    left = [path for path in seaweed.objects(prefix_of(url)) if "/files/" not in path]
+    assert left == [f"{prefix_of(url)}/versions/a/{name}" for name in ("2.json", "3.json", "3.withdrawn")]
     with pytest.raises(InputError, match=f"There is no version 3 of a in {url}: there is 2"):
         store.version_folder(models, "a", "3")
 

@@ -8,7 +8,6 @@ import click
 
 from training.commands.options import UserPath, force_option, model_argument, models_option, use_devices
 from training.errors import InputError
-from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.packages import check_backend
 from training.release import store
@@ -50,7 +49,7 @@ def publish(name: str, source: Path, models: Path, force: bool) -> None:
     An unfinished run can still be resumed. A version that is published again has the same weights, so the same text
     for a seed, and the functions of this release of Charloom.
     """
-    require_writable(models / name, "--models")
+    store.require_store(models, name)
     if (source / store.MANIFEST).exists():
         _republish(name, source, models)
     elif (source / PLAN).exists():

@@ -26,6 +26,7 @@ from training.learning.schedule import decay_note
 from training.packages import is_installed, require
 from training.presets import PRESETS
 from training.release.remote import shown
+from training.release.store import require_store
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
         longer = _longer(context, options)
         Plan.load(target.folder)  # before the folder is locked, which creates it
     require_writable(target.folder, "--runs")
-    require_writable(target.store, "--models")
+    require_store(target.models, target.name)
     with locked(target.folder):
         plan, run = resumed_run(target, longer) if options["resume"] else new_run(context, options, target)
         _train_and_publish(plan, run, target)

@@ -82,6 +82,12 @@ class Remote:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
+    def check_writing(self) -> None:
+        """Write an object and delete it."""
+        path = f"write-check-{uuid.uuid4().hex}"
+        self._bucket.create(path, b"")
+        self._bucket.delete([path])
+
     def place(self, aside: Path, name: str, seal: Callable[[int], None]) -> int:
         """Make the folder `aside` the next version, and return its number.
 

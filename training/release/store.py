@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import InputError, ReportedError
-from training.files import flush_folder, flush_tree
+from training.files import flush_folder, flush_tree, require_writable
 from training.release.remote import remote_of, shown
 
 MANIFEST = Path("assets.extra", "manifest.json")
@@ -99,6 +99,18 @@ def listed_manifest(models: Path, name: str, number: int) -> dict[str, Any]:
     path = models / name / str(number) / MANIFEST
     remote = remote_of(models)
     return _fields(path, (lambda: remote.read(name, number, MANIFEST.as_posix())) if remote else path.read_bytes)
+
+
+def require_store(models: Path, name: str) -> None:
+    """Check that a version of a model can be placed; leaves nothing there.
+
+    Raises:
+        InputError: the folder cannot be created or written to.
+        StorageError: the bucket does not answer, or refuses to write or delete.
+    """
+    require_writable(models / name, "--models")
+    if remote := remote_of(models):
+        remote.check_writing()
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
