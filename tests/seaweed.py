@@ -48,6 +48,7 @@ class Seaweed:
                 f"-s3.config={config}",
             ),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=50", "-master.volumeSizeLimitMB=64"),
+            *("-master.electionTimeout=1s", "-master.heartbeatInterval=200ms"),  # a restart waits for an election
             *(f"-{name}={port}" for name, port in ports.items()),
         ]
         self._folder = folder
