@@ -42,7 +42,7 @@ class Config:
     """The settings. The field `max_prompt` is the environment variable CHARLOOM_MAX_PROMPT; `port` is PORT."""
 
     models: Path | str = Path("models")  # str: the URL of a bucket
-    models_cache: Path = field(default_factory=lambda: Path("~/.cache/charloom").expanduser())
+    models_cache: Path = field(default_factory=lambda: Path(os.path.expanduser("~/.cache/charloom")))
     default_model: str | None = None
     engines: int = field(default_factory=available_cpus, metadata={"at_least": 1, "at_most": 1024})
     slots: int = _number(64, 1, 1024)

@@ -161,7 +161,7 @@ def working_copy(url: str) -> Path:
     remote = _opened(url)
     remote.names()
     digest = hashlib.sha256(remote.url.encode()).hexdigest()[:12]
-    parent = Path(os.environ.get(CACHE) or "~/.cache/charloom").expanduser()
+    parent = Path(os.environ.get(CACHE) or os.path.expanduser("~/.cache/charloom"))
     folder = parent / f"training-{re.sub('[^a-z0-9]+', '-', remote.url.lower())[:80]}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / MARKER, remote.url.encode())
