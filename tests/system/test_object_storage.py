@@ -19,7 +19,7 @@ from training.release.remote import Remote
 
 pytestmark = needs_seaweed
 
-LENGTH = 8_000
+LENGTH = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,7 @@ def test_publishing_and_rollback_are_seen_by_a_service_that_drops_no_stream(
     streams = [Stream(server)]
     assert publish(url, tiny, tmp_path) == 2
     wait_for(server, 2)
+    assert b"\ncharloom_streams_running 1.0\n" in server.request("GET", "/metrics")[2]
     streams.append(Stream(server))
     monkeypatch.setenv("CHARLOOM_MODELS_CACHE", str(tmp_path / "cache"))
     assert training("rollback", "tiny", "--models", url) == "Withdrawn: 2. Version 1 of tiny is served again.\n"
