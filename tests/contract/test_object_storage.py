@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -168,10 +169,27 @@ def test_prune_deletes_the_files_of_old_and_withdrawn_versions_only(seaweed: Sea
     assert remote.prune("a", keep=2, spare=1) == [2]
     assert remote.versions("a") == [1, 3, 4]
     kept = [path.rpartition("/")[2] for path in seaweed.objects(f"{prefix_of(url)}/versions/a")]
-    assert kept == ["1.json", "3.json", "4.json", "5.json", "5.withdrawn"]
+    assert kept == ["1.json", "2.json", "2.withdrawn", "3.json", "4.json", "5.json", "5.withdrawn"]
     assert len(seaweed.objects(f"{prefix_of(url)}/files")) == 3 * 2 + 1
     assert sorted(copied(mirrored(url, tmp_path))) == ["1", "3", "4"]
     assert publish(url, tmp_path) == 6
+
+
+def test_prune_forgets_numbers_and_uploads_of_the_past_but_never_the_highest_number(
+    seaweed: Seaweed, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.release.remote.UPLOADED_WITHIN", -timedelta(hours=1))
+    remote = Remote(url)
+    for _ in range(3):
+        publish(url, tmp_path)
+    remote.withdraw("a", 3)
+    seaweed.write(f"{prefix_of(url)}/files/a/{'0' * 64}/manifest", b"an upload that was killed")
+    assert remote.prune("a", keep=1, spare=None) == [1]
+    assert [path.rpartition("/")[2] for path in seaweed.objects(f"{prefix_of(url)}/versions")] == [
+        *("2.json", "3.json", "3.withdrawn")
+    ]
+    assert len(seaweed.objects(f"{prefix_of(url)}/files")) == 2
+    assert publish(url, tmp_path) == 4
 
 
 KILLED = """
@@ -240,8 +258,11 @@ def test_commands_use_a_bucket_like_a_folder(
     assert store.withdraw(models, "a", to=2) == [3]
     assert store.prune(models, "a", keep=1, spare=None) == [1]
     assert store.versions(models, "a") == [2]
+    # 1 was pruned, 3 withdrawn; their numbers stay taken.
     left = [path for path in seaweed.objects(prefix_of(url)) if "/files/" not in path]
-    assert left == [f"{prefix_of(url)}/versions/a/{name}" for name in ("2.json", "3.json", "3.withdrawn")]
+    assert left == [
+        f"{prefix_of(url)}/versions/a/{name}" for name in ("1.json", "1.withdrawn", "2.json", "3.json", "3.withdrawn")
+    ]
     with pytest.raises(InputError, match=f"There is no version 3 of a in {url}: there is 2"):
         store.version_folder(models, "a", "3")
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,24 @@ from training.release.index import MAX_BYTES, VERSIONS, Index, files_folder, ind
 MARKER = ".remote"  # in a working copy: the URL of its bucket
 CACHE = "CHARLOOM_MODELS_CACHE"
 LISTED = re.compile(VERSIONS + r"/([a-z0-9][a-z0-9._-]{0,63})/([1-9][0-9]{0,17})\.(json|withdrawn)")
-ABANDONED_AFTER = timedelta(days=1)  # files without an index: their publisher was killed
+UPLOADED_WITHIN = timedelta(days=1)  # older files without an index are those of a publisher that was killed
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The models and numbers that a listing shows."""
+
+    indexes: set[tuple[str, int]]
+    withdrawn: dict[tuple[str, int], datetime]  # the time of the tombstone
+
+    @property
+    def visible(self) -> set[tuple[str, int]]:
+        return self.indexes - self.withdrawn.keys()
+
+    @property
+    def numbers(self) -> list[int]:
+        """Every number that is taken, in ascending order."""
+        return sorted(number for _, number in self.indexes | self.withdrawn.keys())
 
 
 class Remote:
@@ -38,13 +56,11 @@ class Remote:
 
     def names(self) -> list[str]:
         """The models that have a version, in alphabetical order."""
-        indexes, withdrawn = self._listed(VERSIONS)
-        return sorted({name for name, _ in indexes - withdrawn})
+        return sorted({name for name, _ in self._listed(VERSIONS).visible})
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, oldest first."""
-        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
-        return sorted(version for _, version in indexes - withdrawn)
+        return sorted(version for _, version in self._listed(f"{VERSIONS}/{name}").visible)
 
     def read(self, name: str, version: int, path: str) -> bytes:
         """A small file of a version.
@@ -100,8 +116,7 @@ class Remote:
             seal: writes a number into the manifest in `aside`; called once for each number that is tried.
         """
         publisher, published = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
-        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
-        number = max((taken for _, taken in indexes | withdrawn), default=0) + 1
+        number = max(self._listed(f"{VERSIONS}/{name}").numbers, default=0) + 1
         while True:
             seal(number)
             index = Index.of(aside, name, number, publisher=publisher, published=published)
@@ -124,28 +139,43 @@ class Remote:
         Returns:
             The numbers of the deleted versions, without the withdrawn ones.
         """
-        indexes, withdrawn = self._listed(f"{VERSIONS}/{name}")
         doomed = [version for version in self.versions(name)[:-keep] if version != spare]
-        dead = {self._index(name, version).folder for version in [*doomed, *(v for _, v in indexes & withdrawn)]}
-        self._bucket.delete(index_path(name, version) for version in doomed)
+        for version in doomed:
+            self.withdraw(name, version)
+        listed = self._listed(f"{VERSIONS}/{name}")
+        dead = {self._index(name, version).folder for _, version in listed.indexes & listed.withdrawn.keys()}
         stored = self._bucket.listing(files_folder(name))  # before the indexes: a version is placed after its files
         live = {self._index(name, version).folder for version in self.versions(name)}
-        abandoned = datetime.now(UTC) - ABANDONED_AFTER
+        abandoned = datetime.now(UTC) - UPLOADED_WITHIN
         self._bucket.delete(
             each.path
             for each in stored
             if (folder := "/".join(each.path.split("/")[:3])) not in live
             and (folder in dead or each.modified < abandoned)
         )
+        self._forget(listed, abandoned)
         return doomed
 
-    def _listed(self, folder: str) -> tuple[set[tuple[str, int]], set[tuple[str, int]]]:
-        """The names and numbers in a folder that have an index, and those that have a tombstone."""
-        found: dict[str, set[tuple[str, int]]] = {"json": set(), "withdrawn": set()}
+    def _forget(self, listed: "_Listed", before: datetime) -> None:
+        """Delete the indexes of versions that were withdrawn before this time; the highest number stays taken.
+
+        A publisher that began earlier might still try their numbers.
+        """
+        numbers = listed.numbers
+        old = [key for key, withdrawn in listed.withdrawn.items() if withdrawn < before and key[1] < numbers[-1]]
+        self._bucket.delete(index_path(*key) for key in old)
+        self._bucket.delete(tombstone_path(*key) for key in old)
+
+    def _listed(self, folder: str) -> "_Listed":
+        found = _Listed(set(), {})
         for each in self._bucket.listing(folder):
             if parts := LISTED.fullmatch(each.path):
-                found[parts[3]].add((parts[1], int(parts[2])))
-        return found["json"], found["withdrawn"]
+                key = parts[1], int(parts[2])
+                if parts[3] == "json":
+                    found.indexes.add(key)
+                else:
+                    found.withdrawn[key] = each.modified
+        return found
 
     def _index(self, name: str, version: int) -> Index:
         return Index.parse(self._bucket.read(index_path(name, version), MAX_BYTES), name, version)
