@@ -11,6 +11,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -143,7 +144,10 @@ class Remote:
         for version in doomed:
             self.withdraw(name, version)
         listed = self._listed(f"{VERSIONS}/{name}")
-        dead = {self._index(name, version).folder for _, version in listed.indexes & listed.withdrawn.keys()}
+        dead = set()
+        for _, version in listed.indexes & listed.withdrawn.keys():
+            with suppress(DamagedError):  # the files of a damaged index are deleted once they are old
+                dead.add(self._index(name, version).folder)
         stored = self._bucket.listing(files_folder(name))  # before the indexes: a version is placed after its files
         live = {self._index(name, version).folder for version in self.versions(name)}
         abandoned = datetime.now(UTC) - UPLOADED_WITHIN
