@@ -307,9 +307,10 @@ def test_a_missing_bucket_is_one_sentence(seaweed: Seaweed, tmp_path: Path) -> N
 def test_a_bucket_that_hangs_ends_an_update_within_seconds(
     seaweed: Seaweed, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.object_storage.READ_TIMEOUT", "1s")
     publish(url, tmp_path)
-    mirror = mirrored(url, tmp_path)
+    mirrored(url, tmp_path)
+    monkeypatch.setattr("service.object_storage.READ_TIMEOUT", "1s")  # also too short for a busy server
+    mirror = Mirror(Bucket(url), tmp_path / "cache")
     seaweed.suspend()
     try:
         with ThreadPoolExecutor(1) as pool:
