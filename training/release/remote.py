@@ -1,7 +1,7 @@
 """Published models in a bucket: lists, places, withdraws, prunes and downloads versions. Imports no framework.
 
 `working_copy` makes a local folder for a bucket, which commands use like any folder of models: `store` sends what it
-changes to the bucket, and downloads a version where a command reads its files. docs/decisions/0006-object-storage.md
+changes to the bucket, and downloads a version where a command reads its files. docs/decisions/0007-object-storage.md
 has the layout and its reasons.
 """
 
