@@ -38,6 +38,9 @@ from service.server.shutdown import Drain
 from service.store.mirror import Mirror
 from service.store.store import NoModel, NotFound, Store
 
+# gunicorn ends a worker that does not report for 120 s; it reports only once the application is created.
+FIRST_COPY_S = 60.0
+
 log = logging.getLogger(__name__)
 
 
@@ -83,11 +86,11 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def _store(config: Config) -> Store:
-    """The store of the model folder, or of a bucket that has been copied once."""
+    """The store of the model folder, or of a bucket. Waits until the bucket is copied, or `FIRST_COPY_S`."""
     if isinstance(config.models, Path):
         return Store(config.models, config.default_model, _load)
     mirror = Mirror(Bucket(config.models), config.models_cache)
-    mirror.update()
+    mirror.start(FIRST_COPY_S)
     return Store(mirror.folder, config.default_model, _load, mirror=mirror)
 
 

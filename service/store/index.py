@@ -19,7 +19,7 @@ FORMAT = 1
 VERSIONS = "versions"
 MAX_BYTES = 2**20
 OBJECT = re.compile(VERSIONS + rf"/({NAME.pattern})/([1-9][0-9]{{0,17}})\.(json|withdrawn)")
-PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.@=-]*/){0,3}[A-Za-z0-9_][A-Za-z0-9_.@=-]*")
+PATH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.@=-]{0,99}/){0,3}[A-Za-z0-9_][A-Za-z0-9_.@=-]{0,99}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -42,6 +42,7 @@ class Index:
             found = {str(path): Facts(each["bytes"], each["sha256"]) for path, each in fields["files"].items()}
             is_valid = (fields["format"], fields["name"], fields["version"]) == (FORMAT, version.name, version.number)
             is_valid = is_valid and 0 < len(found) <= files.MAX_FILES and all(map(_is_valid, found, found.values()))
+            is_valid = is_valid and not any(str(folder) in found for path in found for folder in Path(path).parents)
         except (ValueError, KeyError, TypeError, AttributeError):
             is_valid = False
         if not is_valid:

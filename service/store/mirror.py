@@ -41,7 +41,7 @@ class Damaged:
 
 
 class Mirror:
-    """A bucket and the folder that holds its versions. `update` belongs to one thread at a time."""
+    """A bucket and the folder that holds its versions."""
 
     def __init__(self, bucket: Bucket, cache: Path) -> None:
         """Ask nothing of the bucket yet; `cache` is a folder for the folders of several buckets.
@@ -52,32 +52,42 @@ class Mirror:
         digest = hashlib.sha256(bucket.url.encode()).hexdigest()[:12]
         self.folder = cache / f"service-{re.sub('[^a-z0-9]+', '-', bucket.url.lower())[:80]}-{digest}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.fault: str | None = None
-        """A sentence that says why the last update failed; None if it did not."""
+        self.fault: str | None = f"The versions of {bucket.url} are being copied to this machine."
+        """A sentence that says why the last update failed, or that none has ended yet; None if it succeeded."""
         self._bucket = bucket
+        self._is_down = False
         self._copied: dict[ModelVersion, str] = {}  # the tag of the index that each verified copy is of
         self._damaged: dict[ModelVersion, Damaged] = {}
         self._closed = threading.Event()
         self._is_first = True
 
+    def start(self, wait_s: float) -> None:
+        """Begin the first update in a thread of its own, and wait at most this long for its end."""
+        first = threading.Thread(target=self.update, name="first-copy", daemon=True)
+        first.start()
+        first.join(wait_s)
+
     def update(self) -> None:
-        """Make the folder hold the versions of the bucket. A failure is logged once, until an update succeeds."""
+        """Make the folder hold the versions of the bucket. A failure is logged once, until an update succeeds.
+
+        Waits for an update in another thread or process that uses the same folder.
+        """
         try:
             with self._locked():
                 self._update()
         except OSError as error:
             metrics.OBJECT_STORAGE_FAILURES.inc()
-            if self.fault is None:
+            if not self._is_down:
                 log.warning("%s. The versions on this machine stay.", error)
-            self.fault = f"{error}."
+            self._is_down, self.fault = True, f"{error}."
         else:
-            if self.fault:
+            if self._is_down:
                 log.info("%s is read again.", self._bucket.url)
-            self.fault = None
+            self._is_down, self.fault = False, None
 
     def refusals(self) -> list[str]:
         """A sentence for each version of the bucket whose files are damaged."""
-        return [refused_because(version, damaged.reason) for version, damaged in sorted(self._damaged.items())]
+        return [refused_because(version, damaged.reason) for version, damaged in sorted(self._damaged.copy().items())]
 
     def close(self) -> None:
         """Stop: a download in progress ends after its current chunk."""
@@ -85,7 +95,7 @@ class Mirror:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Lock the folder: another service on this machine may use it too."""
+        """Lock the folder, which another service on this machine may use too."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -101,6 +111,8 @@ class Mirror:
         versions = visible(objects)
         for version in versions:
             self._copy_if_new(version, objects[index_path(version)])
+            if self._closed.is_set():
+                return
         # Last, so that a model always has a version: a new one may have replaced all others.
         self._remove_all_but(set(versions))
 
@@ -114,8 +126,8 @@ class Mirror:
         try:
             self._copy(version, folder)
         except DamagedError as error:
-            if self._closed.is_set():
-                return
+            if self._closed.is_set() or version not in visible(self._bucket.listing(VERSIONS)):
+                return  # stopped, or withdrawn and pruned meanwhile
             if damaged is None or damaged.reason != str(error):
                 log.error("%s", refused_because(version, str(error)))
                 metrics.REFUSALS.labels(*version.labels).inc()

@@ -39,6 +39,7 @@ def test_an_index_gives_the_facts_of_each_file() -> None:
     [
         *({"format": 2}, {"version": 4}, {"name": "other"}, {"files": {}}, {"files": []}, {"files": {"a": 1}}),
         *({"files": {path: FACTS}} for path in ("../a", "/a", "a/../b", "", "a\nb", ".a", "a//b", "a\\b/..")),
+        *({"files": {"a" * 101: FACTS}}, {"files": {"a": FACTS, "a/b": FACTS}}),
         *(
             {"files": {"a": FACTS | change}}
             for change in ({"bytes": -1}, {"bytes": True}, {"bytes": "1"}, {"sha256": 1})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from service.store.index import Index
 from service.store.mirror import Mirror
 from service.store.store import Store
 from tests.service.store.fakes import Loader
+from tests.waiting import wait_until
 
 
 class FakeBucket:
@@ -25,6 +27,8 @@ class FakeBucket:
         self.objects: dict[str, bytes] = {}
         self.reads: list[str] = []
         self.is_down = False
+        self.answers = threading.Event()  # a listing waits for it
+        self.answers.set()
 
     def publish(self, name: str, number: int, text: str) -> None:
         """Write a version with the file `text`."""
@@ -35,6 +39,7 @@ class FakeBucket:
         self.objects[f"versions/{name}/{number}.json"] = json.dumps(fields).encode()
 
     def listing(self, folder: str) -> dict[str, str]:
+        self.answers.wait()
         if self.is_down:
             raise StorageError("s3://bucket cannot be read: it does not answer")
         return {path: content.hex() for path, content in self.objects.items() if path.startswith(f"{folder}/")}
@@ -125,6 +130,30 @@ def test_a_damaged_version_is_refused_once_and_the_one_before_it_serves(
     assert store.refusals() == []
 
 
+def test_a_version_that_is_pruned_while_it_is_copied_is_not_refused(
+    bucket: FakeBucket, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prune_and_fail(*_: object) -> None:
+        bucket.objects["versions/a/1.withdrawn"] = b""
+        raise DamagedError("a file is missing")
+
+    bucket.publish("a", 1, "one")
+    monkeypatch.setattr(bucket, "download", prune_and_fail)
+    store.poll()
+    assert store.refusals() == []
+
+
+def test_the_start_does_not_wait_for_a_slow_bucket(bucket: FakeBucket, mirror: Mirror, store: Store) -> None:
+    bucket.publish("a", 1, "one")
+    bucket.answers.clear()
+    mirror.start(wait_s=0.01)
+    with pytest.raises(NoModel, match=r"^The versions of s3://bucket are being copied to this machine\.$"):
+        store.ready()
+    bucket.answers.set()
+    wait_until(lambda: mirror.fault is None)
+    assert store.get() == "a/1one"
+
+
 def test_a_full_disk_leaves_the_versions(
     bucket: FakeBucket, mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,8 +170,13 @@ def test_a_full_disk_leaves_the_versions(
     assert mirror.fault == "[Errno 28] No space left on device."
 
 
-def test_closing_ends_a_copy_without_a_refusal(bucket: FakeBucket, mirror: Mirror, store: Store) -> None:
+def test_closing_ends_a_copy_without_a_refusal_and_removes_no_version(
+    bucket: FakeBucket, mirror: Mirror, store: Store
+) -> None:
     bucket.publish("a", 1, "one")
+    store.poll()
+    bucket.publish("a", 2, "two")
+    bucket.objects["versions/a/1.withdrawn"] = b""
     store.close()
     store.poll()
-    assert (store.refusals(), list(mirror.folder.glob("*/*"))) == ([], [])
+    assert (store.refusals(), [path.name for path in mirror.folder.glob("a/*")]) == ([], ["1"])
