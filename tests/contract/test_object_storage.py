@@ -192,6 +192,24 @@ def test_prune_forgets_numbers_and_uploads_of_the_past_but_never_the_highest_num
     assert publish(url, tmp_path) == 4
 
 
+def test_a_slow_publisher_does_not_use_a_number_that_was_forgotten_meanwhile(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.release.remote.UPLOADED_WITHIN", -timedelta(hours=1))
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow/manifest").touch()
+    tried = []
+
+    def seal(number: int) -> None:
+        tried.append(number)
+        if number == 1:
+            assert [publish(url, tmp_path) for _ in range(2)] == [1, 2]
+            assert Remote(url).prune("a", keep=1, spare=None) == [1]
+
+    assert Remote(url).place(tmp_path / "slow", "a", seal) == 3
+    assert tried == [1, 3]
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -17,11 +17,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from training.files import write_atomically
 from training.object_storage import Bucket, DamagedError
 from training.release.index import MAX_BYTES, VERSIONS, Index, files_folder, index_path, tombstone_path
 
 MARKER = ".remote"  # in a working copy: the URL of its bucket
+DOWNLOAD = ".download-"  # in the folder of a model: a version on its way to a working copy
 CACHE = "CHARLOOM_MODELS_CACHE"
 LISTED = re.compile(VERSIONS + r"/([a-z0-9][a-z0-9._-]{0,63})/([1-9][0-9]{0,17})\.(json|withdrawn)")
 UPLOADED_WITHIN = timedelta(days=1)  # older files without an index are those of a publisher that was killed
@@ -84,7 +84,7 @@ class Remote:
         index = self._index(name, version)
         if index.matches(folder):
             return
-        aside = folder.with_name(f".partial-{uuid.uuid4().hex}")
+        aside = folder.with_name(f"{DOWNLOAD}{uuid.uuid4().hex}")
         try:
             for path, facts in index.files.items():
                 (aside / path).parent.mkdir(parents=True, exist_ok=True)
@@ -117,18 +117,19 @@ class Remote:
             seal: writes a number into the manifest in `aside`; called once for each number that is tried.
         """
         publisher, published = uuid.uuid4().hex, datetime.now(UTC).isoformat(timespec="seconds")
-        number = max(self._listed(f"{VERSIONS}/{name}").numbers, default=0) + 1
+        number = 0
         while True:
+            number = max(number, self._highest(name)) + 1
             seal(number)
             index = Index.of(aside, name, number, publisher=publisher, published=published)
             for path in index.files:
                 self._bucket.upload(f"{index.folder}/{path}", aside / path)
-            if self._bucket.create(index_path(name, number), index.to_json()):
+            # Listed again: the upload may have taken days, and the index of a deleted version is kept for one.
+            if self._highest(name) < number and self._bucket.create(index_path(name, number), index.to_json()):
                 return number
-            # After a lost answer the client repeats its request, and then meets the index that it wrote itself.
-            if self._index(name, number).publisher == publisher:
+            # After a lost answer the client repeats its request, and then finds the index that it wrote itself.
+            if self._is_by(publisher, name, number):
                 return number
-            number += 1
 
     def withdraw(self, name: str, version: int) -> None:
         """Hide a version from readers. Its index stays, so that its number is never used again."""
@@ -170,6 +171,16 @@ class Remote:
         self._bucket.delete(index_path(*key) for key in old)
         self._bucket.delete(tombstone_path(*key) for key in old)
 
+    def _highest(self, name: str) -> int:
+        """The highest number that is taken; 0 if none is."""
+        return max(self._listed(f"{VERSIONS}/{name}").numbers, default=0)
+
+    def _is_by(self, publisher: str, name: str, version: int) -> bool:
+        try:
+            return self._index(name, version).publisher == publisher
+        except DamagedError:
+            return False
+
     def _listed(self, folder: str) -> "_Listed":
         found = _Listed(set(), {})
         for each in self._bucket.listing(folder):
@@ -198,8 +209,26 @@ def working_copy(url: str) -> Path:
     parent = Path(os.environ.get(CACHE) or os.path.expanduser("~/.cache/charloom"))
     folder = parent / f"training-{re.sub('[^a-z0-9]+', '-', remote.url.lower())[:80]}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / MARKER, remote.url.encode())
+    _mark(folder, remote.url)
     return folder
+
+
+def _mark(folder: Path, url: str) -> None:
+    """Record the bucket of a working copy. Several commands may do so at once."""
+    marker = folder / MARKER
+    if not marker.is_file() or marker.read_text() != url:
+        aside = folder / f"{MARKER}-{uuid.uuid4().hex}"
+        aside.write_text(url)
+        aside.replace(marker)
+
+
+def remove_old_downloads(store: Path) -> None:
+    """Remove the partial downloads of killed processes from the folder of a model."""
+    before = (datetime.now(UTC) - UPLOADED_WITHIN).timestamp()
+    for download in store.glob(f"{DOWNLOAD}*"):
+        with suppress(FileNotFoundError):
+            if download.stat().st_mtime < before:
+                shutil.rmtree(download)
 
 
 def remote_of(models: Path) -> Remote | None:

@@ -1,7 +1,7 @@
 """The store `models/`: lists, places, withdraws and prunes versions. Loads none; imports no framework.
 
 A reader sees a complete version or none. A number is never used twice: a withdrawn version keeps its number in a hidden
-folder. The folder may be the working copy of a bucket (`remote`), which then decides what there is.
+folder. The folder may be the working copy of a bucket (`remote`); its versions are then those of the bucket.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from typing import Any
 
 from training.errors import InputError, ReportedError
 from training.files import flush_folder, flush_tree, require_writable
-from training.release.remote import remote_of, shown
+from training.release.remote import remote_of, remove_old_downloads, shown
 
 MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
@@ -196,9 +196,12 @@ def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]
     with changing(store):
         if remote := remote_of(models):
             doomed = remote.prune(name, keep=keep, spare=spare)
+            gone = set(_numbers(store, "")) - set(remote.versions(name))
+            remove_old_downloads(store)
         else:
             doomed = [number for number in versions(models, name)[:-keep] if number != spare]
-        for number in set(doomed) & set(_numbers(store, "")):
+            gone = set(doomed)
+        for number in gone:
             (store / str(number)).rename(store / f"{REMOVED}{number}")
         for leftover in [*store.glob(f"{PARTIAL}*"), *store.glob(f"{REMOVED}*")]:
             shutil.rmtree(leftover)
