@@ -45,7 +45,7 @@ class Facts:
 
     @classmethod
     def of(cls, path: Path) -> "Facts":
-        """Those of a local file."""
+        """The size and hash of a local file."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(path.stat().st_size, digest)
@@ -76,7 +76,7 @@ class Bucket:
         """Every object in a folder and those below it: its path and a tag that changes with its content."""
         import obstore
 
-        with self._answers():
+        with self._translating_errors():
             pages = obstore.list(self._store, folder)
             return {meta["path"]: meta["e_tag"] or str(meta["last_modified"]) for page in pages for meta in page}
 
@@ -88,7 +88,7 @@ class Bucket:
         """
         import obstore
 
-        with self._answers(), _exists(path):
+        with self._translating_errors(), _exists(path):
             found = obstore.get(self._store, path)
             if found.meta["size"] > max_bytes:
                 raise DamagedError(f"{path} has {found.meta['size']} bytes, and at most {max_bytes} are read")
@@ -104,7 +104,7 @@ class Bucket:
         import obstore
 
         found, digest = 0, hashlib.sha256()
-        with to.open("xb") as file, self._answers(), _exists(path):
+        with to.open("xb") as file, self._translating_errors(), _exists(path):
             for chunk in obstore.get(self._store, path).stream(CHUNK_BYTES):
                 found += len(chunk)
                 digest.update(chunk)
@@ -115,7 +115,7 @@ class Bucket:
             raise DamagedError(f"{path} differs from its recorded size or SHA-256")
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Raise StorageError in place of the storage's own errors, without their text."""
         from obstore.exceptions import BaseError
 

@@ -66,7 +66,7 @@ class Seaweed:
             raise
 
     def stop(self) -> None:
-        """Kill it: a shutdown in order takes half a minute."""
+        """Kill it: a graceful shutdown takes half a minute."""
         self._process.kill()
         self._process.wait()
 

@@ -49,7 +49,7 @@ class Facts:
 
     @classmethod
     def of(cls, path: Path) -> "Facts":
-        """Those of a local file."""
+        """The size and hash of a local file."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(path.stat().st_size, digest)
@@ -83,14 +83,14 @@ class Bucket:
         self.url = url.rstrip("/")
         self._scheme, bucket, prefix = parts.groups()
         require("obstore")
-        with self._answers():
+        with self._translating_errors():
             self._store = _open(self._scheme, bucket, prefix.strip("/"))
 
     def listing(self, folder: str) -> list[Stored]:
         """Every object in a folder and those below it; the folder "" has all."""
         import obstore
 
-        with self._answers():
+        with self._translating_errors():
             found = [meta for page in obstore.list(self._store, folder or None) for meta in page]
         return [Stored(meta["path"], meta["last_modified"]) for meta in found]
 
@@ -102,7 +102,7 @@ class Bucket:
         """
         import obstore
 
-        with self._answers(), self._exists(path):
+        with self._translating_errors(), self._exists(path):
             found = obstore.get(self._store, path)
             if found.meta["size"] > max_bytes:
                 raise DamagedError(f"{self.url}/{path} has {found.meta['size']:,} bytes, more than {max_bytes:,}.")
@@ -135,7 +135,7 @@ class Bucket:
         """Whether there is an object of this name."""
         import obstore
 
-        with self._answers():
+        with self._translating_errors():
             try:
                 obstore.head(self._store, path)
             except FileNotFoundError:
@@ -150,7 +150,7 @@ class Bucket:
         """
         import obstore
 
-        with self._answers(), self._exists(path):
+        with self._translating_errors(), self._exists(path):
             for chunk in obstore.get(self._store, path).stream(CHUNK_BYTES):
                 yield bytes(chunk)
 
@@ -158,7 +158,7 @@ class Bucket:
         """Copy a file into an object."""
         import obstore
 
-        with self._answers():
+        with self._translating_errors():
             obstore.put(self._store, path, file)
 
     def create(self, path: str, content: bytes) -> bool:
@@ -167,7 +167,7 @@ class Bucket:
         from obstore.exceptions import AlreadyExistsError
 
         try:
-            with self._answers():
+            with self._translating_errors():
                 obstore.put(self._store, path, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
@@ -178,14 +178,14 @@ class Bucket:
         import obstore
 
         for path in paths:
-            with self._answers():
+            with self._translating_errors():
                 try:
                     obstore.delete(self._store, path)
                 except FileNotFoundError:
                     continue
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         """Raise StorageError in place of the storage's own errors, without their text."""
         from obstore.exceptions import AlreadyExistsError, BaseError
 

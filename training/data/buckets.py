@@ -24,7 +24,8 @@ def in_bucket(url: str, selection: Selection) -> list[Source]:
     chosen = [path for path in paths if not _is_hidden(path) and selection.takes(path)]
     if not paths and "/" in bucket.url.partition("://")[2]:
         parent, _, name = bucket.url.rpartition("/")
-        bucket, chosen = Bucket(parent), [name] if Bucket(parent).has(name) else []
+        bucket = Bucket(parent)
+        chosen = [name] if selection.takes(name) and bucket.has(name) else []
     return [_source(bucket, path) for path in chosen]
 
 

@@ -30,12 +30,12 @@ def sources(paths: Sequence[str], selection: Selection = ALL) -> list[Source]:
     """The sources of the entries of --corpus, in order.
 
     An entry is a file, a folder (with all files below it), a pattern, the URL of objects in a bucket, or "-" for stdin.
-    A file or folder that cannot
-    be read becomes a source that raises an error when it is read.
+    A file or folder that cannot be read becomes a source that raises an error when it is read.
 
     Raises:
         InputError: A path does not exist.
-        NoText: A folder or pattern has no file.
+        NoText: A folder, pattern or URL has no file.
+        StorageError: The bucket of a URL does not answer.
     """
     return sources_and_notes(paths, selection)[0]
 
@@ -55,9 +55,8 @@ def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str
     if path == STDIN:
         return [stdin()], []
     if is_url(path):
-        if found_ := in_bucket(path, selection):
-            return found_, []
-        raise NoText(f"--corpus {shown(path)} has no text file in it.", shown(path))
+        missing = f"--corpus {shown(path)} has no text file in it"
+        return _required(in_bucket(path, selection), missing, path, selection), []
     if os.path.isdir(path):
         found = in_folder(Path(path), selection)
         missing = f"--corpus {shown(path)} is a folder with no text file in it"
@@ -69,10 +68,15 @@ def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str
     else:
         raise InputError(f"--corpus {shown(path)} does not exist.")
     chosen = [source for file in found.files for source in _of_file(file, selection)]
+    return _required(chosen, missing, path, selection), _notes(found)
+
+
+def _required(chosen: list[Source], missing: str, path: str, selection: Selection) -> list[Source]:
+    """The sources of an entry, or NoText if it has none."""
     if not chosen:
         flags = " and ".join(f"--{name}" for name in ("include", "exclude") if getattr(selection, name))
         raise NoText(f"{missing}{f' ({flags} applied)' if flags else ''}.", shown(path))
-    return chosen, _notes(found)
+    return chosen
 
 
 def _of_file(file: File, selection: Selection) -> list[Source]:

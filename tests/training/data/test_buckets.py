@@ -72,6 +72,11 @@ def test_an_archive_is_refused() -> None:
         read("s3://bucket/texts", include=("f.zip",))
 
 
+def test_a_selection_applies_to_one_object_too() -> None:
+    with pytest.raises(NoText, match=r"has no text file in it \(--include applied\)\."):
+        sources(["s3://bucket/texts/b.txt"], Selection(include=("*.md",)))
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/none", "s3://bucket/texts/none.txt"])
 def test_a_url_without_an_object_has_no_text(url: str) -> None:
     with pytest.raises(NoText, match=f"--corpus {url} has no text file in it"):
