@@ -19,7 +19,7 @@ from training.release.remote import Remote
 
 pytestmark = needs_seaweed
 
-LENGTH = 20_000
+LENGTH = 8_000
 
 
 @pytest.fixture(scope="module")
