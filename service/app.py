@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.config import Config
+from service.cpus import computes_bfloat16
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import (
@@ -60,6 +62,10 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
+    if config.precision == "bfloat16" and not computes_bfloat16():
+        log.warning(
+            "CHARLOOM_PRECISION is bfloat16, and this processor has no instructions for it: float32 would be faster."
+        )
     store = _store(config)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
@@ -87,11 +93,12 @@ def create_app(config: Config | None = None) -> Flask:
 
 def _store(config: Config) -> Store:
     """The store of the model folder, or of a bucket. Waits until the bucket is copied, or `FIRST_COPY_S`."""
+    load = partial(_load, config.precision)
     if isinstance(config.models, Path):
-        return Store(config.models, config.default_model, _load)
+        return Store(config.models, config.default_model, load)
     mirror = Mirror(Bucket(config.models), config.models_cache)
     mirror.start(FIRST_COPY_S)
-    return Store(mirror.folder, config.default_model, _load, mirror=mirror)
+    return Store(mirror.folder, config.default_model, load, mirror=mirror)
 
 
 def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:
@@ -132,7 +139,7 @@ def _add_checks(app: Flask, config: Config) -> None:
         )
 
 
-def _load(folder: Path) -> Model:
-    model = Model(folder)
+def _load(precision: str, folder: Path) -> Model:
+    model = Model(folder, precision)
     garbage.collect_and_freeze()
     return model

@@ -22,6 +22,7 @@ NUMBERS = {  # int() and float() also accept spaces, underscores, digits of othe
     float: ("number", re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)),
 }
 RATE = re.compile(r"[0-9]{1,100} *(/|per) *([1-9][0-9]{0,99} *)?[a-z]+", re.IGNORECASE)
+PRECISIONS = ("float32", "bfloat16")
 MAX_ORIGINS = 100
 MAX_RATE = 100_000  # requests of one client; the limiter stores the time of each
 MAX_RATE_WINDOW_S = 31 * 24 * 3600
@@ -49,6 +50,7 @@ class Config:
     queue: int = _number(256, 0, 10_000)
     chunk: int = _number(32, 1, 1024)
     call_ms: float = _number(25.0, 0.1, 60_000)
+    precision: str = "float32"
     cache_mb: int = _number(256, 0, 1_000_000)
     poll_seconds: float = _number(1.0, 0.01, DAY_S)
     request_timeout: float = _number(600.0, 0.001, DAY_S)
@@ -72,6 +74,8 @@ class Config:
         self._check_models()
         if self.default_model is not None and not MODEL.fullmatch(self.default_model):
             raise ConfigError(f"CHARLOOM_DEFAULT_MODEL must be a model's name, not {_shown(self.default_model)}.")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"CHARLOOM_PRECISION must be {' or '.join(PRECISIONS)}, not {_shown(self.precision)}.")
         if not HOST.fullmatch(self.host):
             raise ConfigError(f"CHARLOOM_HOST must be a host name, an IP address or *, not {_shown(self.host)}.")
         if self.admin_port == self.port:

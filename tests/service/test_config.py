@@ -10,7 +10,7 @@ from service.config import Config, ConfigError, variable_of
 
 TEXTS = {
     *("models", "models_cache", "default_model", "api_keys_file", "rate_limit", "rate_limit_storage", "cors_origins"),
-    "host",
+    *("host", "precision"),
 }
 NUMBERS = [setting for setting in fields(Config) if setting.name not in TEXTS]
 
@@ -57,6 +57,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("CHARLOOM_QUEUE", "-1", ["between 0 and 10,000", "-1"]),
         ("PORT", "70000", ["between 1 and 65,535", "70000"]),
         ("CHARLOOM_ADMIN_PORT", "8000", ["differ from PORT", "8000"]),
+        ("CHARLOOM_PRECISION", "float16", ["float32 or bfloat16", "'float16'"]),
         ("CHARLOOM_DEFAULT_MODEL", "../mine", ["a model's name", "'../mine'"]),
         ("CHARLOOM_HOST", "my host", ["host name, an IP address or *", "'my host'"]),
         ("CHARLOOM_HOST", " ", ["host name, an IP address or *", "' '"]),

@@ -92,13 +92,13 @@ force_option = click.option(
 model_argument = click.argument("name", callback=model_name)
 
 
-def published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
+def published(models: Path, name: str, version: str | None = None, *, precision: str = "float32") -> "PublishedModel":
     """Load a version of a model, by default the newest, with TensorFlow's output hidden."""
     check_backend()
     with quietly():
         from training.release.published import PublishedModel
 
-    return PublishedModel(version_folder(models, name, version))
+    return PublishedModel(version_folder(models, name, version), precision)
 
 
 @cache

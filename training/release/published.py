@@ -17,6 +17,7 @@ from training.network.layer import CELLS
 from training.network.weights import NetworkWeights
 from training.object_storage import DamagedError
 from training.release.devices import leave_gpu_to_jax
+from training.release.export import BFLOAT16_UNITS
 from training.release.exported import trained_weights
 from training.release.store import folder_of, manifest_of, versions
 
@@ -28,17 +29,26 @@ STEPS_PER_CALL = 16
 class PublishedModel:
     """The SavedModel and the manifest of one version folder.
 
+    Its products are computed in `precision`, "float32" or "bfloat16".
+
     Raises:
-        InputError: the manifest is missing or damaged.
+        InputError: the manifest is missing or damaged, or the version has no functions for this precision.
         Exception: TensorFlow's own, where the SavedModel is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
+        self.precision = precision
         self.manifest = manifest_of(folder)
         self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
         leave_gpu_to_jax()
         self._loaded = tf.saved_model.load(str(folder))  # its signatures need it
-        self._advance = self._loaded.signatures["advance"]
+        function = "advance" if precision == "float32" else f"advance_{precision}"
+        if function not in self._loaded.signatures:
+            raise InputError(
+                f"{self.manifest['name']} {self.manifest['version']} has no function {function}: publish it again to "
+                f"add it. Networks of fewer than {BFLOAT16_UNITS} units have none; it has {self.manifest['units']}."
+            )
+        self._advance = self._loaded.signatures[function]
         self._inspect = self._loaded.signatures["inspect"]
 
     def initial_state(self, rows: int = 1) -> NDArray[np.float32]:
