@@ -34,9 +34,14 @@ from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model
 from service.model.saved_model import configure_threads
+from service.object_storage import Bucket
 from service.server import garbage, logs
 from service.server.shutdown import Drain
+from service.store.mirror import Mirror
 from service.store.store import NoModel, NotFound, Store
+
+# gunicorn ends a worker that does not report for 120 s; it reports only once the application is created.
+FIRST_COPY_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ def create_app(config: Config | None = None) -> Flask:
         log.warning(
             "CHARLOOM_PRECISION is bfloat16, and this processor has no instructions for it: float32 would be faster."
         )
-    store = Store(config.models, config.default_model, partial(_load, config.precision))
+    store = _store(config)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
         engines=config.engines,
@@ -84,6 +89,16 @@ def create_app(config: Config | None = None) -> Flask:
     store.start_polling(config.poll_seconds)
     atexit.register(store.close)  # a load inside TensorFlow must not outlive the interpreter either
     return app
+
+
+def _store(config: Config) -> Store:
+    """The store of the model folder, or of a bucket. Waits until the bucket is copied, or `FIRST_COPY_S`."""
+    load = partial(_load, config.precision)
+    if isinstance(config.models, Path):
+        return Store(config.models, config.default_model, load)
+    mirror = Mirror(Bucket(config.models), config.models_cache)
+    mirror.start(FIRST_COPY_S)
+    return Store(mirror.folder, config.default_model, load, mirror=mirror)
 
 
 def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:

@@ -25,6 +25,8 @@ from training.learning.folder import Plan, locked
 from training.learning.schedule import decay_note
 from training.packages import is_installed, require
 from training.presets import PRESETS
+from training.release.remote import shown
+from training.release.store import require_store
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
         longer = _longer(context, options)
         Plan.load(target.folder)  # before the folder is locked, which creates it
     require_writable(target.folder, "--runs")
-    require_writable(target.store, "--models")
+    require_store(target.models, target.name)
     with locked(target.folder):
         plan, run = resumed_run(target, longer) if options["resume"] else new_run(context, options, target)
         _train_and_publish(plan, run, target)
@@ -122,7 +124,7 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
             folders = {"runs": target.runs, "models": target.models}
             click.echo(command("train", "--name", target.name, "--resume", **folders), err=True)
             sys.exit(stop.exit_code)
-    click.echo(f"Published {version}. Try: {command('sample', target.name, models=target.models)}")
+    click.echo(f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}")
 
 
 def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":

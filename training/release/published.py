@@ -15,10 +15,11 @@ from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
 from training.network.layer import CELLS
 from training.network.weights import NetworkWeights
+from training.object_storage import DamagedError
 from training.release.devices import leave_gpu_to_jax
 from training.release.export import BFLOAT16_UNITS
 from training.release.exported import trained_weights
-from training.release.store import manifest_of, versions
+from training.release.store import folder_of, manifest_of, versions
 
 # Another processor rounds differently; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
@@ -161,8 +162,7 @@ class PublishedModel:
 
 def newest_valid(models: Path, name: str) -> int | None:
     """The highest valid version of a model, which the service serves; None where there is none."""
-    found = (number for number in reversed(versions(models, name)) if is_valid(models / name / str(number)))
-    return next(found, None)
+    return next((number for number in reversed(versions(models, name)) if _is_valid(models, name, number)), None)
 
 
 def is_valid(folder: Path) -> bool:
@@ -170,6 +170,13 @@ def is_valid(folder: Path) -> bool:
     try:
         return PublishedModel(folder).repeats_probe()
     except Exception:  # noqa: BLE001  # a damaged file can raise anything in TensorFlow
+        return False
+
+
+def _is_valid(models: Path, name: str, number: int) -> bool:
+    try:
+        return is_valid(folder_of(models, name, number))
+    except DamagedError:
         return False
 
 
