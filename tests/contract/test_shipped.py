@@ -1,7 +1,10 @@
 """The shipped model is as the README describes it."""
 
+import hashlib
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,10 @@ from service.engine.stream import Stream
 from service.model.model import Model
 from tests.processes import ROOT, training
 
-VERSION = ROOT / "models/shakespeare/3"
+VERSION = ROOT / "models/shakespeare/4"
 # Optional, beside the checkout; never part of the project.
-CORPUS = ROOT.parent / "shared/corpora/tinyshakespeare.txt"
-TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+CORPUS = ROOT.parent / "shared/corpora/shakespeare_input.txt"
+PLAYS_SHA256 = "4ac6b91b2842499efcdfb853adbe4e51da4a367c5444acb17032d4c3dd4162cf"
 
 
 def manifest() -> dict:
@@ -28,17 +31,13 @@ def test_it_is_small() -> None:
     assert sum(path.stat().st_size for path in VERSION.rglob("*") if path.is_file()) <= 8_000_000
 
 
-def test_it_was_trained_on_tinyshakespeare_and_evaluated_on_the_last_tenth() -> None:
+def test_it_was_trained_on_the_plays_and_evaluated_on_two_that_it_has_not_seen() -> None:
     fields = manifest()
-    assert (fields["layers"], fields["units"]) == (2, 256)
-    assert [file["sha256"] for file in fields["corpus"]["files"]] == [TINYSHAKESPEARE_SHA256]
-    assert fields["corpus"]["split"] == {
-        "train": [0, 1_003_854],
-        "validation": [1_003_854, 1_115_394],
-        "test": [1_115_394, 1_115_394],
-    }
-    assert fields["metrics"]["validation"]["characters"] == 111_540
-    assert fields["metrics"]["validation"]["nats_per_char"] <= 1.42
+    assert (fields["layers"], fields["units"]) == (2, 360)
+    assert [file["sha256"] for file in fields["corpus"]["files"]] == [PLAYS_SHA256]
+    assert fields["corpus"]["split"]["test"] == [4_316_060, 4_573_338]
+    assert fields["metrics"]["test"]["characters"] == 257_278
+    assert fields["metrics"]["test"]["nats_per_char"] <= 1.35
 
 
 def test_a_training_can_start_from_it(tmp_path: Path) -> None:
@@ -51,16 +50,22 @@ def test_a_training_can_start_from_it(tmp_path: Path) -> None:
     assert mine["parameters"] == manifest()["parameters"]
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="needs ../shared/corpora/tinyshakespeare.txt")
-def test_evaluate_prints_the_loss_of_the_manifest() -> None:
-    printed = training("evaluate", "shakespeare", "--corpus", str(CORPUS), cwd=ROOT).stdout
+@pytest.mark.skipif(not CORPUS.exists(), reason="needs ../shared/corpora/shakespeare_input.txt")
+def test_the_commands_of_its_card_give_its_text_and_evaluate_prints_the_loss_of_the_manifest(tmp_path: Path) -> None:
+    shutil.copy(CORPUS, tmp_path / "shakespeare_input.txt")
+    (commands,) = re.findall(r"```\ncd texts\n(.*?)```", (VERSION.parent / "README.md").read_text(), re.DOTALL)
+    subprocess.run(["sh", "-ec", commands], check=True, cwd=tmp_path)
+    plays = tmp_path / "plays.txt"
+    assert hashlib.sha256(plays.read_bytes()).hexdigest() == PLAYS_SHA256
+    flags = ["--corpus", str(plays), "--part", "validation"]
+    printed = training("evaluate", "shakespeare", *flags, cwd=ROOT).stdout
     nats = manifest()["metrics"]["validation"]["nats_per_char"]
-    assert printed.startswith(f"shakespeare 3, validation: {nats:.4f} nats/char")
+    assert printed.startswith(f"shakespeare 4, validation: {nats:.4f} nats/char")
 
 
-def test_it_is_version_2_published_again_with_guesses() -> None:
-    assert manifest()["parent"] == 2
-    model = Model(VERSION)  # repeats the probe of version 2
+def test_it_has_every_function() -> None:
+    model = Model(VERSION, "bfloat16")
+    assert model.precision == "bfloat16"
     model.require("advance_top")
     model.require("inspect")
 

@@ -15,6 +15,7 @@ from tests.system.browser.page import Page
 from tests.system.browser.test_access import give_key
 
 LICENSE = (ROOT / "LICENSE").read_text(encoding="utf-8")  # a text that the model was not trained on
+UNITS = 360  # of a layer of the included model
 SHORT = "To be, or not to be, that is the question:\n\nWhether 'tis nobler"
 
 
@@ -43,13 +44,16 @@ def colour_of_cell(page: Page, row: int, column: int) -> list[int]:
     return list(page.run(script, row, column))
 
 
-def test_the_unit_of_the_line_position_is_found_in_a_text_that_it_was_not_chosen_for(page: Page, site: Server) -> None:
+def test_the_unit_that_tracks_the_line_position_best_is_shown_first(page: Page, site: Server) -> None:
+    features = json.loads(site.request("POST", "/neurons", {"text": LICENSE})[2])["features"]
+    best = next(feature for feature in features if feature["feature"] == "line_position")["units"][0]
+    layer, unit = best["layer"], best["unit"]
     open_text(page, LICENSE)
-    assert page.text("#inside h2") == "Layer 0, unit 165"
+    assert page.text("#inside h2") == f"Layer {layer}, unit {unit}"
     assert page.text("#inside .tracks h3") == "Position in the line"
     assert "comments, indentation, web addresses" in page.text("#inside .tracks > .note")
-    assert len(page.all("#inside .units [role=option]")) == 256
-    values = [one["activations"][0] for one in inspected(site, LICENSE, units=[[0, 165]])]
+    assert len(page.all("#inside .units [role=option]")) == UNITS
+    values = [one["activations"][0] for one in inspected(site, LICENSE, units=[[layer, unit]])]
     assert page.text("#inside tbody td") == f"+{max(values):.2f}"
     row = LICENSE.splitlines()[4]
     start = LICENSE.index(row)
@@ -59,7 +63,7 @@ def test_the_unit_of_the_line_position_is_found_in_a_text_that_it_was_not_chosen
         _, green, blue, alpha = colour_of_cell(page, number, column)
         assert (green > blue) == (values[start + column] > 0)
         assert abs(alpha / 255 - abs(values[start + column])) < 0.02
-    assert "layer=0&unit=165" in page.driver.current_url
+    assert f"layer={layer}&unit={unit}" in page.driver.current_url
 
 
 def test_arrow_keys_move_through_the_units(page: Page) -> None:
@@ -129,8 +133,8 @@ def test_another_model_reads_the_same_text(page: Page) -> None:
     open_text(page, SHORT, model="tiny")
     few = len(page.all("#inside .units [role=option]"))
     page.choose("#inside [name=model]", "shakespeare")
-    page.wait(lambda: len(page.shown("#inside .units [role=option]")) == 256, 180)
-    assert few < 256
+    page.wait(lambda: len(page.shown("#inside .units [role=option]")) == UNITS, 180)
+    assert few < UNITS
     assert "model=shakespeare" in page.driver.current_url
 
 
