@@ -26,6 +26,7 @@ from training.learning.folder import (
 from training.terminal import quietly
 
 if TYPE_CHECKING:
+    from training.learning.distribute import Workers
     from training.learning.run import TrainingRun
     from training.network.weights import NetworkWeights
 
@@ -39,6 +40,7 @@ class Target:
     models: Path
     force: bool
     began_s: float  # of time.monotonic()
+    workers: "Workers | None" = None  # that train it too
 
     @property
     def runs(self) -> Path:
@@ -68,8 +70,9 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         before,
         config=replace(before.config, **longer),
         published_step=before.published_step or (position.step if before.published else None),
+        replicas=before.replicas or _replicas(target),
     )
-    run = _run_of(plan, before.open_corpus(target.folder), target, saved=True)
+    run = run_of(plan, before.open_corpus(target.folder), target, saved=True)
     run.restore()
     if longer:
         _extend(run, before, plan)
@@ -131,11 +134,11 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
             extend=parent is not None,
             selection=selection_of(options),
         )
-        plan = Plan(config, options["corpus"], corpus.key, start)
-        run = _run_of(plan, corpus, target, start_from=weights)
+        plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
+        run = run_of(plan, corpus, target, start_from=weights)
         if config.minutes:
             plan = _within_minutes(plan, run, target.began_s)
-            run = _run_of(plan, corpus, target, start_from=weights)
+            run = run_of(plan, corpus, target, start_from=weights)
         if keeps_old:
             click.echo(f"The finished run of this name is kept in {keep_as_old(target.folder)}.")
         else:
@@ -167,7 +170,7 @@ def _keeps_old(folder: Path, *, restart: bool) -> bool:
     return not unfinished and (folder / PLAN).exists()
 
 
-def _run_of(
+def run_of(
     plan: Plan, corpus: Corpus, target: Target, *, start_from: "NetworkWeights | None" = None, saved: bool = False
 ) -> "TrainingRun":
     """The run of a plan at step 0, if the disk has enough free space."""
@@ -177,7 +180,29 @@ def _run_of(
         from training.learning.run import TrainingRun
 
     require_disk_space(plan.config, len(corpus.vocabulary), target.store, run=target.folder, saved=saved)
-    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from)
+    if target.workers is not None:
+        from training.learning.distribute import DistributedRun
+
+        return DistributedRun(
+            plan.config,
+            corpus,
+            target.folder,
+            start_from=start_from,
+            replicas=plan.replicas,
+            workers=target.workers,
+        )
+    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from, replicas=plan.replicas)
+
+
+def _replicas(target: Target) -> int | None:
+    """The replicas of a new run, those of all workers; None on JAX, which has none."""
+    if target.workers is not None:
+        return target.workers.replicas
+    use_devices()
+    with quietly():
+        from training.learning.backend import local_replicas
+
+    return local_replicas()
 
 
 def _within_minutes(plan: Plan, run: "TrainingRun", began_s: float) -> Plan:

@@ -1,0 +1,70 @@
+"""Workers of a tiny run as processes of their own, each on one core, and the arrays of their checkpoint."""
+
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.processes import CONTEXT
+from tests.training.learning.runs import SETTING, run_in
+from training.config import TrainConfig
+from training.data.corpus import Corpus
+from training.learning.cluster import Cluster
+from training.learning.folder import CHECKPOINT, CORPUS
+
+STEPS = 20
+
+
+def free_addresses(count: int) -> tuple[str, ...]:
+    """Addresses of this machine whose ports are free now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return tuple(f"127.0.0.1:{found.getsockname()[1]}" for found in sockets)
+
+
+def checkpoint_of(folder: Path) -> dict[str, Any]:
+    """The arrays of the checkpoint in the folder of a run."""
+    with np.load(folder / CHECKPOINT) as file:
+        return {name: file[name] for name in file.files if name != "json"}
+
+
+def take_steps(folder: Path, changes: dict[str, Any], replicas: int, cluster: Cluster | None) -> None:
+    """Runs in a worker's process: train from step 0 or the last checkpoint, `STEPS` steps in all, and save."""
+    from training.learning.backend import use_devices
+    from training.learning.distribute import DistributedRun, Workers
+    from training.learning.run import TrainingRun
+
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    use_devices()
+    config = TrainConfig(**(SETTING | changes))
+    corpus = Corpus.open(folder / CORPUS)
+    run = (
+        DistributedRun(config, corpus, folder, replicas=replicas, workers=Workers(cluster))
+        if cluster
+        else TrainingRun(config, corpus, folder, replicas=replicas)
+    )
+    run.restore()
+    while run.step < STEPS:
+        run.take_step()
+    run.save()
+
+
+def trained(folder: Path, changes: dict[str, Any], *, processes: int, replicas: int) -> dict[str, Any]:
+    """The arrays of the checkpoint after `STEPS` steps on so many processes."""
+    if not (folder / CORPUS).exists():
+        run_in(folder, **changes)
+    addresses = free_addresses(processes)
+    clusters = [Cluster(addresses, i) for i in range(processes)] if processes > 1 else [None]
+    started = [
+        CONTEXT.Process(target=take_steps, args=(folder, changes, replicas, cluster), daemon=True)
+        for cluster in clusters
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(100)
+    assert [process.exitcode for process in started] == [0] * processes
+    return checkpoint_of(folder)
