@@ -59,6 +59,8 @@ class Workers:
         os.environ["TF_CONFIG"] = cluster.to_tf_config()
         with lost_workers_reported():
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        if self._strategy.num_replicas_in_sync != len(cluster.workers):
+            raise InputError("Start one worker for each GPU, with the GPU's number in CUDA_VISIBLE_DEVICES.")
         self._sum = tf.function(self.all_reduce, autograph=False)
         own = local_replicas()
         self.replicas = int(self.sum([own]).item())  # that all workers together compute side by side
