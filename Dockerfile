@@ -13,6 +13,9 @@ ENTRYPOINT ["tini", "--"]
 
 
 FROM base AS packages
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends binutils \
+ && rm -rf /var/lib/apt/lists/*
 # Set to any value: TensorFlow with CUDA instead of the build for CPUs, four gigabytes more.
 ARG GPU=
 COPY requirements.txt .
@@ -21,7 +24,9 @@ RUN if [ -n "$GPU" ]; then \
     fi \
  && python -m venv --without-pip /venv \
  && pip --python /venv/bin/python install --no-cache-dir --requirement requirements.txt \
- && rm -rf /venv/lib/python3.12/site-packages/tensorflow/include
+ && rm -rf /venv/lib/python3.12/site-packages/tensorflow/include \
+ # 219 MB of symbols that only a debugger reads.
+ && strip --strip-unneeded /venv/lib/python3.12/site-packages/tensorflow/libtensorflow_*.so.2
 
 
 FROM packages AS service-packages
@@ -36,6 +41,8 @@ COPY --from=service-packages /venv /venv
 COPY --chown=charloom models /models
 COPY charloom.py /venv/bin/charloom
 COPY service service
+# The root file system is read-only, so no start could keep its compiled modules for the next one.
+RUN python -m compileall -q service
 USER charloom
 # The worker's heartbeat file is in memory: the root file system is read-only, and a slow disk would end the worker.
 ENV CHARLOOM_MODELS=/models CHARLOOM_HOST=* PORT=8000 GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
@@ -52,7 +59,7 @@ RUN pip --python /venv/bin/python install --no-cache-dir --requirement requireme
 
 FROM base AS training
 COPY --from=training-packages /venv /venv
-COPY --chown=charloom models /models
+# No models: of two new containers, only the service's may fill their empty volume, or both write the same files.
 COPY charloom.py /venv/bin/charloom
 COPY training training
 USER charloom

@@ -21,11 +21,15 @@ for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME
 # Started first, so that no worker of pytest-xdist is left alone with one of them at the end.
 SLOWEST_FILES = (
     "system/test_containers.py",
-    "training/retraining/test_retrain.py",
+    "system/test_readme.py",
     "training/learning/test_resume.py",
+    "training/retraining/test_retrain.py",
     "training/commands/test_train.py",
     "contract/test_exactness.py",
+    "training/release/test_export.py",
     "training/learning/test_step_jax.py",
+    "training/learning/test_interruption.py",
+    "training/learning/test_run.py",
 )
 
 
@@ -68,7 +72,7 @@ def serve(tmp_path: Path) -> Iterator[Any]:
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
+        if server.process.is_alive():
             server.stop()
 
 

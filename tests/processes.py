@@ -1,7 +1,7 @@
-"""Training commands in processes of their own, each a fork of one process that has already imported TensorFlow.
+"""Training commands in processes of their own, each a fork of one process that has imported TensorFlow and the project.
 
-A fork runs the same `main` as `python -m training` does, and can be stopped or killed like any process; it only saves
-the seconds of the imports.
+A fork runs the same `main` as `python -m training` does, and can be stopped or killed like any process. It saves the
+seconds of the imports, and the samples that it draws at each evaluation are short.
 """
 
 import multiprocessing
@@ -24,7 +24,8 @@ os.environ.pop("PYTHONUNBUFFERED", None)  # users do not set it, and the output 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["training.commands", "training.release.publish", "training.release.score"])
+TRAINING = ["training.commands", "training.release.publish", "training.release.score"]
+CONTEXT.set_forkserver_preload([*TRAINING, "gunicorn.app.wsgiapp", "service.app", "service.server.worker"])
 
 
 def training(*arguments: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -51,8 +52,7 @@ def started(
 def _run(
     arguments: tuple[str, ...], cwd: Path, out: Path, err: Path, before: tuple[Callable[..., None], Any] | None
 ) -> None:
-    for descriptor, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    write_to(out, err)
     os.chdir(cwd)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     sys.argv = ["training", *arguments]
@@ -61,6 +61,14 @@ def _run(
     from tqdm import tqdm
 
     from training.commands import main
+    from training.learning import samples
 
+    samples.SAMPLE_SYMBOLS = 30  # sampling 300 symbols takes longer than a tiny network trains
     tqdm.set_lock(threading.RLock())  # tqdm's default is a semaphore, which a killed process leaks
     main()
+
+
+def write_to(out: Path, err: Path) -> None:
+    """Append stdout and stderr of this process to these files."""
+    for descriptor, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)

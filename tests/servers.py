@@ -1,17 +1,20 @@
-"""The service in a process of its own: gunicorn on a free port, asked over HTTP."""
+"""The service in a process of its own: gunicorn on a free port, asked over HTTP.
+
+The process is a fork like those of tests/processes.py, so that no test waits for the imports. Other tests start
+`python -m gunicorn`, `make serve` and `charloom serve` in a new interpreter.
+"""
 
 import http.client
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.processes import ROOT
+from tests.processes import CONTEXT, ROOT, write_to
 from tests.waiting import wait_until
 
 SECONDS_TO_START = 60
@@ -24,19 +27,15 @@ class Server:
         """Start it and wait until it answers. `before_start` is called in the new process, to lower its limits."""
         self.port = self.free_port()
         variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
+        variables |= {"PORT": str(self.port), "CHARLOOM_MODELS": str(models)}
         self._log = Path(models).parent / f"server-{self.port}.log"
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
-                cwd=ROOT,
-                env=os.environ | {"PORT": str(self.port), "CHARLOOM_MODELS": str(models)} | variables,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=before_start,
-            )
+        self._log.touch()
+        arguments = (dict(os.environ) | variables, self._log, before_start)
+        self.process = CONTEXT.Process(target=_run_gunicorn, args=arguments, daemon=True)
+        self.process.start()
         try:
-            wait_until(lambda: self._is_up() or self.process.poll() is not None, SECONDS_TO_START, explain=self.log)
-            assert self.process.poll() is None, self.log()
+            wait_until(lambda: self._is_up() or not self.process.is_alive(), SECONDS_TO_START, explain=self.log)
+            assert self.process.is_alive(), self.log()
         except AssertionError:
             self.process.kill()
             raise
@@ -78,13 +77,38 @@ class Server:
         """The response of a request with `"stream": false`."""
         return self.ask("/generate", fields | {"stream": False})
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the master process."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def wait(self, timeout: float = 60) -> int:
+        """Wait until it has ended, and return its exit code."""
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, f"The service has not ended after {timeout} s."
+        return self.process.exitcode
+
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        self.send_signal(signal.SIGTERM)
+        return self.wait()
 
     def _is_up(self) -> bool:
         try:
             return self.request("GET", "/livez")[0] == 200
         except OSError:
             return False
+
+
+def _run_gunicorn(environment: dict[str, str], log: Path, before_start: Callable[[], None] | None) -> None:
+    """Run `python -m gunicorn --config service/gunicorn.conf.py`, in the new process."""
+    write_to(log, log)
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    if before_start:
+        before_start()
+    from gunicorn.app.wsgiapp import run
+
+    sys.argv = ["gunicorn", "--config", "service/gunicorn.conf.py"]
+    run()

@@ -14,7 +14,7 @@ from functools import partial
 from service import metrics
 from service.engine.call import Errors
 from service.engine.call_budget import CallBudget
-from service.engine.delivery_thread import Deliver, at_once
+from service.engine.delivery_thread import Deliver, Task, at_once
 from service.engine.prefix_cache import Prefix, PrefixCache
 from service.engine.row import Row
 from service.engine.slots import Slots
@@ -23,28 +23,16 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
+MANY_ROWS = 64
 
 
 class Batch:
     """Rows of one model that advance together. None affects the symbols or logprobs of another."""
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        slots: int,
-        chunk: int,
-        cache: PrefixCache,
-        call_s: float = math.inf,
-        deliver: Deliver = at_once,
-    ) -> None:
-        """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`.
-
-        `deliver` passes the results of calls to the rows' listeners.
-        """
+    def __init__(self, model: Model, *, slots: int, chunk: int, cache: PrefixCache, call_s: float = math.inf) -> None:
+        """At most `slots` rows. A call has at most `chunk` steps, and as many as it can take in about `call_s`."""
         self.version = model.manifest.model_version
         self._model, self._cache = model, cache
-        self._slots, self._deliver = slots, deliver
         budget = CallBudget(call_s, chunk)
         self._prefilling, self._starting, self._decoding = (
             Slots(model, max_rows=slots, budget=budget) for _ in range(3)
@@ -66,24 +54,32 @@ class Batch:
         row.listener.started()
         (self._prefilling if row.to_follow else self._starting).add(row, prefix)
 
-    def step(self) -> None:
-        """A call each to prefill, to start texts and to decode, if it has rows; finished rows leave."""
+    def step(self) -> Iterator[Task]:
+        """A call each to prefill, to start texts and to decode, if it has rows; finished rows leave.
+
+        Yields, after each call, tasks that pass its results to the rows' listeners. They may run later, in their order.
+        """
         calls = ((self._prefilling, self._prefill), (self._starting, self._start), (self._decoding, self._decode))
         for slots, advance in calls:
             slots.drop_finished()
             if len(slots):
-                advance(slots)
+                tasks = advance(slots)
                 slots.drop_finished()
+                yield from tasks
 
-    def fail(self, error: Exception) -> None:
-        """Fail every row."""
+    def fail(self, error: Exception) -> Iterator[Task]:
+        """End every row. Yields tasks that pass the error to the rows' listeners."""
         for row in (*self._prefilling, *self._starting, *self._decoding):
             row.end()
-            self._deliver(partial(row.fail, error))
+            yield partial(row.fail, error)
 
-    def _prefill(self, rows: Slots) -> None:
-        """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished."""
-        steps = min(rows.steps(), max(row.to_follow for row in rows))
+    def _prefill(self, rows: Slots) -> list[Task]:
+        """Each row follows the next symbols of its prompt; at the end of it the row starts its text or is finished.
+
+        A call may take twice its time if that ends the prompts: a decode call before the rest would take as long.
+        """
+        longest = max(row.to_follow for row in rows)
+        steps = longest if longest <= rows.steps(share=2.0) else rows.steps()
         rows.inputs.length[:] = rows.inputs.given_length[:] = steps  # padding too: never more than the call has
         followed = []
         for index, row in enumerate(rows):
@@ -98,11 +94,12 @@ class Batch:
             guesses = outputs.guesses(index, len(given), row.prompt_guesses)
             row.deliver_followed(given, outputs.logprobs[index, : len(given)], guesses)
 
-        self._pass_on(rows, errors, pass_on)
+        tasks = [self._results(rows, errors, pass_on)]
         for index in reversed(range(len(rows))):  # a dropped row's index goes to the last row, which is done
             if index not in errors and not rows[index].to_follow:
-                with self._failing_alone(rows[index], deliver=self._deliver):
+                with self._failing_alone(rows[index], tasks.append):
                     self._finish_prefill(rows, index)
+        return tasks
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
         """Move a row to the rows that start, which drop it at once if it has nothing to sample."""
@@ -111,23 +108,21 @@ class Batch:
         self._starting.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
         rows.drop(index)
 
-    def _start(self, rows: Slots) -> None:
+    def _start(self, rows: Slots) -> list[Task]:
         """Each row samples its first symbols, then decodes."""
-        self._sample(rows, min(FIRST_STEPS, rows.steps()))
+        tasks = self._sample(rows, min(FIRST_STEPS, rows.steps()))
         rows.drop_finished()
         for index in reversed(range(len(rows))):
             inputs = rows.inputs
             self._decoding.add(rows[index], Prefix(0, int(inputs.previous[index]), inputs.state[:, index]))
             rows.drop(index)
+        return tasks
 
-    def _decode(self, rows: Slots) -> None:
-        """Each row samples as many symbols as fit into the time of a call, which is twice as long in a full batch.
+    def _decode(self, rows: Slots) -> list[Task]:
+        """Each row samples as many symbols as fit into the time of a call, which is longer with many rows."""
+        return self._sample(rows, rows.steps(share=_share(len(rows))))
 
-        Delivering them takes time for each row and call; a row that joins a full batch has waited for a slot anyway.
-        """
-        self._sample(rows, rows.steps(share=1 + (len(rows) / self._slots) ** 2))
-
-    def _sample(self, rows: Slots, steps: int) -> None:
+    def _sample(self, rows: Slots, steps: int) -> list[Task]:
         """Each row samples at most `steps` symbols. It runs for the whole call; output past its end is discarded."""
         steps = min(steps, max(row.to_sample for row in rows))
         sampled = []
@@ -143,10 +138,10 @@ class Batch:
             symbols, logprobs = outputs.symbols[index, :count], outputs.logprobs[index, :count]
             row.deliver_sampled(symbols, logprobs, outputs.guesses(index, count, row.guesses))
 
-        self._pass_on(rows, errors, pass_on)
+        return [self._results(rows, errors, pass_on)]
 
-    def _pass_on(self, rows: Slots, errors: Errors, pass_on: Callable[[int, Row], None]) -> None:
-        """Let the results of a call be passed to its rows. Those with an error take no further step."""
+    def _results(self, rows: Slots, errors: Errors, pass_on: Callable[[int, Row], None]) -> Task:
+        """A task that passes the results of a call to its rows. Those with an error take no further step."""
         of_call = list(rows)
         for index in errors:
             of_call[index].end()
@@ -159,7 +154,7 @@ class Batch:
                 with self._failing_alone(row):
                     pass_on(index, row)
 
-        self._deliver(task)
+        return task
 
     @contextmanager
     def _failing_alone(self, row: Row, deliver: Deliver = at_once) -> Iterator[None]:
@@ -175,3 +170,12 @@ class Batch:
     def _fail(self, row: Row, error: Exception) -> None:
         log.error("A row of %s failed (%s): %s", self.version, row, error)
         row.fail(error)
+
+
+def _share(rows: int) -> float:
+    """The time of a decode call of so many rows, as a multiple of `CHARLOOM_CALL_MS`.
+
+    Delivering the symbols of a call takes time for each row, however few the symbols are. So a call of 32 rows takes a
+    quarter longer, one of `MANY_ROWS` twice as long, and one of more rows longer in proportion.
+    """
+    return 1 + (rows / MANY_ROWS) ** 2 if rows <= MANY_ROWS else 2 * rows / MANY_ROWS

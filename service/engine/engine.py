@@ -27,7 +27,8 @@ class Engine:
         deliver: Deliver = at_once,
     ) -> None:
         self.rows = 0  # taken and not yet finished; other threads read it
-        self._new_batch = partial(Batch, slots=slots, chunk=chunk, cache=cache, call_s=call_s, deliver=deliver)
+        self._new_batch = partial(Batch, slots=slots, chunk=chunk, cache=cache, call_s=call_s)
+        self._deliver = deliver
         self._batches: dict[Model, Batch] = {}
         self._taken: list[tuple[Model, Row]] = []
 
@@ -45,7 +46,7 @@ class Engine:
             for model, batch in list(self._batches.items()):
                 if not self._step(batch):
                     del self._batches[model]
-            self.rows = sum(map(len, self._batches.values()))
+            self._count()
         except Exception as error:
             log.exception("Unexpected error of an engine; its rows fail.")
             metrics.ENGINE_FAILURES.labels("engine").inc()
@@ -56,7 +57,8 @@ class Engine:
         for _, row in self._taken:
             row.fail(error)
         for batch in self._batches.values():
-            batch.fail(error)
+            for task in batch.fail(error):
+                self._deliver(task)
         self._taken, self._batches, self.rows = [], {}, 0
 
     def _join(self, model: Model, row: Row) -> None:
@@ -73,10 +75,16 @@ class Engine:
     def _step(self, batch: Batch) -> bool:
         """Step a batch; false if it has no rows left, or if all of it has failed."""
         try:
-            batch.step()
+            for task in batch.step():
+                self._count()  # before a listener can submit the next row
+                self._deliver(task)
         except Exception as error:
             log.exception("A batch of %s failed.", batch.version)
             metrics.ENGINE_FAILURES.labels("engine").inc()
-            batch.fail(error)
+            for task in batch.fail(error):
+                self._deliver(task)
             return False
         return len(batch) > 0
+
+    def _count(self) -> None:
+        self.rows = sum(map(len, self._batches.values()))

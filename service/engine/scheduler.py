@@ -115,16 +115,24 @@ class Scheduler:
     def _run(self, engine: Engine, thread: WatchedThread) -> None:
         while True:
             with self._changed:
+                self._wake_others()
                 self._changed.wait_for(lambda: self._closed or engine.rows or self._should_take(engine))
                 if self._closed:
                     break
                 while self._should_take(engine):
                     engine.take(*self._waiting.popleft())
-                if self._waiting:  # an engine that left them to this one may take the rest
-                    self._changed.notify_all()
+                self._wake_others()
             with thread.task():
                 engine.step()
         engine.fail(Closed())
+
+    def _wake_others(self) -> None:
+        """Let the other engines look at the rows that wait again: this engine has taken rows, or some have ended.
+
+        Which engine takes a row depends on the rows of all, and one that left it to another sleeps.
+        """
+        if self._waiting:
+            self._changed.notify_all()
 
     def _should_take(self, engine: Engine) -> bool:
         """Whether a row waits that this engine has a slot for, within its share.

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,11 +121,10 @@ class Model:
             raise ModelError("it has no function 'advance'")
         self._check_weights()
         self._replay_probe("advance", self.advance)
-        if self.has("advance_top"):
-            self._replay_probe(
-                "advance_top", self.advance_top
-            )  # also compiles it, which would delay the rows of a first call
-        self.row_multiple = self._row_multiple()
+        with ThreadPoolExecutor(1) as second_core:
+            others = second_core.submit(self._check_other_functions)
+            self.row_multiple = self._row_multiple()
+        others.result()
         log.info("Version %s is loaded; its batches are padded to multiples of %d rows.", version, self.row_multiple)
 
     def advance(self, steps: Steps) -> Stepped:
@@ -230,6 +230,16 @@ class Model:
         for name, weights in self._saved_model.weights().items():
             if weights.dtype.kind == "f" and not np.isfinite(weights).all():
                 raise ModelError(f"its weights {name!r} are not all finite numbers")
+
+    def _check_other_functions(self) -> None:
+        """Compile the functions beside `advance`, which would delay the first request for each by a second."""
+        if self.has("advance_top"):
+            self._replay_probe("advance_top", self.advance_top)
+        if self.has("inspect"):
+            try:
+                self._saved_model.compile("inspect")
+            except SavedModelError as error:
+                raise ModelError(str(error)) from error
 
     def _replay_probe(self, function: str, advance: Callable[[Steps], Stepped]) -> None:
         probe = self.manifest.probe

@@ -1,10 +1,11 @@
-"""The functions of a SavedModel over NumPy arrays. THE ONLY MODULE THAT IMPORTS TENSORFLOW.
+"""The functions of a SavedModel over NumPy arrays.
 
-TensorFlow is imported when the first model loads, because the import takes seconds. A call goes through a session: a
-call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
+TensorFlow (`tf.py`) is not imported with this module, because its import takes a second. A call goes through a session:
+a call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
 holds the interpreter's lock meanwhile (docs/experiments.md).
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,22 +31,34 @@ class SavedModel:
         Raises:
             SavedModelError: TensorFlow cannot load it.
         """
-        import tensorflow as tf
+        from service.model import tf
 
         graph = tf.Graph()
         self._session = _session(graph)
         try:
             with graph.as_default():
-                loaded = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(folder))
-            signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
-            self._functions = {name: self._callable(signature) for name, signature in signatures.items()}
-            self._inputs = {name: dict(signature.inputs) for name, signature in signatures.items()}
+                loaded = tf.load(self._session, [tf.SERVING], str(folder))
+            self._signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
         except Exception as error:  # damaged files raise many kinds of exception
-            raise SavedModelError(f"TensorFlow {tf.__version__} cannot load it: {error}") from error
+            raise SavedModelError(f"TensorFlow {tf.VERSION} cannot load it: {error}") from error
+        self._compiled: dict[str, Callable[[Arrays], Arrays]] = {}
 
     def has(self, function: str) -> bool:
         """Whether it has a function of this name."""
-        return function in self._functions
+        return function in self._signatures
+
+    def compile(self, function: str) -> None:
+        """Compile a function, which takes up to a second. The first `call` does so otherwise.
+
+        Raises:
+            SavedModelError: TensorFlow cannot compile it.
+        """
+        from service.model import tf
+
+        try:
+            self._compiled[function] = self._callable(self._signatures[function])
+        except Exception as error:  # of many kinds, as above
+            raise SavedModelError(f"TensorFlow {tf.VERSION} cannot compile {function}: {error}") from error
 
     def check_inputs(self, function: str, arrays: Arrays) -> None:
         """Check that a function takes these arrays; `call`, which is called all the time, does not.
@@ -53,9 +66,9 @@ class SavedModel:
         Raises:
             ValueError: it takes others. The message names one.
         """
-        import tensorflow as tf
+        from service.model import tf
 
-        expected = self._inputs[function]
+        expected = dict(self._signatures[function].inputs)
         if expected.keys() != arrays.keys():
             raise ValueError(f"{function} takes {', '.join(sorted(expected))}, not {', '.join(sorted(arrays))}")
         for name, tensor in expected.items():
@@ -67,7 +80,9 @@ class SavedModel:
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         """The outputs of a function, by name. One that is an unchanged input may share its memory."""
-        return self._functions[function](inputs)
+        if function not in self._compiled:
+            self.compile(function)
+        return self._compiled[function](inputs)
 
     def weights(self) -> Arrays:
         """Every variable by name."""
@@ -76,8 +91,8 @@ class SavedModel:
         return {op.inputs[0].op.name: value for op, value in zip(reads, values, strict=True)}
 
     def _callable(self, signature: Any) -> Callable[[Arrays], Arrays]:
-        """A function of named arrays; the session compiles it at its first call."""
-        from tensorflow.core.protobuf.config_pb2 import CallableOptions
+        """A function of named arrays."""
+        from service.model.tf import CallableOptions
 
         inputs, outputs = dict(signature.inputs), dict(signature.outputs)
         options = CallableOptions(
@@ -89,12 +104,13 @@ class SavedModel:
 
 
 def _session(graph: Any) -> Any:
-    import tensorflow as tf
+    from service.model import tf
 
-    tf.get_logger().setLevel("ERROR")  # sessions are deprecated for building models, not for running them
+    # TensorFlow warns that sessions are deprecated, which is meant for building models, not for running them.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
     threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
-    return tf.compat.v1.Session(graph=graph, config=tf.compat.v1.ConfigProto(**threads))
+    return tf.Session(graph=graph, config=tf.ConfigProto(**threads))
 
 
 def configure_threads(engines: int) -> None:
@@ -104,7 +120,8 @@ def configure_threads(engines: int) -> None:
     """
     global _inter_op_threads
     _inter_op_threads = engines
-    import tensorflow as tf
+    from service.model import tf
 
-    with tf.Graph().as_default(), _session(tf.compat.v1.get_default_graph()) as session:
+    graph = tf.Graph()
+    with graph.as_default(), _session(graph) as session:
         session.run(tf.constant(0))

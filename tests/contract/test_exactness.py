@@ -26,6 +26,7 @@ from service.model.guesses import Guesses
 from service.model.model import Model
 from tests.contract.published import manifest_of
 from tests.processes import training
+from tests.service.engine.rows import step
 from tests.service.fakes import Recorder
 
 REQUESTS, AT_ONCE = 500, 64
@@ -134,7 +135,7 @@ def test_a_text_has_the_same_logprobs_followed_and_sampled(two_versions: tuple[M
         follow(batch, model, request.prompt + text) for request, (_, text, _) in zip(requests, sampled, strict=True)
     ]
     while len(batch):
-        batch.step()
+        step(batch)
     for request, (_, text, logprobs), found in zip(requests, sampled, followed, strict=True):
         assert len(found) == len(request.prompt) + len(text)
         assert found[len(request.prompt) :] == np.array(logprobs, np.float32).tolist()

@@ -2,7 +2,10 @@
 
 import atexit
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +17,17 @@ from service.app import create_app
 from service.config import Config
 from service.http import page
 from service.http.openapi_operations import OPERATIONS
+from tests.processes import ROOT
 from tests.service.fakes import FakeModel, expected_text
+from tests.service.scripted import write_version
+
+START = """
+from service.app import create_app
+from service.server import logs
+
+logs.configure()
+create_app()
+"""
 
 
 @pytest.fixture
@@ -86,3 +99,12 @@ def test_every_route_is_documented_and_every_documented_operation_is_a_route(cre
     }
     documented = {(operation.path, "POST" if operation.body else "GET") for operation in OPERATIONS}
     assert routes == documented
+
+
+def test_every_line_of_the_log_is_a_record_also_while_tensorflow_is_imported(tmp_path: Path) -> None:
+    write_version(tmp_path)
+    environment = os.environ | {"CHARLOOM_MODELS": str(tmp_path)}
+    program = [sys.executable, "-c", START]
+    log = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, check=True, text=True).stderr
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
+    assert any("scripted/1 is loaded" in message for message in messages)

@@ -30,6 +30,14 @@ def read_to_end(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
+def sse_data(body: bytes) -> list[str]:
+    """The data of each server-sent event, without the pings of a busy service."""
+    events = body.decode().removesuffix("\n\n").split("\n\n")
+    data = [event for event in events if event != ": ping"]
+    assert all(event.startswith("data: ") for event in data), events
+    return [event.removeprefix("data: ") for event in data]
+
+
 @contextmanager
 def streaming(server: Server, **fields: Any) -> Iterator[http.client.HTTPResponse]:
     """The response of a stream whose first event has been read."""

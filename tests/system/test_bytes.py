@@ -13,7 +13,7 @@ import pytest
 from tests.servers import Server
 from tests.service.fakes import whole_characters
 from tests.service.scripted import bytes_written, logprob_of, write_version
-from tests.system.clients import usage_without_cache
+from tests.system.clients import sse_data, usage_without_cache
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,8 @@ def check_all_formats(server: Server, fields: dict[str, Any]) -> None:
     assert (prompt_chars, generated) == (len(fields["prompt"]), fields["length"])
     assert streamed(server, "text/plain", fields) == text.encode()
     events = {
-        "text/event-stream": [
-            event.removeprefix(b"data: ") for event in streamed(server, "text/event-stream", fields).split(b"\n\n")
-        ][:-1],
-        "application/x-ndjson": streamed(server, "application/x-ndjson", fields).split(b"\n")[:-1],
+        "text/event-stream": sse_data(streamed(server, "text/event-stream", fields)),
+        "application/x-ndjson": streamed(server, "application/x-ndjson", fields).decode().split("\n")[:-1],
     }
     for lines in events.values():
         *characters, last = map(json.loads, lines)

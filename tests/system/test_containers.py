@@ -69,8 +69,11 @@ class Compose:
         """Write the nightly.toml of the nightly service."""
         nightly = self._override.with_name("nightly.toml")
         nightly.write_text(NIGHTLY.format(name=name, epochs=epochs, minutes=minutes))
-        mounted = {"nightly": {"volumes": [f"{nightly}:/app/nightly.toml:ro"]}}
-        self._override.write_text(json.dumps({"services": mounted, "volumes": self._volumes}))
+        mounted = {
+            "volumes": [f"{nightly}:/app/nightly.toml:ro"],
+            "environment": {"XLA_FLAGS": os.environ["XLA_FLAGS"]},
+        }
+        self._override.write_text(json.dumps({"services": {"nightly": mounted}, "volumes": self._volumes}))
 
     def write(self, name: str, file: str, content: str | bytes) -> None:
         (self.corpora / name).mkdir(exist_ok=True)
@@ -203,7 +206,7 @@ def test_retraining_is_served_without_losing_a_stream_refuses_noise_and_resumes_
     refused = compose(*RETRAIN, check=False)
     assert (refused.returncode, "looks like noise" in refused.stdout) == (3, True)
 
-    compose.write("mine", "2.txt", words(2, 20_000))  # for a run that lasts long enough to be killed
+    compose.write("mine", "2.txt", words(2, 5000))  # for a run that lasts long enough to be killed
     name = f"killed-{uuid.uuid4().hex[:8]}"
     process = compose.start("run", "--rm", "--name", name, *RETRAIN[2:])
     wait(lambda: "run.json" in _ls(name, "/runs/mine/candidate"))

@@ -12,22 +12,20 @@ import numpy as np
 import pytest
 
 from tests.servers import Server
-from tests.system.clients import metric, raw_request, read_to_end, usage_without_cache, vanishing
+from tests.system.clients import metric, raw_request, read_to_end, sse_data, usage_without_cache, vanishing
 from tests.waiting import wait_until
 
 FIELDS = {"prompt": "the c", "length": 100, "seed": 5}
 
 
-def streamed(server: Server, accept: str | None, **fields: Any) -> tuple[Any, str]:
+def streamed(server: Server, accept: str | None, **fields: Any) -> tuple[Any, bytes]:
     status, headers, body = server.request("POST", "/generate", fields, {"Accept": accept} if accept else {})
     assert status == 200, body
-    return headers, body.decode()
+    return headers, body
 
 
-def sse_events(body: str) -> list[dict[str, Any]]:
-    lines = [line for line in body.split("\n\n") if line]
-    assert all(line.startswith("data: ") for line in lines)
-    return [json.loads(line.removeprefix("data: ")) for line in lines]
+def sse_events(body: bytes) -> list[dict[str, Any]]:
+    return [json.loads(data) for data in sse_data(body)]
 
 
 def check_events(events: list[dict[str, Any]], response: dict[str, Any]) -> None:
@@ -74,7 +72,7 @@ def test_ndjson(server: Server) -> None:
 def test_plain_text_is_the_bare_characters(server: Server) -> None:
     headers, body = streamed(server, "text/plain", **FIELDS)
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert body == server.generate(**FIELDS)["text"]
+    assert body.decode() == server.generate(**FIELDS)["text"]
 
 
 def test_the_headers_name_model_version_seed_and_request(server: Server) -> None:
@@ -104,7 +102,7 @@ def test_characters_arrive_while_the_text_is_still_generated(server: Server) -> 
     assert response.readline().startswith(b'data: {"index": 0, ')
     rest = response.read()
     assert b'"index": 19999, ' in rest
-    timings = sse_events(rest.decode().partition("\n")[2])[-1]["timings"]
+    timings = sse_events(rest.partition(b"\n")[2])[-1]["timings"]
     assert timings["first_char_ms"] < timings["total_ms"] / 10
     connection.close()
 

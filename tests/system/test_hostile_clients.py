@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,7 @@ def test_clients_that_read_no_response_hold_no_probe_thread(small: Server, attac
 
 
 def test_past_the_limit_of_connections_only_idle_ones_are_closed(serve, tiny: Path) -> None:
-    def few_files() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (450, 450))
-
+    few_files = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (450, 450))
     server = serve(tiny / "models", engines=1, slots=1, queue=0, before_start=few_files)
     with ExitStack() as stack, streaming(server, length=2_000) as stream:
         for _ in range(600):
@@ -213,6 +212,6 @@ def test_every_log_line_is_still_a_json_object(small: Server) -> None:
 def test_sigttin_starts_no_second_worker(small: Server) -> None:
     children = Path(f"/proc/{small.process.pid}/task/{small.process.pid}/children")
     before = children.read_text()
-    small.process.send_signal(signal.SIGTTIN)
-    small.process.send_signal(signal.SIGHUP)  # handled after SIGTTIN: the master restarts its one worker
+    small.send_signal(signal.SIGTTIN)
+    small.send_signal(signal.SIGHUP)  # handled after SIGTTIN: the master restarts its one worker
     wait_until(lambda: len(children.read_text().split()) == 1 and children.read_text() != before)

@@ -11,7 +11,7 @@ import pytest
 
 from service.http.completions import seed_of
 from tests.servers import Server
-from tests.system.clients import metric, raw_request
+from tests.system.clients import metric, raw_request, sse_data
 from tests.waiting import wait_until
 
 FIELDS = {"model": "tiny", "prompt": "the c", "max_tokens": 60, "seed": 5}
@@ -27,9 +27,9 @@ def events_of(server: Server, **fields: Any) -> list[dict[str, Any]]:
     """The events of a stream before its [DONE]."""
     status, headers, body = server.request("POST", "/v1/completions", FIELDS | fields | {"stream": True})
     assert (status, headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
-    *events, done, end = body.decode().split("\n\n")
-    assert (done, end) == ("data: [DONE]", "")
-    return [json.loads(event.removeprefix("data: ")) for event in events]
+    *events, done = sse_data(body)
+    assert done == "[DONE]"
+    return [json.loads(event) for event in events]
 
 
 def test_a_completion_is_the_text_of_generate(server: Server) -> None:

@@ -76,7 +76,7 @@ def test_sigterm_finishes_running_and_queued_streams_and_refuses_new_ones(server
         streams = [stack.enter_context(streaming(server, **request)) for request in requests[:2]]
         queued = pool.submit(server.generate, **requests[2])
         wait_until(lambda: metric(server, "charloom_streams_waiting") == 1)
-        server.process.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGTERM)
         wait_until(lambda: server.request("GET", "/readyz")[0] == 503)
         error = json.loads(server.request("GET", "/readyz")[2])["error"]
         assert (error["code"], error["message"]) == ("draining", "The service is shutting down.")
@@ -86,18 +86,18 @@ def test_sigterm_finishes_running_and_queued_streams_and_refuses_new_ones(server
         assert server.request("GET", "/livez")[0] == 200
         assert [last_event(stream)["text"] for stream in streams] == alone[:2]
         assert queued.result()["text"] == alone[2]
-    assert server.process.wait(timeout=DEADLINE_S) == 0
+    assert server.wait(timeout=DEADLINE_S) == 0
     assert {line["level"] for line in log_records(server)} == {"INFO"}
 
 
 def test_a_stream_past_the_drain_ends_with_one_error_event(serve, tiny: Path) -> None:
     server = serve(tiny / "models", engines=1, slots=1, drain_seconds=0.2, max_length=ENDLESS)
     with streaming(server, length=ENDLESS) as stream:
-        server.process.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGTERM)
         events = stream.read().splitlines()
         assert ["error" in json.loads(event) for event in events[-2:]] == [False, True]
         assert json.loads(events[-1])["error"]["code"] == "draining"
-        assert server.process.wait(timeout=DEADLINE_S) == 0
+        assert server.wait(timeout=DEADLINE_S) == 0
     assert "SIGKILL" not in server.log()
     assert [line["finish_reason"] for line in log_records(server) if line.get("path") == "/generate"] == ["error"]
 
@@ -113,8 +113,8 @@ def test_a_client_that_does_not_read_cannot_delay_the_shutdown(serve, tiny: Path
         client.sendall(b"GET /models/tiny/1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 200"
         started = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=DEADLINE_S) == 0
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=DEADLINE_S) == 0
     assert time.monotonic() - started < 15, "only the master's SIGKILL after 20 s ended the worker"
 
 
@@ -124,10 +124,10 @@ def test_a_second_sigterm_an_interrupt_or_a_quit_ends_at_once(serve, tiny: Path,
     server = serve(tiny / "models", engines=1, slots=1, drain_seconds=100 * DEADLINE_S, max_length=ENDLESS)
     with streaming(server, length=ENDLESS):
         for number in signals[:-1]:
-            server.process.send_signal(number)
+            server.send_signal(number)
             wait_until(lambda: server.request("GET", "/readyz")[0] == 503)
-        server.process.send_signal(signals[-1])
-        assert server.process.wait(timeout=DEADLINE_S) == 0
+        server.send_signal(signals[-1])
+        assert server.wait(timeout=DEADLINE_S) == 0
     assert "Traceback" not in server.log()
     assert "SIGKILL" not in server.log()
     assert log_records(server)

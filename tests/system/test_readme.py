@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.processes import ROOT
 from tests.servers import SECONDS_TO_START, Server
 from tests.texts import write_corpus
 from tests.waiting import wait_until
+from training.learning.folder import Plan
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [command for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for command in block.splitlines()]
@@ -122,6 +124,9 @@ def test_your_own_text_is_trained_on_stopped_resumed_and_sampled(clone: Path, po
     assert process.returncode != 0
     assert RESUME.removeprefix("charloom ") in errors
     assert len(run(SAMPLE_RUN, clone)) > 400
+    # The default network would train for minutes.
+    plan = Plan.load(clone / "runs/mine")
+    replace(plan, config=replace(plan.config, epochs=4)).save(clone / "runs/mine")
     run(RESUME, clone)
     assert (clone / "models/mine/1/saved_model.pb").exists()
     assert run(REPORT, clone) == "Wrote runs/mine/report.html\n"

@@ -77,10 +77,10 @@ def publish(
     stages = stages or Stages()
     store = models / release.name
     with changing(store), StageProgress(stages), partial_version(store) as aside:
-        manifest = _write(release, aside, stages)
+        manifest, model = _write(release, aside, stages)
         if judge:
             stages.enter("comparison")
-            judge(PublishedModel(aside))
+            judge(model)
         stages.enter("publishing")
         return place(aside, store, manifest)
 
@@ -121,8 +121,8 @@ def placed_before(release: Release, models: Path) -> Path | None:
     return folder if is_same and release.trained.history else None
 
 
-def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
-    """Write the version without its number, and check it against the network; returns its manifest."""
+def _write(release: Release, aside: Path, stages: Stages) -> tuple[dict[str, Any], PublishedModel]:
+    """Write the version without its number, and check it against the network; returns its manifest and the export."""
     stages.enter("export")
     _export(release.trained.weights, aside, _history(release))
     manifest = _facts(release)
@@ -134,7 +134,7 @@ def _write(release: Release, aside: Path, stages: Stages) -> dict[str, Any]:
     manifest["probe"] = _probe(model, release)
     if _probe(PublishedModel(aside), release) != manifest["probe"]:
         raise ExportDiffers("The export, loaded twice, gave two different answers to the same probe.")
-    return manifest
+    return manifest, model
 
 
 def _export(weights: NetworkWeights, aside: Path, history: str) -> None:

@@ -36,10 +36,16 @@ def batch_of(
     return Batch(model, slots=slots, chunk=chunk, cache=cache or PrefixCache(0), call_s=call_s)  # type: ignore[arg-type]
 
 
+def step(batch: Batch) -> None:
+    """Step the batch, and pass the results of each call to the listeners at once."""
+    for task in batch.step():
+        task()
+
+
 def run(batch: Batch) -> None:
     """Step the batch until every row has left."""
     while len(batch):
-        batch.step()
+        step(batch)
 
 
 class SlowClock:

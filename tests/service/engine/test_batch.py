@@ -4,7 +4,7 @@ import pytest
 from service.engine.batch import FIRST_STEPS
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SMALLEST_NORMAL
-from tests.service.engine.rows import SlowClock, batch_of, row_of, run
+from tests.service.engine.rows import SlowClock, batch_of, row_of, run, step
 from tests.service.fakes import FakeModel, Recorder, expected_text, expected_top
 
 LONG_PROMPT = "abcdefghij" * 10
@@ -32,12 +32,12 @@ def test_neighbours_that_join_and_leave_change_nothing(model: FakeModel) -> None
     for seed in range(40):
         prompt, length = "jab"[: seed % 4], int(generator.integers(1, 30))
         while len(batch) == 8:
-            batch.step()
+            step(batch)
         row, recorder = row_of(model, prompt, length=length, seed=seed)
         batch.join(row)
         joined.append((prompt, length, seed, recorder))
         for _ in range(generator.integers(0, 3)):
-            batch.step()
+            step(batch)
     run(batch)
     for prompt, length, seed, recorder in joined:
         assert model.text.decode(recorder.symbols) == expected_text(prompt, length, seed)
@@ -59,9 +59,9 @@ def test_a_cancelled_row_leaves_before_the_next_call(model: FakeModel) -> None:
     (stays, stays_recorder), (leaves, leaves_recorder) = (row_of(model, seed=seed, length=12) for seed in (1, 2))
     batch.join(leaves)
     batch.join(stays)
-    batch.step()
+    step(batch)
     leaves.cancel()
-    batch.step()
+    step(batch)
     assert len(model.calls[-1].previous) == 1
     assert len(leaves_recorder.symbols) == FIRST_STEPS + 4
     run(batch)
@@ -73,7 +73,7 @@ def test_rows_are_padded_to_the_models_multiple() -> None:
     batch = batch_of(model, slots=6, chunk=2)
     for seed in range(5):
         batch.join(row_of(model, seed=seed, length=1)[0])
-    batch.step()
+    step(batch)
     assert model.calls[0].given.shape == (8, 1)
 
 
@@ -102,7 +102,7 @@ def test_filters_leave_with_their_row() -> None:
 def test_a_call_gets_the_sampling_parameters_in_float32(model: FakeModel) -> None:
     batch = batch_of(model, slots=1, chunk=4)
     batch.join(row_of(model, length=1, temperature=1e-40, top_k=3, top_p=1e-40)[0])
-    batch.step()
+    step(batch)
     call = model.calls[0]
     assert (call.temperature.tolist(), call.top_k.tolist(), call.top_p.tolist()) == ([0], [3], [SMALLEST_NORMAL])
 
@@ -120,16 +120,32 @@ def test_first_characters_come_soon_and_then_calls_take_their_time(
     assert set(steps_of(model)[1:5]) == {steps}
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(16, 17), (32, 10), (64, 8)])
-def test_calls_of_fuller_batches_take_longer_up_to_twice_as_long(
+@pytest.mark.parametrize(("rows", "steps"), [(16, 17), (32, 10), (64, 8), (128, 8), (256, 8)])
+def test_calls_of_more_rows_take_longer_and_beyond_64_have_no_fewer_steps(
     model: FakeModel, monkeypatch: pytest.MonkeyPatch, rows: int, steps: int
 ) -> None:
     clock = SlowClock(model, monkeypatch)
-    batch = batch_of(model, slots=64, chunk=32, call_s=256 * clock.row_step_s)
+    batch = batch_of(model, slots=256, chunk=32, call_s=256 * clock.row_step_s)
     for seed in range(rows):
         batch.join(row_of(model, length=200, seed=seed)[0])
     run(batch)
     assert set(steps_of(model)[1:5]) == {steps}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "calls"), [(16, [16]), (32, [32]), (33, [16, 17]), (40, [16, 24]), (50, [16, 16, 18])]
+)
+def test_the_last_call_of_a_prefill_may_take_twice_as_long(
+    model: FakeModel, monkeypatch: pytest.MonkeyPatch, prompt: int, calls: list[int]
+) -> None:
+    clock = SlowClock(model, monkeypatch)
+    batch = batch_of(model, slots=16, chunk=64, call_s=16 * clock.row_step_s)
+    batch.join(row_of(model, prompt="a" * 40, length=0)[0])  # its calls measure the time of a step
+    run(batch)
+    model.calls.clear()
+    batch.join(row_of(model, prompt="b" * prompt, length=0)[0])
+    run(batch)
+    assert steps_of(model) == calls
 
 
 def test_a_prefill_call_has_the_steps_of_its_own_few_rows(model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +155,9 @@ def test_a_prefill_call_has_the_steps_of_its_own_few_rows(model: FakeModel, monk
     run(batch)
     for _ in range(4):
         batch.join(row_of(model, length=200)[0])
-    batch.step()
+    step(batch)
     batch.join(row_of(model, prompt="a" * 40, length=1)[0])
-    batch.step()
+    step(batch)
     assert steps_of(model)[-2:] == [16, 4]
 
 
@@ -149,10 +165,10 @@ def test_a_new_row_samples_its_first_symbols_in_a_call_of_its_own(model: FakeMod
     batch = batch_of(model, slots=2, chunk=8)
     (old, old_recorder), (new, new_recorder) = row_of(model, length=40, seed=1), row_of(model, length=40, seed=2)
     batch.join(old)
-    batch.step()
+    step(batch)
     batch.join(new)
     model.calls.clear()
-    batch.step()
+    step(batch)
     assert [call.given.shape for call in model.calls] == [(1, FIRST_STEPS), (2, 8)]
     run(batch)
     assert model.text.decode(old_recorder.symbols) == expected_text("", 40, 1)
@@ -164,11 +180,11 @@ def test_rows_decode_while_another_prefills_a_long_prompt(model: FakeModel) -> N
     decodes, decodes_recorder = row_of(model, length=60)
     prefills, prefills_recorder = row_of(model, LONG_PROMPT, length=10)
     batch.join(decodes)
-    batch.step()
+    step(batch)
     batch.join(prefills)
     while not prefills_recorder.symbols:
         before = len(decodes_recorder.symbols)
-        batch.step()
+        step(batch)
         assert len(decodes_recorder.symbols) > before or len(decodes_recorder.symbols) == 60
     run(batch)
     assert model.text.decode(decodes_recorder.symbols) == expected_text("", 60, 1)
@@ -192,7 +208,7 @@ def test_of_a_prompt_with_a_cached_beginning_only_the_rest_is_followed(model: Fa
 def test_a_call_has_no_more_steps_than_a_row_needs(model: FakeModel) -> None:
     batch = batch_of(model, slots=4, chunk=16)
     batch.join(row_of(model, "abc", length=1)[0])
-    batch.step()
+    step(batch)
     assert [call.given.shape for call in model.calls] == [(1, 3), (1, 1)]  # prefill, start
     assert not len(batch)
 
@@ -205,7 +221,7 @@ def test_prompts_of_any_length_prefill_together_and_each_row_decodes_at_its_prom
         row, recorder = row_of(model, prompt, length=12, seed=3)
         batch.join(row)
         recorders.append(recorder)
-    batch.step()
+    step(batch)
     assert [len(recorder.symbols) for recorder in recorders] == [FIRST_STEPS + 8, 0, FIRST_STEPS + 8, FIRST_STEPS + 8]
     run(batch)
     for prompt, recorder in zip(prompts, recorders, strict=True):
@@ -230,7 +246,7 @@ def test_rows_with_and_without_guesses_in_one_batch_have_the_same_symbols_and_lo
         row, recorder = row_of(model, prompt, length=5 + index, seed=index, guesses=guesses)
         batch.join(row)
         rows.append((prompt, 5 + index, index, guesses, recorder))
-        batch.step()
+        step(batch)
     run(batch)
     for prompt, length, seed, guesses, recorder in rows:
         text = expected_text(prompt, length, seed)

@@ -13,7 +13,7 @@ from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.model.model import Stepped, Steps
-from tests.service.engine.rows import batch_of, row_of, run
+from tests.service.engine.rows import batch_of, row_of, run, step
 from tests.service.fakes import FailsOnce, FakeModel, Picky, Recorder, expected_text
 
 
@@ -103,7 +103,7 @@ def test_the_padding_that_a_failed_row_leaves_makes_no_later_call_fail() -> None
     model = Picky(0.25)
     batch = batch_of(model, slots=4, chunk=4)
     join_rows(batch, model, temperatures={3: 0.25}, rows=4)
-    batch.step()
+    step(batch)
     attempts = model.attempts
     run(batch)
     assert model.attempts - attempts == 1  # of three symbols, after two and four

@@ -7,7 +7,7 @@ import pytest
 
 from service.engine.prefix_cache import PrefixCache
 from service.model.model import Model
-from tests.service.engine.rows import batch_of, row_of, run
+from tests.service.engine.rows import batch_of, row_of, run, step
 from tests.service.fakes import FakeModel, expected_text, expected_top
 from tests.service.scripted import logprob_of, write_version
 
@@ -65,7 +65,7 @@ def test_rows_that_follow_and_rows_that_sample_do_not_affect_each_other(model: F
         row, recorder = row_of(model, text, length=index % 3 * 5, seed=index, on_followed=followed)
         batch.join(row)
         rows.append((text, index % 3 * 5, index, recorder, followed))
-        batch.step()
+        step(batch)
     run(batch)
     for text, length, seed, recorder, followed in rows:
         assert followed.logprobs == [-float(step) for step in range(len(text))]

@@ -4,7 +4,7 @@ from service.engine.engine import Engine
 from service.engine.prefix_cache import PrefixCache
 from service.model.model import Stepped, Steps
 from tests.service.engine.rows import row_of
-from tests.service.fakes import FakeModel, expected_text
+from tests.service.fakes import FakeModel, Recorder, expected_text
 
 
 def engine_of(cache: PrefixCache | None = None) -> Engine:
@@ -40,6 +40,23 @@ def test_a_row_that_cannot_join_fails_alone(model: FakeModel) -> None:
         engine.step()
     assert isinstance(recorders[1].error, MemoryError)
     assert model.text.decode(recorders[0].symbols) == expected_text("a", 5, 1)
+
+
+def test_a_finished_row_is_not_counted_any_more_when_its_listener_gets_the_last_symbols(model: FakeModel) -> None:
+    """The listener may submit the next row, which must not be taken by another engine because this one seems full."""
+    engine, counts = engine_of(), list[int]()
+
+    class Counting(Recorder):
+        def sampled(self, *results: Any) -> bool:
+            counts.append(engine.rows)
+            return super().sampled(*results)
+
+    row, _ = row_of(model, length=6)
+    row.listener = Counting()
+    engine.take(model, row)
+    while engine.rows:
+        engine.step()
+    assert counts == [1, 0]  # two symbols at the start, then the other four
 
 
 def test_an_error_of_a_batch_fails_its_rows_and_no_other_batch(model: FakeModel) -> None:

@@ -120,6 +120,34 @@ def test_an_engine_that_left_rows_to_another_takes_those_beyond_its_share(start:
     assert begun == [1, 2 * FEW_ROWS - 1, 2 * FEW_ROWS]  # the first row decodes; then each engine has half of all
 
 
+def test_a_row_that_was_left_to_an_engine_whose_rows_then_end_is_taken_by_another(start: Start) -> None:
+    class GateByRows(Gate):
+        """Each call waits for a permit of its number of rows."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.permits_of = {1: threading.Semaphore(0), FEW_ROWS: threading.Semaphore(0)}
+
+        def advance(self, steps: Steps) -> Stepped:
+            assert self.permits_of[int((steps.length > 0).sum())].acquire(timeout=10)
+            self.permits.release()
+            return super().advance(steps)
+
+    model = GateByRows()
+    scheduler = start(engines=2, slots=2 * FEW_ROWS, queue=8)
+    for _ in range(10):  # without the wake-up, most of the times fail
+        for rows in (FEW_ROWS, 1):  # the first engine is full, so the second one takes the last row
+            scheduler.submit(model, *[row_of(model, length=2)[0] for _ in range(rows)])
+            wait_until(lambda: not scheduler.waiting, 10)
+        model.permits_of[FEW_ROWS].release()
+        wait_until(lambda: scheduler.running == 1, 10)
+        row, recorder = row_of(model, length=2, seed=3)
+        scheduler.submit(model, row)  # the first engine leaves it to the second, which has a row
+        model.permits_of[1].release(2)
+        assert text_of(recorder, 2) == expected_text("", 2, 3)
+        wait_until(lambda: scheduler.is_idle, 10)
+
+
 def test_few_rows_have_one_engine_and_the_next_one_another(start: Start, gate: Gate) -> None:
     scheduler = start(engines=3, slots=2 * FEW_ROWS, queue=8)
     scheduler.submit(gate, row_of(gate, length=400)[0])

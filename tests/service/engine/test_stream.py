@@ -12,6 +12,7 @@ from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Stream
 from service.model.codec import TextCodec
+from tests.service.engine.rows import step
 from tests.service.fakes import (
     FakeByteModel,
     FakeModel,
@@ -166,7 +167,7 @@ def test_a_byte_row_leaves_in_the_call_that_completes_its_text(byte_model: FakeB
     engine = OneRow()
     Stream(byte_model, request(length=20, sampling=SamplingParams(seed=seed)), engine)
     while len(engine.batch):
-        engine.batch.step()
+        step(engine.batch)
     needed = sum(size for _, size in characters_drawn(20, seed))
     undecided = 2  # bytes that may follow before the last sequence is known to be invalid
     steps = sum(int(call.length.sum()) for call in byte_model.calls)
@@ -217,7 +218,7 @@ class NoEngine:
 def test_past_its_deadline_a_stream_ends_with_the_text_so_far(model: FakeModel) -> None:
     engine = OneRow()
     stream = Stream(model, request(timeout_s=0.05, stop=("never",)), engine)
-    engine.batch.step()
+    step(engine.batch)
     texts = [chunk.text for chunk in stream.chunks(0.01)]
     result = stream.result()
     assert result.status == "timeout"
@@ -268,7 +269,7 @@ def test_the_row_of_a_complete_text_is_not_cancelled(byte_model: FakeByteModel) 
     engine = OneRow()
     Stream(byte_model, request(length=3), engine)
     while len(engine.batch):
-        engine.batch.step()
+        step(engine.batch)
     assert (engine.row.is_finished, engine.row.is_cancelled) == (True, False)
 
 

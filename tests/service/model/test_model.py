@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from service.model.model import MissingFunction, Model, ModelError, Stepped, Steps
+from service.model.saved_model import SavedModel, SavedModelError
+from tests.processes import ROOT
 from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 
 
@@ -159,3 +161,36 @@ def test_a_version_without_guesses_is_served_and_a_request_for_them_names_the_fu
             MissingFunction, match="Version scripted/1 was published without the function 'advance_top'"
         ):
             call()
+
+
+@pytest.fixture
+def included() -> Path:
+    """The version that the repository includes, which has every function."""
+    return next((ROOT / "models/shakespeare").glob("[0-9]*"))
+
+
+def test_every_function_that_requests_use_is_compiled_during_the_load(
+    included: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(self: SavedModel, function: str) -> None:
+        compiled.append(function)
+        compile_function(self, function)
+
+    compiled: list[str] = []
+    compile_function = SavedModel.compile
+    monkeypatch.setattr(SavedModel, "compile", record)
+    model = Model(included)
+    model.inspect(np.ones((1, 3), np.int32), model.initial_state(1))
+    assert compiled == ["advance", "advance_top", "inspect"]
+
+
+def test_a_version_whose_inspect_does_not_compile_is_refused(included: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: SavedModel, function: str) -> None:
+        if function == "inspect":
+            raise SavedModelError("it cannot be compiled")
+        compile_function(self, function)
+
+    compile_function = SavedModel.compile
+    monkeypatch.setattr(SavedModel, "compile", refuse)
+    with pytest.raises(ModelError, match="it cannot be compiled"):
+        Model(included)

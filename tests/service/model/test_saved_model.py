@@ -62,3 +62,8 @@ def test_inputs_that_a_function_does_not_take_are_named(counter: SavedModel, arr
 def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SavedModelError, match="cannot load it"):
         SavedModel(tmp_path)
+
+
+def test_a_function_that_cannot_be_compiled_is_named(counter: SavedModel) -> None:
+    with pytest.raises(SavedModelError, match=r"TensorFlow .* cannot compile subtract"):
+        counter.compile("subtract")

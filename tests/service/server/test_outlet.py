@@ -26,6 +26,7 @@ class Parts:
     def __init__(self, sock: socket.socket, protocol: str = "HTTP/1.1") -> None:
         self._parts: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.threads: list[str] = []
+        self.none_ready = threading.Event()  # a pull has found none
         self.outlet = Outlet({"gunicorn.socket": sock, "SERVER_PROTOCOL": protocol}, self._pull)
 
     def put(self, *parts: Any) -> None:
@@ -37,6 +38,7 @@ class Parts:
         try:
             part: Any = self._parts.get_nowait()
         except queue.Empty:
+            self.none_ready.set()
             return None
         self.threads.append(threading.current_thread().name)
         if isinstance(part, BaseException):
@@ -63,6 +65,7 @@ def test_parts_are_sent_in_chunks_by_the_thread_that_makes_them_ready_until_the_
     parts.put((b"ready before", False))
     result = in_background(parts.outlet)
     assert sockets[1].recv(100) == b"c\r\nready before\r\n"
+    assert parts.none_ready.wait(WAIT_S)  # the request's thread looks for parts once, and then sleeps
     parts.put((b"later", False))
     assert sockets[1].recv(100) == b"5\r\nlater\r\n"
     assert result.empty()

@@ -16,12 +16,12 @@ from tests.texts import write_corpus
 from training.learning.checkpoint import Checkpoint
 
 KILLS = 4
-STEPS, EVALUATED_EVERY = 400, 50
+STEPS, EVALUATED_EVERY = 200, 50
 NETWORK = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--seed", "3"]
 DROPOUT = [
     f"--{place}dropout={rate}" for place, rate in (("input-", 0.1), ("", 0.2), ("output-", 0.2), ("weight-", 0.3))
 ]
-LEARNING = ["--epochs", "8", "--learning-rate", "0.02", "--schedule", "cosine", "--ema", "0.9", "--cold-start", "0.1"]
+LEARNING = ["--epochs", "4", "--learning-rate", "0.02", "--schedule", "cosine", "--ema", "0.9", "--cold-start", "0.1"]
 
 
 @dataclass
@@ -76,7 +76,7 @@ def kill_once(arguments: list[str], folder: Path, step: int, generator: random.R
     except EOFError:
         pytest.fail(f"it ended by itself: {log.read_text()}")
     if step % EVALUATED_EVERY == 0:
-        events.poll(generator.uniform(0, 1.5))  # somewhere in the evaluation, or just after it
+        events.poll(generator.uniform(0, 0.3))  # somewhere in the evaluation, or just after it
     process.join(generator.uniform(0, 0.02))  # somewhere in the next step, or in writing the checkpoint of this one
     process.kill()
     process.join()

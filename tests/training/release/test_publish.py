@@ -1,6 +1,7 @@
 """Publishing: a version that was checked, or none."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,21 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     run = run_in(tmp_path_factory.mktemp("run"), steps=30)
     assert train(run)
     return Release("tale", run.result(), run.config, run.corpus, parent=4)
+
+
+@pytest.fixture(scope="module")
+def after_one(tmp_path_factory: pytest.TempPathFactory, release: Release) -> Path:
+    """A store with one version of `release`. Tests must not change it."""
+    models = tmp_path_factory.mktemp("models")
+    publish(release, models)
+    return models
+
+
+@pytest.fixture
+def first(after_one: Path, tmp_path: Path) -> Path:
+    """The only version in the store `tmp_path`, which tests may change."""
+    shutil.copytree(after_one, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "tale/1"
 
 
 def test_versions_are_numbered_and_have_a_manifest_a_history_and_a_probe(tmp_path: Path, release: Release) -> None:
@@ -80,8 +96,7 @@ def test_a_stop_in_any_stage_publishes_nothing(tmp_path: Path, release: Release,
     assert not [*(tmp_path / "tale").iterdir()]
 
 
-def test_a_version_that_is_published_again_has_the_same_weights_and_texts(tmp_path: Path, release: Release) -> None:
-    first = publish(release, tmp_path)
+def test_a_version_that_is_published_again_has_the_same_weights_and_texts(tmp_path: Path, first: Path) -> None:
     again, renamed = republish(first, "tale", tmp_path), republish(first, "copy", tmp_path)
     assert (again, renamed) == (tmp_path / "tale/2", tmp_path / "copy/1")
     old, new, copied = (manifest_of(folder) for folder in (first, again, renamed))
@@ -100,8 +115,7 @@ def test_a_version_that_is_published_again_has_the_same_weights_and_texts(tmp_pa
         assert texts[0] == texts[1]
 
 
-def test_a_version_that_does_not_repeat_its_probe_is_not_published_again(tmp_path: Path, release: Release) -> None:
-    first = publish(release, tmp_path)
+def test_a_version_that_does_not_repeat_its_probe_is_not_published_again(tmp_path: Path, first: Path) -> None:
     manifest = manifest_of(first)
     write_manifest(first, manifest | {"probe": manifest["probe"] | {"seed": 1}})
     with pytest.raises(ExportDiffers, match="does not repeat the probe"):
