@@ -8,6 +8,7 @@ import click
 
 from training.commands.options import published, use_devices
 from training.commands.selection import selection_of
+from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.errors import InputError
@@ -72,6 +73,7 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         published_step=before.published_step or (position.step if before.published else None),
         replicas=before.replicas or _replicas(target),
     )
+    _refuse_minutes(plan.config, target)
     run = run_of(plan, before.open_corpus(target.folder), target, saved=True)
     run.restore()
     if longer:
@@ -123,6 +125,7 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
         use_devices()  # before the model is loaded, which computes
     parent = published(target.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
+    _refuse_minutes(config, target)
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
@@ -149,6 +152,16 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     for note in corpus.notes:
         click.echo(note)
     return plan, run
+
+
+def _refuse_minutes(config: TrainConfig, target: Target) -> None:
+    """Only one process corrects its steps to end in time.
+
+    Raises:
+        InputError: several workers are to train for `--minutes`.
+    """
+    if config.minutes and target.workers is not None:
+        raise InputError("--minutes is for one worker: give several workers --steps or --epochs.")
 
 
 def _keeps_old(folder: Path, *, restart: bool) -> bool:

@@ -83,8 +83,6 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
             longer = _longer(context, options) if options["resume"] else {}
             if options["resume"]:
                 Plan.load(target.folder)  # before the folder is locked, which creates it
-            elif workers is not None and options["minutes"]:
-                raise click.UsageError("--minutes is for one worker: give several --steps or --epochs.")
             require_writable(target.folder, "--runs")
             require_writable(target.store, "--models")
             stack.enter_context(locked(target.folder))

@@ -1,6 +1,7 @@
 """`train` on several workers: how this process joins the others, and the part of a worker that is not the chief."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,10 +36,15 @@ def joined(workers: str | None, worker: int | None) -> "Workers | None":
         raise InputError("Training on several workers needs TensorFlow: KERAS_BACKEND must be tensorflow.")
     use_devices()
     click.echo(f"Worker {cluster.worker} of {len(cluster.workers)} waits for the others.", err=True)
+    # Python's own handler does not run while TensorFlow waits: for the others here, and later for the chief.
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with quietly():
         from training.learning.distribute import Workers
 
-        return Workers(cluster)
+        connected = Workers(cluster)
+    if connected.is_chief:
+        signal.signal(signal.SIGINT, handler)
+    return connected
 
 
 @contextmanager

@@ -31,8 +31,8 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
         return {name: file[name] for name in file.files if name != "json"}
 
 
-def take_steps(folder: Path, changes: dict[str, Any], replicas: int, cluster: Cluster | None) -> None:
-    """Runs in a worker's process: train from step 0 or the last checkpoint, `STEPS` steps in all, and save."""
+def take_steps(folder: Path, changes: dict[str, Any], replicas: int, steps: int, cluster: Cluster | None) -> None:
+    """Runs in a worker's process: train from step 0 or the last checkpoint to step `steps`, and save."""
     from training.learning.backend import use_devices
     from training.learning.distribute import DistributedRun, Workers
     from training.learning.run import TrainingRun
@@ -47,19 +47,21 @@ def take_steps(folder: Path, changes: dict[str, Any], replicas: int, cluster: Cl
         else TrainingRun(config, corpus, folder, replicas=replicas)
     )
     run.restore()
-    while run.step < STEPS:
+    while run.step < steps:
         run.take_step()
     run.save()
 
 
-def trained(folder: Path, changes: dict[str, Any], *, processes: int, replicas: int) -> dict[str, Any]:
-    """The arrays of the checkpoint after `STEPS` steps on so many processes."""
+def trained(
+    folder: Path, changes: dict[str, Any], *, processes: int, replicas: int, steps: int = STEPS
+) -> dict[str, Any]:
+    """The arrays of the checkpoint after so many steps, the last of them on so many processes."""
     if not (folder / CORPUS).exists():
         run_in(folder, **changes)
     addresses = free_addresses(processes)
     clusters = [Cluster(addresses, i) for i in range(processes)] if processes > 1 else [None]
     started = [
-        CONTEXT.Process(target=take_steps, args=(folder, changes, replicas, cluster), daemon=True)
+        CONTEXT.Process(target=take_steps, args=(folder, changes, replicas, steps, cluster), daemon=True)
         for cluster in clusters
     ]
     for process in started:
