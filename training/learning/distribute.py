@@ -5,6 +5,7 @@ those of one process. Knows no command line and publishes nothing.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,6 +83,7 @@ class Workers:
         """The sum of the workers' vectors: a collective, inside a tf.function."""
 
         def reduced(own: Any) -> Any:
+            own = tf.identity(own)  # on this replica's device: an argument has none, which all_reduce refuses
             return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         return self._strategy.run(reduced, args=(vector,))
@@ -195,9 +197,11 @@ class DistributedTrainer(TensorFlowTrainer):
         parts = [tf.reshape(gradient, [-1]) for gradient in sums]
         parts += [tf.reshape(tf.cast(loss, dtype), [1]), self._requests]
         vector = self._workers.all_reduce(tf.concat(parts, axis=0))
-        *flat, total, requests = tf.split(vector, [int(part.shape[0]) for part in parts])
+        shapes = [variable.shape for variable in self.network.trainable_variables]
+        sizes = [math.prod(shape) for shape in shapes]
+        *flat, total, requests = tf.split(vector, [*sizes, 1, self._requests.shape[0]])
         self._agreed.assign(requests)
-        shaped = [tf.reshape(part, gradient.shape) for part, gradient in zip(flat, sums, strict=True)]
+        shaped = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
         return tf.cast(total[0], loss.dtype), shaped
 
 
