@@ -20,7 +20,7 @@ from training.commands.options import (
 )
 from training.commands.runs import Target, new_run, resumed_run
 from training.commands.selection import selection_options
-from training.commands.workers import begun, ended_with_the_others, follow_chief, joined, stopping
+from training.commands.workers import begun, ended_together, follow_chief, joined, stopping
 from training.files import require_writable
 from training.flags import GroupedCommand, config_options
 from training.learning.folder import Plan, locked
@@ -72,8 +72,8 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
     """Train a model on your text and publish it as the next version."""
     require("tqdm")  # imported only after the text is encoded
     began_s = time.monotonic()
-    with ended_with_the_others(), ExitStack() as stack:
-        workers = joined(options.pop("workers"), options.pop("worker"))
+    workers = joined(options.pop("workers"), options.pop("worker"))
+    with ended_together(workers), ExitStack() as stack:
         target = Target(name, runs / name, models, options.pop("force"), began_s, workers)
         if workers is not None and not workers.is_chief:
             follow_chief(target)

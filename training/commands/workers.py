@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -38,24 +38,39 @@ def joined(workers: str | None, worker: int | None) -> "Workers | None":
     click.echo(f"Worker {cluster.worker} of {len(cluster.workers)} waits for the others.", err=True)
     # Python's own handler does not run while TensorFlow waits: for the others here, and later for the chief.
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with quietly():
-        from training.learning.distribute import Workers
+    try:
+        with quietly():
+            from training.learning.distribute import Workers
 
-        connected = Workers(cluster)
+            connected = Workers(cluster)
+    except WorkerLost as error:
+        _end_at_once(error)
     if connected.is_chief:
         signal.signal(signal.SIGINT, handler)
     return connected
 
 
 @contextmanager
-def ended_with_the_others() -> Iterator[None]:
-    """End the process at once where another worker is lost: TensorFlow's own shutdown would wait for it."""
+def ended_together(workers: "Workers | None") -> Iterator[None]:
+    """Let no worker end before the others have its last results; end at once where another worker is lost."""
     try:
-        yield
+        try:
+            yield
+        except SystemExit:  # stopped, after the same step on all workers
+            if workers is not None:
+                workers.leave()
+            raise
+        if workers is not None:
+            workers.leave()
     except WorkerLost as error:
-        print(f"Error: {error}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(error.exit_code)
+        _end_at_once(error)
+
+
+def _end_at_once(error: WorkerLost) -> NoReturn:
+    """End the process without TensorFlow's own shutdown, which would wait for the lost worker."""
+    print(f"Error: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(error.exit_code)
 
 
 def begun(workers: "Workers | None", begin: "Callable[[], tuple[Plan, TrainingRun]]") -> "tuple[Plan, TrainingRun]":

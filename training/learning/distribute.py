@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from training.data.windows import Window
 from training.errors import InputError, ReportedError
 from training.learning.backend import local_replicas
 from training.learning.cluster import Cluster, WorkerLost
-from training.learning.run import TrainingRun
+from training.learning.run import Diverged, TrainingRun
 from training.learning.stages import Stopped
 from training.learning.step import TensorFlowTrainer
 from training.network.network import Network
@@ -103,9 +103,10 @@ class Workers:
         """
         if not self.is_chief:
             answer = self._broadcast({})
-            if answer.get("stopped"):
-                raise Stopped(answer["message"])
             if "message" in answer:
+                self.leave()
+                if answer["stopped"]:
+                    raise Stopped(answer["message"])
                 raise ChiefFailed(answer["message"], answer["exit_code"])
             result: dict[str, Any] = answer["result"]
             return result
@@ -117,9 +118,18 @@ class Workers:
             code = error.code if isinstance(error, SystemExit) else getattr(error, "exit_code", 1)
             message = f"Worker 0 ended: {error}"
             self._broadcast({"message": message, "exit_code": code, "stopped": isinstance(error, Stopped)})
+            self.leave()
             raise
         self._broadcast({"result": result})
         return result
+
+    def leave(self) -> None:
+        """Wait until all workers have the results of earlier collectives: a collective before the process ends.
+
+        A worker fetches the last part of a sum from another one, which may have the whole sum already.
+        """
+        with suppress(WorkerLost):  # another worker has left already
+            self.sum([0])
 
     def _broadcast(self, message: dict[str, Any]) -> dict[str, Any]:
         """The chief's message, to all. Its bytes are summed with the zeros of the others."""
@@ -215,6 +225,14 @@ class DistributedRun(TrainingRun):
         super().__init__(*arguments, workers=workers, **options)
         workers.should_save = super().is_checkpoint_due
         self.stages.should_stop = workers.is_stopping
+
+    def wait(self) -> None:
+        """Read the losses of the steps in flight, as `TrainingRun.wait`."""
+        try:
+            super().wait()
+        except Diverged:  # on all workers
+            self.workers.leave()
+            raise
 
     def is_checkpoint_due(self) -> bool:
         """Whether the chief found a checkpoint due before the last step; the same on all workers."""

@@ -41,15 +41,18 @@ def take_steps(folder: Path, changes: dict[str, Any], replicas: int, steps: int,
     use_devices()
     config = TrainConfig(**(SETTING | changes))
     corpus = Corpus.open(folder / CORPUS)
+    workers = Workers(cluster) if cluster else None
     run = (
-        DistributedRun(config, corpus, folder, replicas=replicas, workers=Workers(cluster))
-        if cluster
+        DistributedRun(config, corpus, folder, replicas=replicas, workers=workers)
+        if workers
         else TrainingRun(config, corpus, folder, replicas=replicas)
     )
     run.restore()
     while run.step < steps:
         run.take_step()
     run.save()
+    if workers:
+        workers.leave()
 
 
 def trained(
