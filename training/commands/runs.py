@@ -13,6 +13,7 @@ from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.errors import InputError
 from training.flags import config_of
+from training.learning.cluster import replicas_of
 from training.learning.folder import (
     PLAN,
     Plan,
@@ -27,7 +28,7 @@ from training.learning.folder import (
 from training.terminal import quietly
 
 if TYPE_CHECKING:
-    from training.learning.distribute import Workers
+    from training.learning.collectives import Workers
     from training.learning.run import TrainingRun
     from training.network.weights import NetworkWeights
 
@@ -121,7 +122,7 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     if not options["corpus"]:
         raise click.UsageError("Missing option '--corpus': the text to train on.")
     keeps_old = _keeps_old(target.folder, restart=options["restart"])
-    if options["init_from"]:
+    if options["init_from"] and target.workers is None:
         use_devices()  # before the model is loaded, which computes
     parent = published(target.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
@@ -187,7 +188,7 @@ def run_of(
     plan: Plan, corpus: Corpus, target: Target, *, start_from: "NetworkWeights | None" = None, saved: bool = False
 ) -> "TrainingRun":
     """The run of a plan at step 0, if the disk has enough free space."""
-    use_devices()
+    use_devices(plan.replicas)
     with quietly():
         from training.learning.disk_space import require_disk_space
         from training.learning.run import TrainingRun
@@ -210,7 +211,7 @@ def run_of(
 def _replicas(target: Target) -> int | None:
     """The replicas of a new run, those of all workers; None on JAX, which has none."""
     if target.workers is not None:
-        return target.workers.replicas
+        return replicas_of(target.workers.replicas)
     use_devices()
     with quietly():
         from training.learning.backend import local_replicas

@@ -72,7 +72,9 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
     """Train a model on your text and publish it as the next version."""
     require("tqdm")  # imported only after the text is encoded
     began_s = time.monotonic()
-    workers = joined(options.pop("workers"), options.pop("worker"))
+    longer = _longer(context, options) if options["resume"] else {}
+    before = Plan.load(runs / name) if options["resume"] else None  # before the folder is locked, which creates it
+    workers = joined(options.pop("workers"), options.pop("worker"), before.replicas if before else None)
     with ended_together(workers), ExitStack() as stack:
         target = Target(name, runs / name, models, options.pop("force"), began_s, workers)
         if workers is not None and not workers.is_chief:
@@ -80,9 +82,6 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
             return
 
         def begin() -> "tuple[Plan, TrainingRun]":
-            longer = _longer(context, options) if options["resume"] else {}
-            if options["resume"]:
-                Plan.load(target.folder)  # before the folder is locked, which creates it
             require_writable(target.folder, "--runs")
             require_writable(target.store, "--models")
             stack.enter_context(locked(target.folder))

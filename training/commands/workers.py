@@ -14,17 +14,23 @@ from training.commands.options import use_devices
 from training.commands.runs import Target, run_of
 from training.errors import InputError
 from training.learning.cluster import WorkerLost, cluster_of
+from training.learning.cores import cores
 from training.learning.folder import Plan
 from training.packages import is_installed
 from training.terminal import Stop, quietly, stop_on_signal
 
 if TYPE_CHECKING:
-    from training.learning.distribute import Workers
+    from training.learning.collectives import Workers
     from training.learning.run import TrainingRun
 
 
-def joined(workers: str | None, worker: int | None) -> "Workers | None":
+def joined(workers: str | None, worker: int | None, replicas: int | None) -> "Workers | None":
     """The other workers, once all are connected; None where this process trains alone.
+
+    Args:
+        workers: the value of --workers.
+        worker: the value of --worker.
+        replicas: those of the run, on all workers together; None for a new run: one for each core of all workers.
 
     Raises:
         InputError: the flags or TF_CONFIG are invalid, or Keras does not run on TensorFlow.
@@ -34,13 +40,15 @@ def joined(workers: str | None, worker: int | None) -> "Workers | None":
         return None
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or not is_installed("tensorflow"):
         raise InputError("Training on several workers needs TensorFlow: KERAS_BACKEND must be tensorflow.")
-    use_devices()
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":  # one sentence reports a lost worker, not TensorFlow's errors
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    use_devices(replicas or cores() * len(cluster.workers))
     click.echo(f"Worker {cluster.worker} of {len(cluster.workers)} waits for the others.", err=True)
     # Python's own handler does not run while TensorFlow waits: for the others here, and later for the chief.
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         with quietly():
-            from training.learning.distribute import Workers
+            from training.learning.collectives import Workers
 
             connected = Workers(cluster)
     except WorkerLost as error:

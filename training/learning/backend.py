@@ -18,11 +18,14 @@ from training.network.weights import NetworkWeights, set_weights, weights_of
 from training.packages import BACKENDS
 
 if TYPE_CHECKING:
-    from training.learning.distribute import Workers
+    from training.learning.collectives import Workers
 
 
-def use_devices() -> None:
+def use_devices(replicas: int | None = None) -> None:
     """Set the process up for training. Call before anything is computed.
+
+    Args:
+        replicas: those of the run, on all workers together; by default one for each core.
 
     Raises:
         InputError: Keras runs on a backend that cannot train here.
@@ -36,7 +39,7 @@ def use_devices() -> None:
         from training.learning.step import use_one_core_per_replica
 
         if not tf.config.list_physical_devices("GPU"):
-            use_one_core_per_replica()
+            use_one_core_per_replica(replicas)
 
 
 def local_replicas() -> int | None:

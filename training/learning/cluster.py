@@ -7,6 +7,7 @@ https://www.tensorflow.org/guide/distributed_training#TF_CONFIG
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.errors import InputError, ReportedError
@@ -44,6 +45,20 @@ class Cluster:
         """Whether this process prepares, evaluates, saves and publishes."""
         return self.worker == 0
 
+    def share(self, replicas: int) -> range:
+        """This worker's part of the replicas of a run.
+
+        Raises:
+            InputError: there are fewer replicas than workers.
+        """
+        count = len(self.workers)
+        if replicas < count:
+            raise InputError(
+                f"The run splits each batch between {replicas} replicas, which is too few for {count} workers: "
+                f"use at most {replicas} workers."
+            )
+        return range(replicas * self.worker // count, replicas * (self.worker + 1) // count)
+
     def to_tf_config(self) -> str:
         """The value of TF_CONFIG."""
         task = {"type": "worker", "index": self.worker}
@@ -67,6 +82,20 @@ def cluster_of(workers: str | None, worker: int | None) -> Cluster | None:
     else:
         cluster = _from_environment(os.environ.get("TF_CONFIG", ""))
     return cluster if len(cluster.workers) > 1 else None
+
+
+def replicas_of(each: Sequence[int]) -> int:
+    """The replicas of a new run: those of `each` worker together.
+
+    Raises:
+        InputError: the workers have different numbers of cores.
+    """
+    if len(set(each)) > 1:
+        raise InputError(
+            f"A run begins on workers with equal numbers of cores, not {', '.join(map(str, each))}: "
+            "limit the larger ones with taskset or a CPU quota."
+        )
+    return sum(each)
 
 
 def _from_environment(text: str) -> Cluster:

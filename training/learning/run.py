@@ -34,7 +34,7 @@ from training.learning.validation import Validation
 from training.network.weights import NetworkWeights, scale_logits, weights_of
 
 if TYPE_CHECKING:
-    from training.learning.distribute import Workers
+    from training.learning.collectives import Workers
 
 # At least; a small text has epochs of a few steps.
 STEPS_BETWEEN_EVALUATIONS = 25

@@ -24,14 +24,17 @@ def next_symbol_losses(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
-def use_one_core_per_replica() -> None:
+def use_one_core_per_replica(replicas: int | None = None) -> None:
     """Compute each replica's operations on one core, and the replicas side by side. Call before anything is computed.
 
     One core for each replica is faster than all cores for one matrix product after the other (docs/experiments.md).
+    The bits of a gradient's norm depend on the number of threads. So it is the number of `replicas` of the run, by
+    default one for each core, also where other workers compute some of them or this machine has fewer cores.
     """
+    replicas = replicas or cores()
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    tf.config.threading.set_intra_op_parallelism_threads(cores())  # XLA runs each replica on one of these
+    tf.config.threading.set_intra_op_parallelism_threads(replicas)  # XLA runs each replica on one of these
     tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 

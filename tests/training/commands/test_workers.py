@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.processes import started
+from tests.processes import COMMAND, ENVIRONMENT, started
 from tests.texts import write_corpus
 from tests.training.learning.runs import history_of
 from tests.training.learning.workers import checkpoint_of, free_addresses
 from tests.waiting import wait_until
 from training.learning.checkpoint import Checkpoint
-from training.learning.folder import CHECKPOINT
+from training.learning.folder import CHECKPOINT, HISTORY
 
 SIZE = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "5"]
 DROPS = ["--dropout", "0.2", "--output-dropout", "0.2", "--weight-dropout", "0.2", "--grad-clip", "0.5", "--ema", "0.9"]
@@ -60,12 +61,16 @@ class Folder:
         self._started: list[ForkServerProcess] = []
         write_corpus(path / "corpus.txt")
 
+    def begin(self, steps: int) -> list[str]:
+        """The flags of a new run."""
+        return ["--name", "me", "--force", "--corpus", "corpus.txt", *SIZE, *DROPS, "--steps", str(steps)]
+
     def start(self, *flags: str, log: int, before: tuple[Callable[..., None], Any]) -> ForkServerProcess:
         """Begin or resume the run in a process."""
-        begin = ["--corpus", "corpus.txt", *SIZE, *DROPS, "--steps", str(STEPS)]
-        flags = (*(["--resume"] if (self.path / "runs/me/run.json").exists() else begin), *flags)
+        resume = ["--name", "me", "--resume", "--force"]
+        begun = (self.path / "runs/me/run.json").exists()
         process = started(
-            *("train", "--name", "me", "--force", *flags),
+            *("train", *(resume if begun else self.begin(STEPS)), *flags),
             cwd=self.path,
             out=self.path / f"out{log}",
             err=self.path / f"err{log}",
@@ -155,9 +160,34 @@ def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int, time
     wait_until(lambda: folder.step() > 2)
     os.kill(processes[killed].pid or 0, by)
     assert exit_codes([processes[1 - killed]], timeout_s) == [4]
-    waiting, sentence = folder.errors(1 - killed).strip().splitlines()
-    assert waiting.endswith("waits for the others.")
+    assert folder.errors(1 - killed).splitlines()[-1].startswith(LOST)
+
+
+@pytest.mark.slow
+def test_a_lost_worker_is_reported_in_one_sentence(folder: Folder) -> None:
+    """In processes of their own: a fork of a process that has imported TensorFlow logs its errors too."""
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, "train", *folder.begin(steps=1_000_000), "--workers", folder.addresses, "--worker", str(index)],
+            cwd=folder.path,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        wait_until((folder.path / "runs/me" / HISTORY).exists)
+        processes[0].kill()
+        waiting, sentence = processes[1].communicate(timeout=5)[1].splitlines()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert waiting == "Worker 1 of 2 waits for the others."
     assert sentence.startswith(LOST)
+    assert processes[1].returncode == 4
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from training.errors import InputError
-from training.learning.cluster import Cluster, cluster_of
+from training.learning.cluster import Cluster, cluster_of, replicas_of
 
 
 def config(cluster: dict[str, list[str]], kind: str, index: Any) -> str:
@@ -69,3 +69,16 @@ def test_an_invalid_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch, text: 
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match="TF_CONFIG"):
         cluster_of(None, None)
+
+
+def test_workers_share_the_replicas() -> None:
+    workers = ("a:1", "b:2", "c:3")
+    assert [Cluster(workers, i).share(7) for i in range(3)] == [range(2), range(2, 4), range(4, 7)]
+    with pytest.raises(InputError, match="use at most 2 workers"):
+        Cluster(workers, 0).share(2)
+
+
+def test_a_new_run_has_the_replicas_of_equal_workers() -> None:
+    assert replicas_of([4, 4, 4]) == 12
+    with pytest.raises(InputError, match="equal numbers of cores, not 4, 2:"):
+        replicas_of([4, 2])

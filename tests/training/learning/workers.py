@@ -1,8 +1,10 @@
-"""Workers of a tiny run as processes of their own, each on one core, and the arrays of their checkpoint."""
+"""Workers of a small run as processes of their own, each on one core, and the arrays of their checkpoint."""
 
 import os
+import random
 import socket
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,15 @@ STEPS = 20
 
 
 def free_addresses(count: int) -> tuple[str, ...]:
-    """Addresses of this machine whose ports are free now."""
+    """Addresses of this machine whose ports are free now, and are not among those that outgoing connections get."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return tuple(f"127.0.0.1:{found.getsockname()[1]}" for found in sockets)
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+    return tuple(f"127.0.0.1:{port}" for port in ports)
 
 
 def checkpoint_of(folder: Path) -> dict[str, Any]:
@@ -34,11 +41,13 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
 def take_steps(folder: Path, changes: dict[str, Any], replicas: int, steps: int, cluster: Cluster | None) -> None:
     """Runs in a worker's process: train from step 0 or the last checkpoint to step `steps`, and save."""
     from training.learning.backend import use_devices
-    from training.learning.distribute import DistributedRun, Workers
+    from training.learning.collectives import Workers
+    from training.learning.distribute import DistributedRun
     from training.learning.run import TrainingRun
 
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    use_devices()
+    if cluster:  # fewer cores than the one process has
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    use_devices(replicas)
     config = TrainConfig(**(SETTING | changes))
     corpus = Corpus.open(folder / CORPUS)
     workers = Workers(cluster) if cluster else None
@@ -53,6 +62,33 @@ def take_steps(folder: Path, changes: dict[str, Any], replicas: int, steps: int,
     run.save()
     if workers:
         workers.leave()
+
+
+def _put_result(work: Callable[..., Any], cluster: Cluster, queue: Any) -> None:
+    from training.learning.backend import use_devices
+    from training.learning.collectives import Workers
+
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    use_devices(len(cluster.workers))
+    workers = Workers(cluster)
+    queue.put((cluster.worker, work(workers)))
+    workers.leave()
+
+
+def results_of(work: Callable[..., Any], *, processes: int) -> list[Any]:
+    """The results of `work`, which gets its `Workers`, in so many processes that are connected."""
+    addresses, queue = free_addresses(processes), CONTEXT.Queue()
+    started = [
+        CONTEXT.Process(target=_put_result, args=(work, Cluster(addresses, i), queue), daemon=True)
+        for i in range(processes)
+    ]
+    for process in started:
+        process.start()
+    found = dict(queue.get(timeout=60) for _ in started)
+    for process in started:
+        process.join(60)
+    assert [process.exitcode for process in started] == [0] * processes
+    return [found[i] for i in range(processes)]
 
 
 def trained(
