@@ -53,7 +53,7 @@ def test_errors_of_a_lost_connection_are_one_sentence() -> None:
 
 
 def test_a_port_that_is_not_free_is_refused(tmp_path: Path) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104
+    with socket.create_server(("0.0.0.0", 0)) as taken:
         result = training(
             *("train", "--name", "a", "--corpus", "none", "--worker", "0"),
             *("--workers", f"127.0.0.1:{taken.getsockname()[1]},127.0.0.1:1"),

@@ -10,7 +10,7 @@ from tests.training.learning.workers import trained
 
 DROPS: dict[str, Any] = {"dropout": 0.2, "output_dropout": 0.2, "weight_dropout": 0.2}
 # Large enough that the bits of a norm depend on the number of threads.
-CHANGES: dict[str, Any] = {"units": 128, "batch_size": 8, "grad_clip": 0.5, "ema": 0.9} | DROPS
+CHANGES: dict[str, Any] = {"units": 256, "batch_size": 8, "grad_clip": 0.5, "ema": 0.9} | DROPS
 
 
 def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
