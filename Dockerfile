@@ -30,8 +30,9 @@ RUN if [ -n "$GPU" ]; then \
 
 
 FROM packages AS service-packages
-COPY requirements-redis.txt .
-RUN pip --python /venv/bin/python install --no-cache-dir --requirement requirements-redis.txt
+COPY requirements-redis.txt requirements-objectstore.txt .
+RUN pip --python /venv/bin/python install --no-cache-dir \
+        --requirement requirements-redis.txt --requirement requirements-objectstore.txt
 # Serving needs neither Keras nor TensorFlow's files for compiling against it: half a gigabyte less.
 RUN pip --python /venv/bin/python uninstall --yes keras h5py libclang namex optree rich markdown-it-py mdurl pygments
 
@@ -53,8 +54,9 @@ CMD ["charloom", "serve"]
 
 
 FROM packages AS training-packages
-COPY requirements-training.txt .
-RUN pip --python /venv/bin/python install --no-cache-dir --requirement requirements-training.txt
+COPY requirements-training.txt requirements-objectstore.txt .
+RUN pip --python /venv/bin/python install --no-cache-dir \
+        --requirement requirements-training.txt --requirement requirements-objectstore.txt
 
 
 FROM base AS training

@@ -69,7 +69,7 @@ $(VENV)/service.done: requirements.txt | $(BIN)/python
 $(VENV)/training.done: requirements.txt requirements-training.txt | $(BIN)/python
 	$(INSTALL)
 
-$(VENV)/dev.done: requirements.txt requirements-training.txt requirements-jax.txt requirements-redis.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/dev.done: requirements.txt requirements-training.txt requirements-jax.txt requirements-redis.txt requirements-objectstore.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL)
 
 $(VENV)/bench.done: requirements.txt requirements-training.txt requirements-bench.txt | $(BIN)/python

@@ -22,7 +22,11 @@ INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
 
 
 @click.command()
-@click.option("--models", metavar="FOLDER", help="Folder of published models.  [default: $CHARLOOM_MODELS, or models]")
+@click.option(
+    "--models",
+    metavar="FOLDER",
+    help="Folder of published models, or the URL of a bucket.  [default: $CHARLOOM_MODELS, or models]",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: $PORT, or 8000]")
 def serve(models: str | None, port: int | None) -> None:
     """Serve published models over HTTP.

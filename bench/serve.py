@@ -81,6 +81,12 @@ def started(arguments: argparse.Namespace, folder: Path) -> Iterator[Setup]:
             summary.MEMORY: WeightReads(model.manifest),
             summary.ENGINE: Engine(model, scheduler),
         }
+        if arguments.bfloat16:
+            settings = {"engines": config.engines, "slots": slots, "precision": "bfloat16"}
+            in_bfloat16 = service(config.models, folder / "bfloat16.log", **settings)
+            stack.callback(in_bfloat16.stop)
+            served[summary.HTTP_BFLOAT16] = ThroughHttp(in_bfloat16, clients, alphabet)
+            contenders[summary.ENGINE_BFLOAT16] = Engine(Model(version, "bfloat16"), scheduler)
         facts = _facts(model, config.engines, slots)
         if not arguments.no_peers:
             theirs, batched = _peers(stack, folder, config.engines)
@@ -168,6 +174,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--probes", type=int, default=100, help="requests that arrive while streams run")
     parser.add_argument("--no-peers", action="store_true", help="only ours and the limits; needs no PyTorch")
     parser.add_argument("--guesses", action="store_true", help="streams with top_guesses: 5 too")
+    parser.add_argument("--bfloat16", action="store_true", help="ours with products in bfloat16 too")
     parser.add_argument("--json", type=Path, default=Path("bench/results/serve.json"))
     parser.add_argument("--plot", type=Path, help="where to draw the speeds, as SVG")
     return parser.parse_args(given)

@@ -11,6 +11,7 @@ from bench.contender import Sample
 PRODUCTS, MEMORY = "limit: matrix products", "limit: reading weights"
 ENGINE, HTTP = "engine alone", "through HTTP"
 HTTP_GUESSES = "through HTTP, 5 guesses"
+ENGINE_BFLOAT16, HTTP_BFLOAT16 = "engine alone, bfloat16", "through HTTP, bfloat16"
 PEER_ENGINE, PEER_HTTP = "PyTorch, batched", "PyTorch, FastAPI"
 LLAMA = "llama.cpp, batched"
 PROMPT_ALONE, PROMPT_BESIDE = "prompt alone", "prompt beside streams"
@@ -22,6 +23,8 @@ RATIOS = (
     ("HTTP ÷ matrix products", HTTP, PRODUCTS),
     ("HTTP ÷ engine", HTTP, ENGINE),
     ("HTTP, 5 guesses ÷ HTTP", HTTP_GUESSES, HTTP),
+    ("engine, bfloat16 ÷ engine", ENGINE_BFLOAT16, ENGINE),
+    ("HTTP, bfloat16 ÷ HTTP", HTTP_BFLOAT16, HTTP),
     ("HTTP ÷ PyTorch, FastAPI", HTTP, PEER_HTTP),
     ("engine ÷ PyTorch, batched", ENGINE, PEER_ENGINE),
     ("engine ÷ llama.cpp, batched", ENGINE, LLAMA),

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service.config import Config
+from service.cpus import computes_bfloat16
 from service.engine.prefix_cache import PrefixCache
 from service.engine.scheduler import Scheduler
 from service.http import (
@@ -32,9 +34,14 @@ from service.http.delivery import OpenStreams
 from service.http.formats import escape
 from service.model.model import Model
 from service.model.saved_model import configure_threads
+from service.object_storage import Bucket
 from service.server import garbage, logs
 from service.server.shutdown import Drain
+from service.store.mirror import Mirror
 from service.store.store import NoModel, NotFound, Store
+
+# gunicorn ends a worker that does not report for 120 s; it reports only once the application is created.
+FIRST_COPY_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +62,11 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     with logs.stderr_as_records():
         configure_threads(config.engines)
-    store = Store(config.models, config.default_model, _load)
+    if config.precision == "bfloat16" and not computes_bfloat16():
+        log.warning(
+            "CHARLOOM_PRECISION is bfloat16, and this processor has no instructions for it: float32 would be faster."
+        )
+    store = _store(config)
     cache = PrefixCache(config.cache_mb * 2**20)
     scheduler = Scheduler(
         engines=config.engines,
@@ -78,6 +89,16 @@ def create_app(config: Config | None = None) -> Flask:
     store.start_polling(config.poll_seconds)
     atexit.register(store.close)  # a load inside TensorFlow must not outlive the interpreter either
     return app
+
+
+def _store(config: Config) -> Store:
+    """The store of the model folder, or of a bucket. Waits until the bucket is copied, or `FIRST_COPY_S`."""
+    load = partial(_load, config.precision)
+    if isinstance(config.models, Path):
+        return Store(config.models, config.default_model, load)
+    mirror = Mirror(Bucket(config.models), config.models_cache)
+    mirror.start(FIRST_COPY_S)
+    return Store(mirror.folder, config.default_model, load, mirror=mirror)
 
 
 def _add_extensions(app: Flask, config: Config, store: Store, scheduler: Scheduler) -> None:
@@ -118,7 +139,7 @@ def _add_checks(app: Flask, config: Config) -> None:
         )
 
 
-def _load(folder: Path) -> Model:
-    model = Model(folder)
+def _load(precision: str, folder: Path) -> Model:
+    model = Model(folder, precision)
     garbage.collect_and_freeze()
     return model

@@ -10,7 +10,7 @@ from typing import Any
 import limits
 from limits.storage import RedisStorage
 
-from service import rate_storage
+from service import object_storage, rate_storage
 from service.cpus import available_cpus
 from service.keys import KeyFile, KeyFileError
 
@@ -22,6 +22,7 @@ NUMBERS = {  # int() and float() also accept spaces, underscores, digits of othe
     float: ("number", re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)),
 }
 RATE = re.compile(r"[0-9]{1,100} *(/|per) *([1-9][0-9]{0,99} *)?[a-z]+", re.IGNORECASE)
+PRECISIONS = ("float32", "bfloat16")
 MAX_ORIGINS = 100
 MAX_RATE = 100_000  # requests of one client; the limiter stores the time of each
 MAX_RATE_WINDOW_S = 31 * 24 * 3600
@@ -41,13 +42,15 @@ def _number(default: float | None, at_least: float, at_most: float) -> Any:
 class Config:
     """The settings. The field `max_prompt` is the environment variable CHARLOOM_MAX_PROMPT; `port` is PORT."""
 
-    models: Path = Path("models")
+    models: Path | str = Path("models")  # str: the URL of a bucket
+    models_cache: Path = field(default_factory=lambda: Path(os.path.expanduser("~/.cache/charloom")))
     default_model: str | None = None
     engines: int = field(default_factory=available_cpus, metadata={"at_least": 1, "at_most": 1024})
     slots: int = _number(64, 1, 1024)
     queue: int = _number(256, 0, 10_000)
     chunk: int = _number(32, 1, 1024)
     call_ms: float = _number(25.0, 0.1, 60_000)
+    precision: str = "float32"
     cache_mb: int = _number(256, 0, 1_000_000)
     poll_seconds: float = _number(1.0, 0.01, DAY_S)
     request_timeout: float = _number(600.0, 0.001, DAY_S)
@@ -68,10 +71,11 @@ class Config:
         for setting in fields(self):
             if setting.metadata:
                 self._check_bounds(setting.name, **setting.metadata)
-        if not os.path.isdir(self.models):
-            raise ConfigError(f"CHARLOOM_MODELS names {self.models}, which is not a folder.")
+        self._check_models()
         if self.default_model is not None and not MODEL.fullmatch(self.default_model):
             raise ConfigError(f"CHARLOOM_DEFAULT_MODEL must be a model's name, not {_shown(self.default_model)}.")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"CHARLOOM_PRECISION must be {' or '.join(PRECISIONS)}, not {_shown(self.precision)}.")
         if not HOST.fullmatch(self.host):
             raise ConfigError(f"CHARLOOM_HOST must be a host name, an IP address or *, not {_shown(self.host)}.")
         if self.admin_port == self.port:
@@ -80,6 +84,22 @@ class Config:
         self.rate()
         self.rate_storage()
         self.origins()
+
+    def _check_models(self) -> None:
+        if isinstance(self.models, Path):
+            if not os.path.isdir(self.models):
+                raise ConfigError(f"CHARLOOM_MODELS names {self.models}, which is not a folder.")
+            return
+        try:
+            object_storage.Bucket(self.models)
+        except object_storage.BucketError as error:
+            raise ConfigError(f"CHARLOOM_MODELS {error}.") from error
+        try:
+            os.makedirs(self.models_cache, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"CHARLOOM_MODELS_CACHE names {self.models_cache}, which cannot be used: {error.strerror}."
+            ) from error
 
     def _check_bounds(self, name: str, at_least: float, at_most: float) -> None:
         value = getattr(self, name)
@@ -179,7 +199,9 @@ def _parse(variable: str, value: str, kind: Any) -> Any:
         if not pattern.fullmatch(value):
             raise ConfigError(f"{variable} must be a {expected}, not {_shown(value)}.")
         return kind(value)
-    return Path(value) if kind in (Path, Path | None) else value
+    if kind == Path | str and object_storage.is_url(value):
+        return value
+    return Path(value) if kind in (Path, Path | None, Path | str) else value
 
 
 def _shown(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The number of CPU cores that this process may use. Knows nothing of the service's settings."""
+"""The CPU cores that this process may use: their number and their instructions. Knows nothing of the settings."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and ARM
 
 
 def available_cpus(cgroup: Path = CGROUP) -> int:
@@ -15,6 +17,13 @@ def available_cpus(cgroup: Path = CGROUP) -> int:
     """
     mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(mask, int(_quota(cgroup))))
+
+
+def computes_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether the processor has instructions for products in bfloat16. False where Linux does not say so."""
+    with suppress(OSError):
+        return not BFLOAT16_FLAGS.isdisjoint(cpuinfo.read_text().split())
+    return False
 
 
 def _quota(cgroup: Path) -> float:

@@ -2,7 +2,9 @@
 
 import math
 import signal
+import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from service.config import Config, ConfigError
@@ -73,11 +75,24 @@ def on_starting(server: Any) -> None:
         sys.exit(f"Charloom cannot start: {error}")
 
 
+def refuse_connections(server: Any) -> None:
+    """Stop listening until the worker can answer (`Worker.listen`), so that a proxy uses another replica meanwhile.
+
+    Inherited sockets still listen, because another process may serve them.
+    """
+    if server.systemd or server.master_pid:
+        return
+    for listener in server.LISTENERS:
+        with suppress(OSError):  # systems other than Linux cannot stop listening
+            listener.shutdown(socket.SHUT_RDWR)
+
+
 def when_ready(server: Any) -> None:
     """Treat a second SIGTERM to the master as SIGQUIT: it ignores SIGTERM while it waits for its worker.
 
     SIGTTIN and SIGTTOU are ignored: a second worker would have its own engines, limits and metrics.
     """
+    refuse_connections(server)
     received: list[int] = []
 
     def terminate(number: int, frame: Any) -> None:

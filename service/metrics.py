@@ -42,6 +42,9 @@ CACHE_HITS = Counter("charloom_prefix_cache_hits", "Prompts with a prefix in the
 CACHE_MISSES = Counter("charloom_prefix_cache_misses", "Prompts without a prefix in the prefix cache.", MODEL)
 CACHE_BYTES = Gauge("charloom_prefix_cache_bytes", "Memory of the states in the prefix cache.")
 
+OBJECT_STORAGE_FAILURES = Counter(
+    "charloom_object_storage_failures", "Failed attempts to read the bucket of the models."
+)
 LOADS = Counter("charloom_model_loads", "Versions loaded.", MODEL)
 REFUSALS = Counter("charloom_model_refusals", "Versions refused.", MODEL)
 LOADED = Gauge("charloom_model_loaded", "1 for a version in memory.", MODEL)

@@ -23,12 +23,23 @@ SECONDS_TO_START = 60
 class Server:
     """gunicorn with the service, on a free port of 127.0.0.1. `settings` become `CHARLOOM_…` variables."""
 
-    def __init__(self, models: Path, *, before_start: Callable[[], None] | None = None, **settings: object) -> None:
-        """Start it and wait until it answers. `before_start` is called in the new process, to lower its limits."""
-        self.port = self.free_port()
+    def __init__(
+        self,
+        models: Path | str,
+        *,
+        port: int | None = None,
+        log_folder: Path | None = None,
+        before_start: Callable[[], None] | None = None,
+        **settings: object,
+    ) -> None:
+        """Start it and wait until it answers. `before_start` is called in the new process, to lower its limits.
+
+        The log is written beside the folder `models`, or into `log_folder` where that is the URL of a bucket.
+        """
+        self.port = port or self.free_port()
         variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
         variables |= {"PORT": str(self.port), "CHARLOOM_MODELS": str(models)}
-        self._log = Path(models).parent / f"server-{self.port}.log"
+        self._log = (log_folder or Path(models).parent) / f"server-{self.port}.log"
         self._log.touch()
         arguments = (dict(os.environ) | variables, self._log, before_start)
         self.process = CONTEXT.Process(target=_run_gunicorn, args=arguments, daemon=True)

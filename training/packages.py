@@ -51,7 +51,7 @@ def missing_package(error: ModuleNotFoundError) -> str:
     package = (error.name or "").partition(".")[0]
     if package in ("", "training") or package in sys.stdlib_module_names:
         raise error
-    extra = "jax" if package in ("jax", "jaxlib") else "training"
+    extra = {"jax": "jax", "jaxlib": "jax", "obstore": "objectstore"}.get(package, "training")
     is_checkout = (ROOT / "pyproject.toml").exists()
     # pip takes `charloom` for the installed version and adds the packages that the extra lacks.
     project = f"--editable {shlex.quote(f'{_shortest(ROOT)}[{extra}]')}" if is_checkout else f"'charloom[{extra}]'"

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,13 @@ log = logging.getLogger(__name__)
 
 # The same weights round differently on another processor; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
+BFLOAT16_TOLERANCE_NATS = 0.05  # a character, over the probe's text
 ROW_MULTIPLES = (4, 8, 16, 32)  # a matrix product of fewer rows takes no less time
 ROWS_MEASURED = 64
 TEXTS_MEASURED = (8, 32)  # texts, symbols
 CHUNKS_MEASURED = (2, 1, 16, 3, 10)  # the same symbols, call by call
 
-_row_multiples: dict[tuple[str, int, int, int], int] = {}
+_row_multiples: dict[tuple[str, str, int, int, int], int] = {}
 _measuring = threading.Lock()
 
 
@@ -98,8 +98,13 @@ class Inspected:
 class Model:
     """A loaded version. Holds no state of any stream, so any number of threads may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
         """Load a version folder, replay its probe, and measure `row_multiple`.
+
+        Args:
+            folder: the folder of the version.
+            precision: of the products of `advance` and `advance_top`, `float32` or `bfloat16`. A version without
+                functions for it computes in float32.
 
         Raises:
             ModelError: the version is damaged or not supported.
@@ -119,17 +124,30 @@ class Model:
             raise ModelError(str(error)) from error
         if not self.has("advance"):
             raise ModelError("it has no function 'advance'")
+        self._suffix = f"_{precision}" if self.has(f"advance_{precision}") else ""
         self._check_weights()
-        self._replay_probe("advance", self.advance)
+        self._replay_probe("advance")
+        if self._suffix:
+            self._follow_probe("advance" + self._suffix)
         with ThreadPoolExecutor(1) as second_core:
             others = second_core.submit(self._check_other_functions)
             self.row_multiple = self._row_multiple()
         others.result()
-        log.info("Version %s is loaded; its batches are padded to multiples of %d rows.", version, self.row_multiple)
+        log.info(
+            "Version %s is loaded; its products are %s, and its batches are padded to multiples of %d rows.",
+            version,
+            self.precision,
+            self.row_multiple,
+        )
+
+    @property
+    def precision(self) -> str:
+        """The type of the products of `advance` and `advance_top`."""
+        return self._suffix.removeprefix("_") or "float32"
 
     def advance(self, steps: Steps) -> Stepped:
-        """Call `advance` of the SavedModel."""
-        return Stepped(**self._call("advance", **vars(steps)))
+        """Call `advance` of the SavedModel, in this precision."""
+        return Stepped(**self._call("advance" + self._suffix, **vars(steps)))
 
     def advance_top(self, steps: Steps) -> Stepped:
         """Call `advance_top` of the SavedModel, which also returns guesses. A row's other bits are those of `advance`.
@@ -137,7 +155,7 @@ class Model:
         Raises:
             MissingFunction: the version has no `advance_top`.
         """
-        return SteppedTop(**self._call("advance_top", **vars(steps)))
+        return SteppedTop(**self._call("advance_top" + self._suffix, **vars(steps)))
 
     def inspect(self, symbols: NDArray[np.int32], state: NDArray[np.float32]) -> Inspected:
         """Call `inspect` of the SavedModel for symbols [N, T].
@@ -174,10 +192,10 @@ class Model:
         """The smallest multiple to which a batch must be padded so that a row's bits do not depend on the other rows.
 
         A matrix product computes rows in tiles, and a tile that is not full rounds differently. The tile's size
-        depends on the processor and the library, so it is measured once for each shape of network.
+        depends on the processor and the library, so it is measured once for each shape of network and precision.
         """
         manifest = self.manifest
-        shape = (manifest.cell, manifest.layers, manifest.units, manifest.symbols)
+        shape = (self.precision, manifest.cell, manifest.layers, manifest.units, manifest.symbols)
         with _measuring:
             if shape not in _row_multiples:
                 _row_multiples[shape] = self._measured_row_multiple()
@@ -233,30 +251,48 @@ class Model:
 
     def _check_other_functions(self) -> None:
         """Compile the functions beside `advance`, which would delay the first request for each by a second."""
-        if self.has("advance_top"):
-            self._replay_probe("advance_top", self.advance_top)
+        if self.has("advance_top" + self._suffix):
+            check = self._follow_probe if self._suffix else self._replay_probe
+            check("advance_top" + self._suffix)
         if self.has("inspect"):
             try:
                 self._saved_model.compile("inspect")
             except SavedModelError as error:
                 raise ModelError(str(error)) from error
 
-    def _replay_probe(self, function: str, advance: Callable[[Steps], Stepped]) -> None:
+    def _replay_probe(self, function: str) -> None:
+        """Refuse weights that do not generate the probe's text."""
         probe = self.manifest.probe
         prompt = self.text.encode(probe.prompt)
         sampled = max(0, len(probe.symbols) - len(prompt))
         generator = np.random.Generator(np.random.PCG64(probe.seed))
         uniforms = np.pad(generator.random(sampled, dtype=np.float32), (len(prompt), 0))
         given = np.pad(prompt, (0, sampled))
-        try:
-            steps = self._initial_steps(given[None], [len(prompt)], uniforms[None])
-            self._saved_model.check_inputs(function, vars(steps))
-            found = advance(steps)
-        except Exception as error:
-            raise ModelError(f"its probe fails: {error}") from error
+        found = self._call_for_probe(function, self._initial_steps(given[None], [len(prompt)], uniforms[None]))
         if tuple(found.symbols[0]) != probe.symbols or not np.allclose(
             found.logprobs[0], probe.logprobs, rtol=0, atol=PROBE_TOLERANCE_NATS
         ):
             raise ModelError("it does not repeat its probe: the weights are not those that were published")
+
+    def _follow_probe(self, function: str) -> None:
+        """Refuse a function in bfloat16 that finds the probe's text much more or less likely.
+
+        Generated in bfloat16, the text may be another: two symbols can be almost equally likely.
+        """
+        probe = self.manifest.probe
+        given = np.array([probe.symbols])
+        found = self._call_for_probe(function, self._initial_steps(given, [given.shape[1]], np.zeros(given.shape)))
+        if not abs(np.mean(found.logprobs[0] - probe.logprobs)) <= BFLOAT16_TOLERANCE_NATS:
+            raise ModelError(f"its function {function!r} does not agree with its probe")
+
+    def _call_for_probe(self, function: str, steps: Steps) -> Stepped:
+        """The outputs of a function, which must take these steps and return a finite state."""
+        try:
+            self._saved_model.check_inputs(function, vars(steps))
+            outputs = self._saved_model.call(function, vars(steps))
+            found = Stepped(**{name: outputs[name] for name in ("symbols", "logprobs", "previous", "state")})
+        except Exception as error:
+            raise ModelError(f"its probe fails: {error}") from error
         if not np.isfinite(found.state).all():
             raise ModelError("its state after its probe is not finite")
+        return found

@@ -43,10 +43,13 @@ def require_free(addresses: list[str]) -> None:
         try:
             _bind(family, host.strip("[]"), int(port))
         except OSError as error:
-            raise ConfigError(
-                f"port {port} cannot be used on {host} ({str(error.strerror).lower()}): choose another with PORT or "
-                "CHARLOOM_ADMIN_PORT."
-            ) from None
+            raise ConfigError(not_free(host, int(port), error)) from None
+
+
+def not_free(host: str, port: int, error: OSError) -> str:
+    """The sentence for a port that the process may not listen on."""
+    reason = str(error.strerror).lower()
+    return f"port {port} cannot be used on {host} ({reason}): choose another with PORT or CHARLOOM_ADMIN_PORT."
 
 
 def _names(host: str) -> list[str]:

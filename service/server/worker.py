@@ -23,7 +23,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from service import metrics
 from service.request_id import request_id
-from service.server import resources
+from service.server import addresses, resources
 from service.server.connection import Connection
 from service.server.connections import LINGER_S, Connections, Step
 from service.server.outlet import Outlet
@@ -89,7 +89,28 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.poller, self._new_request, self._dispatch, max_public=self.cfg.worker_connections
         )
         self.worker_connections = math.inf  # `Connections` enforces the limit
+        self.listen()
         super().run()
+
+    def listen(self) -> None:
+        """Listen: gunicorn.conf.py has stopped this until the application can answer."""
+        for listener in self.sockets:
+            try:
+                listener.listen(self.cfg.backlog)
+            except OSError as error:  # another process has started to listen on the port
+                host, port, *_ = listener.getsockname()
+                log.error("Charloom cannot start: %s", addresses.not_free(host, port, error))
+                sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections or not. A worker that has drained refuses them, though its last ones linger for seconds.
+
+        After SIGTERM, the worker alone has the sockets; during a reload, the new worker listens on them too.
+        """
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
 
     @property
     def nr_conns(self) -> int:

@@ -1,8 +1,10 @@
-"""The errors of a request for a model that the store cannot answer."""
+"""The errors of a request for a model that the store cannot answer, and the sentence for a refused version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from service.model.version import ModelVersion
 
 
 class NoModel(Exception):
@@ -24,3 +26,8 @@ def reading(store: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise NoModel(f"The store {store} cannot be read: {error.strerror}.") from error
+
+
+def refused_because(version: ModelVersion, reason: str) -> str:
+    """A refusal in the log and in responses."""
+    return f"Version {version} is refused: {reason}."

@@ -16,6 +16,7 @@ from service import metrics
 from service.model.files import Identity
 from service.model.model import Model, ModelError
 from service.model.version import ModelVersion
+from service.store.errors import refused_because
 from service.store.folder import Folder
 
 METRICS_KEPT_AFTER_RELEASE = 4  # versions: their last streams end, and Prometheus scrapes them once more
@@ -148,11 +149,6 @@ class LoadedVersions:
             self._refused[version] = refusal
             metrics.REFUSALS.labels(*version.labels).inc()
         log.error("%s", refused_because(version, refusal.reason))
-
-
-def refused_because(version: ModelVersion, reason: str) -> str:
-    """A refusal in the log and in responses."""
-    return f"Version {version} is refused: {reason}."
 
 
 def _one_line(reason: str) -> str:

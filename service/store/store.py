@@ -14,9 +14,10 @@ from service.model.files import FileError
 from service.model.manifest import Manifest
 from service.model.model import Model
 from service.model.version import ModelVersion
-from service.store.errors import NoModel, NotFound, reading
+from service.store.errors import NoModel, NotFound, reading, refused_because
 from service.store.folder import Folder
-from service.store.loaded import LoadedVersion, LoadedVersions, refused_because
+from service.store.loaded import LoadedVersion, LoadedVersions
+from service.store.mirror import Mirror
 from service.store.poller import Poller
 from service.store.served import ServedVersions
 from service.store.updater import Updater
@@ -39,7 +40,13 @@ class Store:
     """Models by name and version, for any number of request threads and one that polls."""
 
     def __init__(
-        self, folder: Path, default: str | None, load: Callable[[Path], Model], *, idle_seconds: float = IDLE_SECONDS
+        self,
+        folder: Path,
+        default: str | None,
+        load: Callable[[Path], Model],
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        mirror: Mirror | None = None,
     ) -> None:
         """Load nothing yet.
 
@@ -49,8 +56,10 @@ class Store:
                 first, for as long as it has a valid version.
             load: loads and verifies a version's folder.
             idle_seconds: time after its last request at which a version that does not serve is released.
+            mirror: copies a bucket into the folder at each poll.
         """
         self._folder = Folder(folder)
+        self._mirror = mirror
         self._loaded = LoadedVersions(self._folder, load)
         self._configured_default = default
         self._served = ServedVersions()
@@ -156,7 +165,8 @@ class Store:
 
     def refusals(self) -> list[str]:
         """A sentence for each refused version, with the reason."""
-        return self._loaded.refusals()
+        damaged = self._mirror.refusals() if self._mirror else []
+        return [*damaged, *self._loaded.refusals()]
 
     def start_polling(self, seconds: float) -> None:
         """Call `poll` every `seconds` in a thread of its own until `close`."""
@@ -164,6 +174,8 @@ class Store:
 
     def close(self) -> None:
         """Stop polling; returns when a poll that is running has ended."""
+        if self._mirror:
+            self._mirror.close()
         if self._poller:
             self._poller.close()
             self._poller = None
@@ -176,6 +188,8 @@ class Store:
     def poll(self) -> None:
         """Load and serve new versions, and release those that are not needed. Raises nothing."""
         with self._polling:
+            if self._mirror:
+                self._mirror.update()
             self._updater.update()
 
     def _default_model(self) -> Model:
@@ -193,6 +207,8 @@ class Store:
             return [self._configured_default]
         if names := self.names():
             return self._folder.oldest_first(names)
+        if self._mirror and self._mirror.fault:
+            raise NoModel(self._mirror.fault)
         raise NoModel(f"There is no model in {self._folder.root} yet: train one, and it will be served.")
 
     def _newest(self, name: str) -> LoadedVersion | None:

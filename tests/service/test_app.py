@@ -36,7 +36,7 @@ def create(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     at_exit: list[Callable[[], object]] = []
     monkeypatch.setattr(atexit, "register", at_exit.append)
     monkeypatch.setattr(module, "configure_threads", lambda engines: None)
-    monkeypatch.setattr(module, "Model", lambda folder: FakeModel())
+    monkeypatch.setattr(module, "Model", lambda folder, precision: FakeModel())
     yield lambda **settings: create_app(Config(models=tmp_path, engines=1, **settings))
     for close in reversed(at_exit):
         close()
@@ -58,6 +58,18 @@ def test_an_empty_store_starts_and_answers_503(create: Callable[..., Flask], cap
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 503
     assert "/readyz answers 503 until a model is loaded." in caplog.text
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bfloat16_on_a_processor_without_instructions_for_it_is_warned_about(
+    create: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_instructions: bool,
+) -> None:
+    monkeypatch.setattr(module, "computes_bfloat16", lambda: has_instructions)
+    create(precision="bfloat16")
+    assert ("float32 would be faster" in caplog.text) is not has_instructions
 
 
 def test_the_worker_finds_what_it_needs(create: Callable[..., Flask]) -> None:

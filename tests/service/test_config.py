@@ -8,7 +8,10 @@ import pytest
 
 from service.config import Config, ConfigError, variable_of
 
-TEXTS = {"models", "default_model", "api_keys_file", "rate_limit", "rate_limit_storage", "cors_origins", "host"}
+TEXTS = {
+    *("models", "models_cache", "default_model", "api_keys_file", "rate_limit", "rate_limit_storage", "cors_origins"),
+    *("host", "precision"),
+}
 NUMBERS = [setting for setting in fields(Config) if setting.name not in TEXTS]
 
 
@@ -54,6 +57,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("CHARLOOM_QUEUE", "-1", ["between 0 and 10,000", "-1"]),
         ("PORT", "70000", ["between 1 and 65,535", "70000"]),
         ("CHARLOOM_ADMIN_PORT", "8000", ["differ from PORT", "8000"]),
+        ("CHARLOOM_PRECISION", "float16", ["float32 or bfloat16", "'float16'"]),
         ("CHARLOOM_DEFAULT_MODEL", "../mine", ["a model's name", "'../mine'"]),
         ("CHARLOOM_HOST", "my host", ["host name, an IP address or *", "'my host'"]),
         ("CHARLOOM_HOST", " ", ["host name, an IP address or *", "' '"]),
@@ -68,6 +72,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("CHARLOOM_RATE_LIMIT", "60/0 minute", ["60/minute", "'60/0 minute'"]),
         ("CHARLOOM_RATE_LIMIT", "60/" + "x" * 10_000, ["60/minute", "'60/xxx"]),
         ("CHARLOOM_MODELS", "/nowhere/at/all", ["/nowhere/at/all", "not a folder"]),
+        ("CHARLOOM_MODELS", "ftp://key:secret@host/a", ["s3://bucket/prefix", "not 'host/a'"]),
         ("CHARLOOM_API_KEYS_FILE", "/nowhere", ["/nowhere", "cannot be read"]),
         ("CHARLOOM_RATE_LIMIT", "often", ["60/minute", "'often'"]),
         ("CHARLOOM_RATE_LIMIT_STORAGE", "memcached://host", ["redis://host:6379/0", "'memcached://host'"]),
@@ -141,6 +146,16 @@ def test_the_storage_is_checked_only_if_there_is_a_rate_limit(tmp_path: Path) ->
     Config(models=tmp_path, rate_limit="1/hour").check_rate_storage()
     with pytest.raises(ConfigError, match=r"^CHARLOOM_RATE_LIMIT_STORAGE names a Redis that cannot be used: "):
         Config(models=tmp_path, rate_limit="1/hour", rate_limit_storage=storage).check_rate_storage()
+
+
+def test_the_models_are_in_a_folder_or_in_a_bucket(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    variables = {"CHARLOOM_MODELS": "s3://bucket/pre/fix", "CHARLOOM_MODELS_CACHE": str(cache)}
+    assert Config.from_env(variables).models == "s3://bucket/pre/fix"
+    assert cache.is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"^CHARLOOM_MODELS_CACHE names .*file, which cannot be used: "):
+        Config(models="s3://bucket", models_cache=tmp_path / "file")
 
 
 def test_origins_are_compared_in_lower_case(tmp_path: Path) -> None:

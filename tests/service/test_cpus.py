@@ -1,10 +1,10 @@
-"""The number of cores from the process's affinity and its container's quota. A folder replaces /sys/fs/cgroup."""
+"""The cores of the process and its container, and their instructions. Files replace those of Linux."""
 
 from pathlib import Path
 
 import pytest
 
-from service.cpus import available_cpus
+from service.cpus import available_cpus, computes_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_a_quota_lowers_the_number_of_cores(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     assert available_cpus(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+    ],
+)
+def test_instructions_for_bfloat16_are_found(tmp_path: Path, content: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(content)
+    assert computes_bfloat16(tmp_path / "cpuinfo") is expected
+    assert not computes_bfloat16(tmp_path / "missing")

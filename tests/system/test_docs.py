@@ -18,7 +18,12 @@ DOCUMENT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
 VARIABLES = {variable_of(field.name) for field in fields(Config)}
-OF_THE_IMAGE = {"CHARLOOM_MODELS", "CHARLOOM_HOST", "CHARLOOM_ADMIN_PORT"}  # paths and ports inside the container
+OF_THE_IMAGE = {
+    "CHARLOOM_MODELS",
+    "CHARLOOM_MODELS_CACHE",
+    "CHARLOOM_HOST",
+    "CHARLOOM_ADMIN_PORT",
+}  # paths and ports inside the container
 
 
 def test_the_table_of_settings_is_complete() -> None:

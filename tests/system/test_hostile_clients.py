@@ -215,3 +215,4 @@ def test_sigttin_starts_no_second_worker(small: Server) -> None:
     small.send_signal(signal.SIGTTIN)
     small.send_signal(signal.SIGHUP)  # handled after SIGTTIN: the master restarts its one worker
     wait_until(lambda: len(children.read_text().split()) == 1 and children.read_text() != before)
+    assert small.request("GET", "/readyz")[0] == 200  # the old worker has closed its sockets, and the new one listens

@@ -28,9 +28,16 @@ SIZE = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4"
 EXTRAS = {
     "training": ["requirements-training.txt"],
     "redis": ["requirements-redis.txt"],
+    "objectstore": ["requirements-objectstore.txt"],
     "jax": ["requirements-training.txt", "requirements-jax.txt"],
     "bench": ["requirements-training.txt", "requirements-bench.txt"],
-    "dev": ["requirements-training.txt", "requirements-jax.txt", "requirements-redis.txt", "requirements-dev.txt"],
+    "dev": [
+        "requirements-training.txt",
+        "requirements-jax.txt",
+        "requirements-redis.txt",
+        "requirements-objectstore.txt",
+        "requirements-dev.txt",
+    ],
 }
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,36 @@ from tests.system.clients import ENDLESS, last_event, log_record, log_records, m
 from tests.waiting import wait_until
 
 DEADLINE_S = 60
+
+
+def test_connections_are_refused_until_the_service_can_answer_and_after_its_drain(serve, tiny: Path) -> None:
+    port = Server.free_port()
+    log = tiny / f"server-{port}.log"
+
+    def log_at_an_answered_connection() -> str | None:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)):
+                return None
+            logged = log.read_text()
+            try:  # gunicorn listens for a moment, and resets connections of this moment
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                return logged if client.recv(1) else None
+            except ConnectionError:
+                return None
+
+    with ThreadPoolExecutor(1) as pool:
+        logged = pool.submit(wait_until, log_at_an_answered_connection)
+        server = serve(tiny / "models", engines=1, port=port)
+        assert "Version tiny/1 now serves." in logged.result()
+    with closing(server.connect()) as idle:
+        idle.request("GET", "/models")
+        idle.getresponse().read()
+        server.send_signal(signal.SIGTERM)
+        wait_until(lambda: log_at_an_answered_connection() is None)
+        idle.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still open
+            idle.sock.recv(1)
+    assert server.wait(timeout=DEADLINE_S) == 0
 
 
 def test_connections_that_clients_never_close_do_not_block_the_server(serve, tiny: Path) -> None:

@@ -12,9 +12,8 @@ from training.commands.selection import selection_of, selection_options
 from training.learning.evaluate import BLOCK, COLD_WINDOW
 
 if TYPE_CHECKING:
+    from training.release.published import PublishedModel
     from training.release.score import Score
-
-Manifest = dict[str, Any]
 
 
 @click.command()
@@ -36,6 +35,13 @@ Manifest = dict[str, Any]
     callback=version_reference,
     help="Another published model: the difference of the two losses, paired by blocks.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="Of the products, as CHARLOOM_PRECISION sets it for the service; without --against, bfloat16 is compared with "
+    "float32.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list with an object for each part.")
 @models_option
 def evaluate(
@@ -44,6 +50,7 @@ def evaluate(
     encoding: str,
     parts: tuple[str, ...],
     against: str | None,
+    precision: str,
     as_json: bool,
     models: Path,
     **options: Any,
@@ -53,24 +60,26 @@ def evaluate(
     The state is carried through the whole text. The standard error is that of the losses of blocks of 1,000 characters.
     Beside it is the loss in cold windows of 256 characters, which nanoGPT reports.
     """
-    model = published(models, *name.split("/"))  # before the next import, which would show TensorFlow's output
+    # Before the next import, which would show TensorFlow's output.
+    model = published(models, *name.split("/"), precision=precision)
+    if precision != "float32" and not against:
+        against = name
     other = published(models, *against.split("/")) if against else None
     from training.release.score import score
 
     found = score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other)
-    manifests = (model.manifest, other.manifest if other else {})
     if as_json:
-        click.echo(json.dumps([_object(scored, *manifests) for scored in found], indent=1))
+        click.echo(json.dumps([_object(scored, model, other) for scored in found], indent=1))
         return
     for scored in found:
-        click.echo(_block(scored, *manifests))
+        click.echo(_block(scored, model, other))
 
 
-def _block(scored: "Score", one: Manifest, other: Manifest) -> str:
+def _block(scored: "Score", model: "PublishedModel", other: "PublishedModel | None") -> str:
     """The lines of one part."""
     loss = scored.loss
     lines = [
-        f"{one['name']} {one['version']}, {scored.part}: {loss.nats_per_char:.4f} nats/char, "
+        f"{_shown(model)}, {scored.part}: {loss.nats_per_char:.4f} nats/char, "
         f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
         f"{loss.characters:,} characters, {scored.unknown:,} unknown"
     ]
@@ -82,24 +91,31 @@ def _block(scored: "Score", one: Manifest, other: Manifest) -> str:
     if scored.cold:
         windows = f"{len(scored.cold.blocks):,} cold windows of {COLD_WINDOW} characters"
         lines.append(f"  {_with_error(scored.cold.nats_per_char, scored.cold.standard_error)} nats/char in {windows}")
-    if scored.against:
+    if scored.against and other:
         mean, error = scored.difference
         paired = " (paired by blocks)" if math.isfinite(error) else ""
         lines.append(
-            f"  {_with_error(abs(mean), error)} nats/char {'less' if mean < 0 else 'more'} than {other['name']} "
-            f"{other['version']}, which has {scored.against.nats_per_char:.4f}{paired}"
+            f"  {_with_error(abs(mean), error)} nats/char {'less' if mean < 0 else 'more'} than "
+            f"{_shown(other)}, which has {scored.against.nats_per_char:.4f}{paired}"
         )
     return "\n".join(lines)
+
+
+def _shown(model: "PublishedModel") -> str:
+    """The name and version, and the precision of the products if it is not float32."""
+    version = f"{model.manifest['name']} {model.manifest['version']}"
+    return version if model.precision == "float32" else f"{version} in {model.precision}"
 
 
 def _with_error(value: float, error: float) -> str:
     return f"{value:.4f} ± {error:.4f}" if math.isfinite(error) else f"{value:.4f}"
 
 
-def _object(scored: "Score", one: Manifest, other: Manifest) -> dict[str, Any]:
+def _object(scored: "Score", model: "PublishedModel", other: "PublishedModel | None") -> dict[str, Any]:
     """The numbers of one part for JSON."""
     loss, cold, against = scored.loss, scored.cold, scored.against
-    fields: dict[str, Any] = {"model": one["name"], "version": one["version"], "part": scored.part}
+    fields: dict[str, Any] = {"model": model.manifest["name"], "version": model.manifest["version"]}
+    fields |= {"precision": model.precision, "part": scored.part}
     fields |= loss.to_json() | {"perplexity": loss.perplexity, "unknown": scored.unknown}
     fields |= {"standard_error": _finite(loss.standard_error), "blocks": len(loss.blocks)}
     fields["cold_256"] = cold and {
@@ -107,13 +123,18 @@ def _object(scored: "Score", one: Manifest, other: Manifest) -> dict[str, Any]:
         "standard_error": _finite(cold.standard_error),
         "windows": len(cold.blocks),
     }
-    fields["against"] = against and {
-        "model": other["name"],
-        "version": other["version"],
-        "nats_per_char": against.nats_per_char,
-        "difference": scored.difference[0],
-        "standard_error": _finite(scored.difference[1]),
-    }
+    fields["against"] = (
+        against
+        and other
+        and {
+            "model": other.manifest["name"],
+            "version": other.manifest["version"],
+            "precision": other.precision,
+            "nats_per_char": against.nats_per_char,
+            "difference": scored.difference[0],
+            "standard_error": _finite(scored.difference[1]),
+        }
+    )
     return fields
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from training.packages import executable, interpreter
+from training.release.remote import shown
 
 DEFAULTS = {"runs": Path("runs"), "models": Path("models")}
 
@@ -26,5 +27,5 @@ def program() -> str:
 
 def command(*words: str | Path, **folders: Path) -> str:
     """The command line with these words. `runs` and `models` are left out where they are the default folders."""
-    flags = [f"--{name}={folder}" for name, folder in folders.items() if folder != DEFAULTS[name]]
+    flags = [f"--{name}={shown(folder)}" for name, folder in folders.items() if folder != DEFAULTS[name]]
     return f"{program()} {shlex.join(map(str, [*words, *flags]))}"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.object_storage import is_url
 from training.packages import check_backend
+from training.release.remote import working_copy
 from training.release.store import NAME, proposed_name, version_folder
 from training.terminal import quietly
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from training.release.published import PublishedModel
 
 corpus_help = (
-    "Text: a file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern or - for stdin; repeat the flag for several."
+    "Text: a file (also .gz .bz2 .xz .zip .tar), a folder, a glob pattern, the URL of a bucket or - for stdin; "
+    "repeat the flag for several."
 )
 VERSION_REFERENCE = re.compile(NAME + r"(/[1-9][0-9]*)?")
 
@@ -59,11 +62,21 @@ def version_reference(context: click.Context, parameter: click.Parameter, value:
     return value
 
 
+class ModelsPath(UserPath):
+    """The folder of published models. A URL of a bucket becomes the working copy of the bucket."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Open the bucket, or convert as UserPath does."""
+        if isinstance(value, str) and is_url(value):
+            return working_copy(value)
+        return super().convert(value, parameter, context)
+
+
 models_option = click.option(
     "--models",
-    type=UserPath(path_type=Path, file_okay=False),
+    type=ModelsPath(path_type=Path, file_okay=False),
     default="models",
-    help="Folder of published models.",
+    help="Folder of published models, or the URL of a bucket: s3://bucket/prefix, gs://... or az://...",
 )
 runs_option = click.option(
     "--runs",
@@ -79,13 +92,13 @@ force_option = click.option(
 model_argument = click.argument("name", callback=model_name)
 
 
-def published(models: Path, name: str, version: str | None = None) -> "PublishedModel":
+def published(models: Path, name: str, version: str | None = None, *, precision: str = "float32") -> "PublishedModel":
     """Load a version of a model, by default the newest, with TensorFlow's output hidden."""
     check_backend()
     with quietly():
         from training.release.published import PublishedModel
 
-    return PublishedModel(version_folder(models, name, version))
+    return PublishedModel(version_folder(models, name, version), precision)
 
 
 @cache

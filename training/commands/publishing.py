@@ -10,6 +10,7 @@ from training.learning.folder import Plan
 from training.learning.run import TrainingRun
 from training.release.publish import Release, placed_before, publish
 from training.release.published import PublishedModel, newest_valid
+from training.release.store import folder_of
 from training.report.ngrams import baselines
 from training.retraining import gate
 from training.retraining.config import Job
@@ -40,7 +41,7 @@ def _gate(release: Release, models: Path) -> Callable[[PublishedModel], None]:
         _require_better_than_unigram(release)
         number = newest_valid(models, release.name)
         if number is not None:
-            _require_not_worse(PublishedModel(models / release.name / str(number)), new, release.corpus)
+            _require_not_worse(PublishedModel(folder_of(models, release.name, number)), new, release.corpus)
 
     return gate_
 

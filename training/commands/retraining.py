@@ -8,6 +8,7 @@ import click
 
 from training.commands.options import UserPath, models_option, runs_option, use_devices
 from training.files import require_writable
+from training.release.store import require_store
 from training.retraining.config import NightlyConfig
 from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, Record, last_completed
 from training.terminal import quietly, stop_on_signal
@@ -39,7 +40,7 @@ def retrain(names: tuple[str, ...], path: Path, runs: Path, models: Path) -> Non
     jobs = NightlyConfig.read(path).chosen(names)
     for job in jobs:
         require_writable(runs / job.name, "--runs")
-        require_writable(models / job.name, "--models")
+        require_store(models, job.name)
     use_devices()
     with quietly():
         from training.retraining.retrain import retrain as retrain_model

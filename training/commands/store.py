@@ -8,10 +8,10 @@ import click
 
 from training.commands.options import UserPath, force_option, model_argument, models_option, use_devices
 from training.errors import InputError
-from training.files import require_writable
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.packages import check_backend
 from training.release import store
+from training.release.remote import shown
 from training.terminal import quietly, stop_on_signal
 
 HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
@@ -23,13 +23,13 @@ HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'paramete
 def list_models(name: str | None, models: Path) -> None:
     """List the published versions, each with its loss on its own validation text."""
     if name is not None:
-        store.version_folder(models, name)  # an error without such a model
+        store.version_number(models, name)  # an error without such a model
     rows = [
         _row(model, version, models)
         for model in ([name] if name else store.names(models))
         for version in store.versions(models, model)
     ]
-    click.echo("\n".join([HEADER, *rows]) if rows else f"There is no model in {models} yet.")
+    click.echo("\n".join([HEADER, *rows]) if rows else f"There is no model in {shown(models)} yet.")
 
 
 @click.command()
@@ -49,7 +49,7 @@ def publish(name: str, source: Path, models: Path, force: bool) -> None:
     An unfinished run can still be resumed. A version that is published again has the same weights, so the same text
     for a seed, and the functions of this release of Charloom.
     """
-    require_writable(models / name, "--models")
+    store.require_store(models, name)
     if (source / store.MANIFEST).exists():
         _republish(name, source, models)
     elif (source / PLAN).exists():
@@ -66,7 +66,7 @@ def _republish(name: str, version: Path, models: Path) -> None:
 
     if not is_valid(version):
         raise InputError(f"{version} is damaged: it does not load, or does not repeat its probe.")
-    click.echo(f"Published {republish(version, name, models)}, with the weights of {version}.")
+    click.echo(f"Published {shown(republish(version, name, models))}, with the weights of {version}.")
 
 
 def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
@@ -95,7 +95,7 @@ def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
                 click.echo("Stopped; nothing was published.", err=True)
                 sys.exit(stop.exit_code)
     more = "" if training_run.is_finished else "; --resume goes on with the run"
-    click.echo(f"Published {place}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
+    click.echo(f"Published {shown(place)}, from step {training_run.step:,} of {training_run.total_steps:,}{more}.")
 
 
 @click.command()
@@ -108,7 +108,7 @@ def rollback(name: str, to: int | None, models: Path) -> None:
     A running service returns to the version before them within seconds.
     """
     check_backend()
-    store.version_folder(models, name)
+    store.version_number(models, name)
     *before, newest = store.versions(models, name)
     if to is None and not before:
         raise InputError(f"{name} has only version {newest}: there is no version to return to.")
@@ -137,7 +137,7 @@ def prune(name: str, keep: int, models: Path) -> None:
     The served version is never deleted.
     """
     check_backend()
-    store.version_folder(models, name)
+    store.version_number(models, name)
     with quietly():
         from training.release.published import newest_valid
 
@@ -147,7 +147,7 @@ def prune(name: str, keep: int, models: Path) -> None:
 
 def _row(model: str, version: int, models: Path) -> str:
     try:
-        return _described(store.manifest_of(models / model / str(version)))
+        return _described(store.listed_manifest(models, model, version))
     except InputError as error:
         return f"{model:24} {version:7} {error}"
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -27,6 +27,8 @@ from training.learning.folder import Plan, locked
 from training.learning.schedule import decay_note
 from training.packages import is_installed, require
 from training.presets import PRESETS
+from training.release.remote import shown
+from training.release.store import require_store
 from training.terminal import quietly, stop_on_signal
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
 
         def begin() -> "tuple[Plan, TrainingRun]":
             require_writable(target.folder, "--runs")
-            require_writable(target.store, "--models")
+            require_store(target.models, target.name)
             stack.enter_context(locked(target.folder))
             return resumed_run(target, longer) if options["resume"] else new_run(context, options, target)
 
@@ -147,7 +149,7 @@ def _published(plan: Plan, run: "TrainingRun", target: Target) -> str:
     with quietly():
         from training.commands.publishing import publish_run
     version = publish_run(run, plan, name=target.name, models=target.models, force=target.force)
-    return f"Published {version}. Try: {command('sample', target.name, models=target.models)}"
+    return f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}"
 
 
 def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":

@@ -16,12 +16,12 @@ from training.data.reader import Opened, Source, Stream, open_file, shown
 
 def stdin() -> Source:
     """Standard input."""
-    return Source("stdin", "- (stdin)", False, partial(_unpacked, _open_stdin))
+    return Source("stdin", "- (stdin)", False, partial(unpacked, _open_stdin))
 
 
 def pipe(path: Path) -> Source:
     """A named pipe, or another path that is not a regular file."""
-    return Source(shown(path.name), shown(path), False, partial(_unpacked, partial(open_file, path)))
+    return Source(shown(path.name), shown(path), False, partial(unpacked, partial(open_file, path)))
 
 
 class Peeked:
@@ -44,7 +44,12 @@ class Peeked:
 
 
 @contextmanager
-def _unpacked(open_stream: Callable[[], Opened]) -> Iterator[Stream]:
+def unpacked(open_stream: Callable[[], Opened]) -> Iterator[Stream]:
+    """The content of a stream that cannot be read from any position, decompressed if its first bytes say so.
+
+    Raises:
+        OSError: it is an archive.
+    """
     with ExitStack() as stack:
         stream = Peeked(stack.enter_context(open_stream()))
         decompressed = next((opener for magic, opener in DECOMPRESSORS.items() if stream.head.startswith(magic)), None)

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.data.archives import sources_in
+from training.data.buckets import in_bucket
 from training.data.pipes import pipe, stdin
 from training.data.reader import Source, shown
 from training.data.search import File, Found, by_pattern, in_folder, is_pattern
 from training.data.selection import Selection
 from training.errors import InputError
+from training.object_storage import is_url
 
 STDIN = "-"
 LISTED = 10
@@ -27,12 +29,13 @@ class NoText(InputError):
 def sources(paths: Sequence[str], selection: Selection = ALL) -> list[Source]:
     """The sources of the entries of --corpus, in order.
 
-    An entry is a file, a folder (with all files below it), a pattern, or "-" for stdin. A file or folder that cannot
-    be read becomes a source that raises an error when it is read.
+    An entry is a file, a folder (with all files below it), a pattern, the URL of objects in a bucket, or "-" for stdin.
+    A file or folder that cannot be read becomes a source that raises an error when it is read.
 
     Raises:
         InputError: A path does not exist.
-        NoText: A folder or pattern has no file.
+        NoText: A folder, pattern or URL has no file.
+        StorageError: The bucket of a URL does not answer.
     """
     return sources_and_notes(paths, selection)[0]
 
@@ -51,6 +54,9 @@ def sources_and_notes(paths: Sequence[str], selection: Selection) -> tuple[list[
 def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str]]:
     if path == STDIN:
         return [stdin()], []
+    if is_url(path):
+        missing = f"--corpus {shown(path)} has no text file in it"
+        return _required(in_bucket(path, selection), missing, path, selection), []
     if os.path.isdir(path):
         found = in_folder(Path(path), selection)
         missing = f"--corpus {shown(path)} is a folder with no text file in it"
@@ -62,10 +68,15 @@ def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str
     else:
         raise InputError(f"--corpus {shown(path)} does not exist.")
     chosen = [source for file in found.files for source in _of_file(file, selection)]
+    return _required(chosen, missing, path, selection), _notes(found)
+
+
+def _required(chosen: list[Source], missing: str, path: str, selection: Selection) -> list[Source]:
+    """The sources of an entry, or NoText if it has none."""
     if not chosen:
         flags = " and ".join(f"--{name}" for name in ("include", "exclude") if getattr(selection, name))
         raise NoText(f"{missing}{f' ({flags} applied)' if flags else ''}.", shown(path))
-    return chosen, _notes(found)
+    return chosen
 
 
 def _of_file(file: File, selection: Selection) -> list[Source]:

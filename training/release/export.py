@@ -1,4 +1,4 @@
-"""Trained weights -> the artifact's SavedModel: `advance`, `advance_top` and `inspect` as pure TensorFlow functions.
+"""Trained weights -> the artifact's SavedModel: `inspect`, `advance` and its variants as pure TensorFlow functions.
 
 Built from the weights, not from the Keras graph, so it contains no Keras, no cuDNN and no state. models/README.md
 specifies every input and output.
@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from training.data.vocabulary import RESERVED
 from training.network.weights import NetworkWeights
-from training.release.exported import ExportedNetwork, Layers
+from training.release.exported import ExportedNetwork, Gates, Layers
 from training.release.sampling import Rule
 
 GUESSES = 5
 VECTOR = 16  # float32 numbers in the widest vector of a processor
+BFLOAT16_UNITS = 256  # from which products in bfloat16 are faster (docs/experiments.md)
 
 
 class Call(NamedTuple):
@@ -26,6 +27,7 @@ class Call(NamedTuple):
     given: tf.Tensor  # [K, N]
     follows: tf.Tensor  # bool [K, N]: the symbol is the given one
     takes: tf.Tensor  # bool [K, N]: the row takes this step
+    gates: Gates
     kernel: tf.Tensor  # [H, V'], of the logits; V' is V rounded up to whole vectors
     bias: tf.Tensor  # [N, V'], the network's own and the caller's
     rule: Rule
@@ -38,6 +40,9 @@ class Artifact(ExportedNetwork):
         super().__init__(weights)
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
+
+    def functions(self) -> dict[str, Any]:
+        """Each function by the name of its signature."""
         state = tf.TensorSpec((self._states * len(self.gates), None, self._units), tf.float32, "state")
         inputs = [
             _rows("previous"),
@@ -51,11 +56,22 @@ class Artifact(ExportedNetwork):
             tf.TensorSpec((None, self._symbols), tf.float32, "bias"),
             state,
         ]
-        self.advance, self.advance_top = (
-            tf.function(partial(self._advance, guesses=guesses), input_signature=inputs, autograph=False)
-            for guesses in (False, True)
-        )
-        self.inspect = tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False)
+
+        def advance(*, guesses: bool, products: tf.DType = tf.float32) -> Any:
+            function = partial(self._advance, guesses=guesses, products=products)
+            return tf.function(function, input_signature=inputs, autograph=False)
+
+        functions = {
+            "advance": advance(guesses=False),
+            "advance_top": advance(guesses=True),
+            "inspect": tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False),
+        }
+        if self._units >= BFLOAT16_UNITS:
+            functions |= {
+                "advance_bfloat16": advance(guesses=False, products=tf.bfloat16),
+                "advance_top_bfloat16": advance(guesses=True, products=tf.bfloat16),
+            }
+        return functions
 
     def _advance(
         self,
@@ -71,6 +87,7 @@ class Artifact(ExportedNetwork):
         state: tf.Tensor,
         *,
         guesses: bool,
+        products: tf.DType,
     ) -> dict[str, tf.Tensor]:
         # An element-wise op rounds the elements after its last whole vector differently, and these belong to the end of
         # some row. With V' symbols a row's choice does not depend on its position; the padding is never chosen.
@@ -79,6 +96,7 @@ class Artifact(ExportedNetwork):
             given=_time_major(given),
             follows=_before(given_length, tf.shape(given)[1]),
             takes=_before(length, tf.shape(given)[1]),
+            gates=self.gates_in(products),
             kernel=tf.pad(self.output[0], padding),
             bias=tf.pad(bias + self._never_sampled + self.output[1], padding, constant_values=-np.inf),
             rule=Rule.of(uniforms, temperature, top_k, top_p),
@@ -114,7 +132,7 @@ class Artifact(ExportedNetwork):
         steps = tf.shape(call.given)[0]
 
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
-            h, new = self.step(previous, layers)
+            h, new = self.step(previous, layers, call.gates)
             unbiased = h @ call.kernel
             sampled = call.rule.choose(t, unbiased + call.bias)
             symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), sampled)
@@ -169,16 +187,8 @@ class Artifact(ExportedNetwork):
 def write_saved_model(weights: NetworkWeights, folder: Path) -> None:
     """Write the SavedModel of these weights into `folder`."""
     artifact = Artifact(weights)
-    tf.saved_model.save(
-        artifact,
-        str(folder),
-        signatures={
-            "serving_default": artifact.advance,
-            "advance": artifact.advance,
-            "advance_top": artifact.advance_top,
-            "inspect": artifact.inspect,
-        },
-    )
+    functions = artifact.functions()
+    tf.saved_model.save(artifact, str(folder), signatures={"serving_default": functions["advance"], **functions})
 
 
 def _rows(name: str, dtype: tf.DType = tf.int32) -> tf.TensorSpec:

@@ -10,10 +10,13 @@ import tensorflow as tf
 
 from training.network.layer import CELLS
 from training.network.weights import LayerWeights, NetworkWeights
-from training.release.cells import STEPS
+from training.release.cells import STEPS, product
 
 Layers = tuple[tf.Tensor, ...]
 """The state tensors [N, H] of all layers, bottom first."""
+
+Gates = list[list[list[tf.Tensor]]]
+"""The kernels and biases of each layer, gate by gate."""
 
 
 class ExportedNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
@@ -32,12 +35,25 @@ class ExportedNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         rows = bottom.kernel if weights.embedding is None else weights.embedding @ bottom.kernel
         self._inputs = _by_gate(weights.cell, rows + bottom.bias, "input")
 
-    def step(self, previous: tf.Tensor, layers: Layers) -> tuple[tf.Tensor, Layers]:
-        """Read one symbol of each row, `previous` [N]: the top layer's h [N, H], and the states of all layers."""
+    def gates_in(self, dtype: tf.DType) -> Gates:
+        """The gates with their kernels in this type. Biases stay float32."""
+        if dtype == tf.float32:
+            return self.gates
+        return [
+            [[tf.cast(part, dtype) if part.shape.rank == 2 else part for part in parts] for parts in layer]
+            for layer in self.gates
+        ]
+
+    def step(self, previous: tf.Tensor, layers: Layers, gates: Gates | None = None) -> tuple[tf.Tensor, Layers]:
+        """Read one symbol of each row, `previous` [N]: the top layer's h [N, H], and the states of all layers.
+
+        The products are computed in the type of the kernels of `gates`, by default float32.
+        """
+        gates = self.gates if gates is None else gates
         new: list[tf.Tensor] = []
         for number in range(len(self.gates)):
             state = layers[number * self._states : (number + 1) * self._states]
-            new += self._layer_step(number, new[-self._states] if number else previous, state)
+            new += self._layer_step(number, gates[number], new[-self._states] if number else previous, state)
         return new[-self._states], tuple(new)
 
     def top_h(self, layers: Layers) -> tf.Tensor:
@@ -55,15 +71,15 @@ class ExportedNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         kernel, bias = self.output
         return h @ kernel + bias
 
-    def _layer_step(self, number: int, below: tf.Tensor, state: Layers) -> Layers:
+    def _layer_step(self, number: int, gates: list[list[tf.Tensor]], below: tf.Tensor, state: Layers) -> Layers:
         """One layer's new state; `below` is the h of the layer below, or the symbols for the bottom layer."""
         step = STEPS[self._cell]
         if number and self._cell != "gru":
-            joint, biases = self.gates[number]
+            joint, biases = gates
             return step(biases, (tf.concat([below, state[0]], axis=1), *state[1:]), joint)
-        input_kernels, kernels, biases, *candidate_bias = self.gates[number]
+        input_kernels, kernels, biases, *candidate_bias = gates
         if number:
-            inputs = [below @ kernel + bias for kernel, bias in zip(input_kernels, biases, strict=True)]
+            inputs = [product(below, kernel) + bias for kernel, bias in zip(input_kernels, biases, strict=True)]
         else:
             inputs = [tf.gather(rows, below) for rows in self._inputs]
         return step(inputs, state, kernels, *(bias for (bias,) in candidate_bias))

@@ -24,10 +24,11 @@ from training.learning.progress import StageProgress
 from training.learning.run import Trained
 from training.learning.stages import Stages
 from training.network.weights import NetworkWeights
+from training.object_storage import DamagedError
 from training.release.devices import leave_gpu_to_jax
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
-from training.release.store import MANIFEST, changing, partial_version, place, versions, write_manifest
+from training.release.store import MANIFEST, changing, folder_of, partial_version, place, versions, write_manifest
 
 FORMAT = 1
 HISTORY = MANIFEST.with_name("history.jsonl")
@@ -115,7 +116,10 @@ def placed_before(release: Release, models: Path) -> Path | None:
     A kill can come after a version is placed and before its number is recorded in the run's folder.
     """
     found = versions(models, release.name)
-    folder = models / release.name / str(found[-1]) if found else None
+    try:
+        folder = folder_of(models, release.name, found[-1]) if found else None
+    except DamagedError:
+        return None
     history = folder / HISTORY if folder else None
     is_same = history and history.is_file() and history.read_text(encoding="utf-8") == _history(release)
     return folder if is_same and release.trained.history else None

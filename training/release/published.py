@@ -15,9 +15,11 @@ from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import InputError
 from training.network.layer import CELLS
 from training.network.weights import NetworkWeights
+from training.object_storage import DamagedError
 from training.release.devices import leave_gpu_to_jax
+from training.release.export import BFLOAT16_UNITS
 from training.release.exported import trained_weights
-from training.release.store import manifest_of, versions
+from training.release.store import folder_of, manifest_of, versions
 
 # Another processor rounds differently; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
@@ -27,17 +29,26 @@ STEPS_PER_CALL = 16
 class PublishedModel:
     """The SavedModel and the manifest of one version folder.
 
+    Its products are computed in `precision`, "float32" or "bfloat16".
+
     Raises:
-        InputError: the manifest is missing or damaged.
+        InputError: the manifest is missing or damaged, or the version has no functions for this precision.
         Exception: TensorFlow's own, where the SavedModel is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
+        self.precision = precision
         self.manifest = manifest_of(folder)
         self.vocabulary = Vocabulary.from_json(self.manifest["vocabulary"], self.manifest["unit"])
         leave_gpu_to_jax()
         self._loaded = tf.saved_model.load(str(folder))  # its signatures need it
-        self._advance = self._loaded.signatures["advance"]
+        function = "advance" if precision == "float32" else f"advance_{precision}"
+        if function not in self._loaded.signatures:
+            raise InputError(
+                f"{self.manifest['name']} {self.manifest['version']} has no function {function}: publish it again to "
+                f"add it. Networks of fewer than {BFLOAT16_UNITS} units have none; it has {self.manifest['units']}."
+            )
+        self._advance = self._loaded.signatures[function]
         self._inspect = self._loaded.signatures["inspect"]
 
     def initial_state(self, rows: int = 1) -> NDArray[np.float32]:
@@ -151,8 +162,7 @@ class PublishedModel:
 
 def newest_valid(models: Path, name: str) -> int | None:
     """The highest valid version of a model, which the service serves; None where there is none."""
-    found = (number for number in reversed(versions(models, name)) if is_valid(models / name / str(number)))
-    return next(found, None)
+    return next((number for number in reversed(versions(models, name)) if _is_valid(models, name, number)), None)
 
 
 def is_valid(folder: Path) -> bool:
@@ -160,6 +170,13 @@ def is_valid(folder: Path) -> bool:
     try:
         return PublishedModel(folder).repeats_probe()
     except Exception:  # noqa: BLE001  # a damaged file can raise anything in TensorFlow
+        return False
+
+
+def _is_valid(models: Path, name: str, number: int) -> bool:
+    try:
+        return is_valid(folder_of(models, name, number))
+    except DamagedError:
         return False
 
 

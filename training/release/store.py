@@ -1,7 +1,7 @@
 """The store `models/`: lists, places, withdraws and prunes versions. Loads none; imports no framework.
 
 A reader sees a complete version or none. A number is never used twice: a withdrawn version keeps its number in a hidden
-folder.
+folder. The folder may be the working copy of a bucket (`remote`); its versions are then those of the bucket.
 """
 
 import fcntl
@@ -11,13 +11,14 @@ import re
 import shutil
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from training.errors import InputError, ReportedError
-from training.files import flush_folder, flush_tree
+from training.files import flush_folder, flush_tree, require_writable
+from training.release.remote import remote_of, remove_old_downloads, shown
 
 MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
@@ -33,27 +34,51 @@ def proposed_name(name: str) -> str:
 
 def names(models: Path) -> list[str]:
     """The models that have a version, in alphabetical order."""
+    if remote := remote_of(models):
+        return remote.names()
     folders = [child.name for child in models.iterdir() if child.is_dir()] if models.is_dir() else []
     return sorted(name for name in folders if not name.startswith(".") and versions(models, name))
 
 
 def versions(models: Path, name: str) -> list[int]:
     """The published versions of a model, oldest first; other names in its folder are ignored."""
-    return _numbers(models / name, "")
+    remote = remote_of(models)
+    return remote.versions(name) if remote else _numbers(models / name, "")
+
+
+def folder_of(models: Path, name: str, number: int) -> Path:
+    """The folder of a version that exists. One in a bucket is downloaded first.
+
+    Raises:
+        DamagedError: its files in the bucket were changed or damaged.
+    """
+    folder = models / name / str(number)
+    if remote := remote_of(models):
+        remote.fetch(name, number, folder)
+    return folder
 
 
 def version_folder(models: Path, name: str, version: str | None = None) -> Path:
     """The folder of a model's version, by default the highest.
 
     Raises:
+        InputError: there is no such model or version, or its files in a bucket are damaged.
+    """
+    return folder_of(models, name, version_number(models, name, version))
+
+
+def version_number(models: Path, name: str, version: str | None = None) -> int:
+    """The number of a model's version, by default the highest.
+
+    Raises:
         InputError: there is no such model or version.
     """
     found = [str(number) for number in versions(models, name)]
     if not found:
-        raise InputError(f"There is no model {name!r} in {models}: train one with --name {name}.")
+        raise InputError(f"There is no model {name!r} in {shown(models)}: train one with --name {name}.")
     if version not in (None, *found):
-        raise InputError(f"There is no version {version} of {name} in {models}: there is {', '.join(found)}.")
-    return models / name / (version or found[-1])
+        raise InputError(f"There is no version {version} of {name} in {shown(models)}: there is {', '.join(found)}.")
+    return int(version or found[-1])
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -62,13 +87,30 @@ def manifest_of(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or damaged.
     """
-    try:
-        fields = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST} cannot be read ({error}): withdraw or remove this version.") from error
-    if not isinstance(fields, dict):
-        raise InputError(f"{folder / MANIFEST} holds no JSON object: withdraw or remove this version.")
-    return fields
+    return _fields(folder / MANIFEST, (folder / MANIFEST).read_bytes)
+
+
+def listed_manifest(models: Path, name: str, number: int) -> dict[str, Any]:
+    """The manifest of a version. Of a version in a bucket, only this file is downloaded.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = models / name / str(number) / MANIFEST
+    remote = remote_of(models)
+    return _fields(path, (lambda: remote.read(name, number, MANIFEST.as_posix())) if remote else path.read_bytes)
+
+
+def require_store(models: Path, name: str) -> None:
+    """Check that a version of a model can be placed; leaves nothing there.
+
+    Raises:
+        InputError: the folder cannot be created or written to.
+        StorageError: the bucket does not answer, or refuses to write or delete.
+    """
+    require_writable(models / name, "--models")
+    if remote := remote_of(models):
+        remote.check_writing()
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -110,10 +152,16 @@ def place(aside: Path, store: Path, manifest: dict[str, Any]) -> Path:
     """Make the folder `aside` the next version, and write its number into the manifest. Needs the lock (`changing`).
 
     Returns:
-        The folder of the version.
+        The folder of the version. In a working copy it is empty until `folder_of` downloads the version.
     """
-    manifest["version"] = max([*_numbers(store, ""), *_numbers(store, WITHDRAWN)], default=0) + 1
-    write_manifest(aside, manifest)
+
+    def seal(number: int) -> None:
+        manifest["version"] = number
+        write_manifest(aside, manifest)
+
+    if remote := remote_of(store.parent):
+        return store / str(remote.place(aside, store.name, seal))
+    seal(max([*_numbers(store, ""), *_numbers(store, WITHDRAWN)], default=0) + 1)
     flush_tree(aside)
     folder = store / str(manifest["version"])
     aside.rename(folder)
@@ -129,8 +177,12 @@ def withdraw(models: Path, name: str, to: int) -> list[int]:
     store = models / name
     with changing(store):
         above = [number for number in reversed(versions(models, name)) if number > to]
+        remote = remote_of(models)
         for number in above:
-            (store / str(number)).rename(store / f"{WITHDRAWN}{number}")
+            if remote:
+                remote.withdraw(name, number)
+            else:
+                (store / str(number)).rename(store / f"{WITHDRAWN}{number}")
         flush_folder(store)
     return above
 
@@ -142,8 +194,14 @@ def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]
     """
     store = models / name
     with changing(store):
-        doomed = [number for number in versions(models, name)[:-keep] if number != spare]
-        for number in doomed:
+        if remote := remote_of(models):
+            doomed = remote.prune(name, keep=keep, spare=spare)
+            gone = set(_numbers(store, "")) - set(remote.versions(name))
+            remove_old_downloads(store)
+        else:
+            doomed = [number for number in versions(models, name)[:-keep] if number != spare]
+            gone = set(doomed)
+        for number in gone:
             (store / str(number)).rename(store / f"{REMOVED}{number}")
         for leftover in [*store.glob(f"{PARTIAL}*"), *store.glob(f"{REMOVED}*")]:
             shutil.rmtree(leftover)
@@ -151,6 +209,16 @@ def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]
             shutil.rmtree(withdrawn) if withdrawn.is_dir() else withdrawn.unlink()
         flush_folder(store)
     return doomed
+
+
+def _fields(path: Path, read: Callable[[], bytes]) -> dict[str, Any]:
+    try:
+        fields = json.loads(read().decode())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): withdraw or remove this version.") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{path} holds no JSON object: withdraw or remove this version.")
+    return fields
 
 
 def _numbers(store: Path, prefix: str) -> list[int]:

@@ -88,7 +88,7 @@ def _settle(retraining: Retraining) -> None:
     if plan is None or (plan.version_of(name) is None and plan.init_from == retraining.start):
         return
     parent = retraining.record.parent
-    manifest = store.manifest_of(retraining.models / name / str(parent)) if parent else {}
+    manifest = store.manifest_of(store.folder_of(retraining.models, name, parent)) if parent else {}
     is_served = manifest and fingerprints(manifest) == plan.open_corpus(folders.candidate).fingerprints
     if is_served and manifest["parent"] == plan.parent_of(name):
         folders.keep_candidate_as(folders.served)

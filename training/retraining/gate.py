@@ -79,7 +79,7 @@ def verdict(losses: Losses, version: int, *, allowed: float) -> str:
         allowed: Share by which the new loss may exceed the old one.
 
     Returns:
-        The losses in one sentence for each text.
+        The losses in one sentence for each text, or a sentence that says that no text was long enough.
 
     Raises:
         Refused: on one text the new loss is too high.
@@ -93,7 +93,9 @@ def verdict(losses: Losses, version: int, *, allowed: float) -> str:
         )
         if not worse <= allowed:
             raise Refused(f"{sentences[-1]}, and the gate allows {allowed:+.1%}.")
-    return ". ".join(sentences) + "."
+    return (
+        ". ".join(sentences or [f"The held-out text is too short for a comparison: under {MIN_CHARS} characters"]) + "."
+    )
 
 
 def fingerprints(manifest: Mapping[str, Any]) -> list[str]:

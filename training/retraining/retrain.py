@@ -58,7 +58,7 @@ def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], boo
     try:
         with locked(runs / job.name):
             parent = newest_valid(models, job.name)
-            served = PublishedModel(models / job.name / str(parent)) if parent else None
+            served = PublishedModel(store.folder_of(models, job.name, parent)) if parent else None
             done.parent = parent
             deadline_s = began_s + 60 * job.minutes
             _retrain(Retraining(job, Folders(runs / job.name), models, served, done, deadline_s, should_stop))

@@ -1,15 +1,16 @@
 """Models that TensorFlow loads, written without training. tests/contract/ loads what training publishes."""
 
-import dataclasses
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from service.model.model import MissingFunction, Model, ModelError, Stepped, Steps
-from service.model.saved_model import SavedModel, SavedModelError
+from service.model.model import MissingFunction, Model, ModelError, Steps
+from service.model.saved_model import Arrays, SavedModel, SavedModelError
 from tests.processes import ROOT
 from tests.service.scripted import PROBE_PROMPT, Scripted, id_of, write_version
 
@@ -47,16 +48,22 @@ def test_weights_that_are_not_finite_are_refused_even_if_the_probe_does_not_use_
 
 
 def test_a_state_that_is_not_finite_after_the_probe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoil(self: Model, steps: Steps) -> Stepped:
-        stepped = advance(self, steps)
-        return dataclasses.replace(stepped, state=stepped.state * np.float32(math.nan))
-
-    advance = Model.advance
     version = write_version(tmp_path)
     Model(version)
-    monkeypatch.setattr(Model, "advance", spoil)
+    spoil(monkeypatch, "advance", "state", lambda state: state * np.float32(math.nan))
     with pytest.raises(ModelError, match="its state after its probe is not finite"):
         Model(version)
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, function: str, output: str, change: Callable[[Any], Any]) -> None:
+    """Change an output of a function of every SavedModel."""
+
+    def spoiled(self: SavedModel, called: str, inputs: Arrays) -> Arrays:
+        outputs = call(self, called, inputs)
+        return outputs | {output: change(outputs[output])} if called == function else outputs
+
+    call = SavedModel.call
+    monkeypatch.setattr(SavedModel, "call", spoiled)
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "fingerprint.pb", "variables/variables.index", "assets/names.txt"])
@@ -120,13 +127,8 @@ def test_a_version_with_advance_top_gives_guesses_and_the_same_bits(tmp_path: Pa
 def test_an_advance_top_that_does_not_repeat_the_probe_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(self: Model, steps: Steps) -> Stepped:
-        stepped = advance_top(self, steps)
-        return dataclasses.replace(stepped, symbols=stepped.symbols + 1)
-
-    advance_top = Model.advance_top
     version = write_version(tmp_path, has_guesses=True)
-    monkeypatch.setattr(Model, "advance_top", spoil)
+    spoil(monkeypatch, "advance_top", "symbols", lambda symbols: symbols + 1)
     with pytest.raises(ModelError, match="does not repeat its probe"):
         Model(version)
 

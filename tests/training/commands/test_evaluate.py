@@ -26,8 +26,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((corpus, against and against.manifest, options))
         return [LONG, SHORT] if against else [replace(part, against=None) for part in (LONG, SHORT)]
 
-    def published(models: Path, name: str, version: str = "3") -> Any:
-        return SimpleNamespace(manifest={"name": name, "version": int(version)})
+    def published(models: Path, name: str, version: str = "3", *, precision: str = "float32") -> Any:
+        return SimpleNamespace(manifest={"name": name, "version": int(version)}, precision=precision)
 
     monkeypatch.setattr("training.commands.evaluate.published", published)
     monkeypatch.setattr("training.release.score.score", score)
@@ -54,11 +54,20 @@ def test_another_model_is_compared_over_the_same_blocks(calls: list[Any]) -> Non
     assert calls[0][1] == {"name": "b", "version": 2}
 
 
+def test_bfloat16_is_compared_with_float32(calls: list[Any]) -> None:
+    lines = run("evaluate", "a", "--precision", "bfloat16", "--corpus", "x").output.splitlines()
+    assert lines[0].startswith("a 3 in bfloat16, validation: 1.0000 nats/char")
+    assert lines[3] == "  0.2500 ± 0.0500 nats/char less than a 3, which has 1.2500 (paired by blocks)"
+    lines = run("evaluate", "a", "--precision", "bfloat16", "--against", "b/2", "--corpus", "x").output.splitlines()
+    assert " than b 2, " in lines[3]
+
+
 def test_json_has_the_numbers_of_each_part(calls: list[Any]) -> None:
     validation, test = json.loads(run("evaluate", "a", "--against", "b/2", "--corpus", "x", "--json").output)
     assert validation == {
         "model": "a",
         "version": 3,
+        "precision": "float32",
         "part": "validation",
         "nats_per_char": 1.0,
         "bits_per_char": pytest.approx(1.442695),
@@ -71,6 +80,7 @@ def test_json_has_the_numbers_of_each_part(calls: list[Any]) -> None:
         "against": {
             "model": "b",
             "version": 2,
+            "precision": "float32",
             "nats_per_char": 1.25,
             "difference": -0.25,
             "standard_error": pytest.approx(0.05),

@@ -169,6 +169,22 @@ def test_advance_top_is_advance_bit_for_bit_with_the_guesses_of_numpy(loaded: Lo
     assert_guesses_of_numpy(loaded, found, count=5)
 
 
+@pytest.mark.parametrize("kind", KINDS[2::3], ids=lambda kind: kind[0])
+def test_functions_in_bfloat16_are_close_to_numpy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: tuple[str, int, int]
+) -> None:
+    monkeypatch.setattr("training.release.export.BFLOAT16_UNITS", UNITS)
+    cell, embedding, layers = kind
+    small = Loaded(tmp_path, cell=cell, embedding=embedding, layers=layers)
+    symbols = text(8, 20)
+    exact = small.advance(given=symbols)
+    found, with_guesses = (small.advance(name, given=symbols) for name in ("advance_bfloat16", "advance_top_bfloat16"))
+    assert_close(found["logprobs"], of_symbols(small.logprobs(symbols), symbols), atol=0.1)
+    assert np.abs(found["logprobs"] - exact["logprobs"]).max() > 1e-4  # float32 differs by 1e-5 from NumPy
+    for name, values in found.items():
+        np.testing.assert_array_equal(with_guesses[name], values)
+
+
 @pytest.mark.parametrize("symbols", [2, 5])
 def test_a_small_vocabulary_has_fewer_guesses(tmp_path: Path, symbols: int) -> None:
     small = Loaded(tmp_path, cell="lstm", embedding=0, layers=2, symbols=symbols)

@@ -65,6 +65,10 @@ def test_a_loss_within_the_allowed_share_passes(new: float) -> None:
     assert sentence.startswith(f"On the fresh text it loses {new:.4f} nats/char and version 4 2.0000 (")
 
 
+def test_without_a_long_enough_text_the_verdict_says_so() -> None:
+    assert gate.verdict({}, 4, **RULE) == "The held-out text is too short for a comparison: under 500 characters."
+
+
 @pytest.mark.parametrize("new", [2.0201, 3.0, float("nan"), float("inf")])
 def test_a_loss_above_the_allowed_share_on_one_text_is_refused(new: float) -> None:
     losses = {"fresh": {"old": 2.0, "new": 1.0}, "reference": {"old": 2.0, "new": new}}
