@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from training.config import TrainConfig
 from training.data.windows import Window
-from training.errors import InputError
+from training.learning.cluster import WorkerLost
 from training.learning.collectives import SAVE, Workers, lost_workers_reported
 from training.learning.run import Diverged, TrainingRun
 from training.learning.stages import Stopped
@@ -29,13 +29,14 @@ class DistributedTrainer(TensorFlowTrainer):
         """Set up the streams of a worker.
 
         Raises:
-            InputError: there are fewer replicas than workers, or this process computes with other bits than the others.
+            InputError: there are fewer replicas than workers.
+            WorkerLost: this process would compute other bits than the others.
         """
         threads = tf.config.threading.get_intra_op_parallelism_threads()  # set by `use_devices`
         if not tf.config.list_physical_devices("GPU") and threads != replicas:
-            raise InputError(
+            raise WorkerLost(
                 f"This worker is set up for {threads} replicas and the run has {replicas}: "
-                "start all workers with the same flags, all with --resume or none."
+                "start all workers again with the same flags, all with --resume or none."
             )
         replicas = min(replicas, config.batch_size)
         super().__init__(network, config, replicas=replicas, share=workers.cluster.share(replicas))
