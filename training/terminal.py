@@ -49,8 +49,8 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that shells expect after such a stop: 130, 143 or 129."""
-        return 128 + self.signal
+        """The exit code that shells expect after such a stop: 130, 143 or 129. 143 where another worker got it."""
+        return 128 + (self.signal or signal.SIGTERM)
 
     def listen(self, pipe: int) -> None:
         """Read one byte for each signal until the pipe is closed. The second stop signal ends the process."""

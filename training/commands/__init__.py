@@ -18,8 +18,8 @@ from training.terminal import exit_on_ctrl_c, failed_output, make_printing_safe
 def main(*commands: click.Command) -> None:
     """Run one command: one of ours, or of `commands`.
 
-    Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused; 130, 143, 129: stopped by
-    SIGINT, SIGTERM, SIGHUP.
+    Exit code 0: done; 1: failed, with one sentence on stderr; 2: wrong usage; 3: refused; 4: another worker was lost;
+    130, 143, 129: stopped by SIGINT, SIGTERM, SIGHUP.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow logs at every import
     for command in commands:

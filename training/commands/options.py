@@ -102,10 +102,10 @@ def published(models: Path, name: str, version: str | None = None, *, precision:
 
 
 @cache
-def use_devices() -> None:
-    """Set up the devices of this process, once, before anything is computed."""
+def use_devices(replicas: int | None = None) -> None:
+    """Set up the devices of this process, once, before anything is computed: for a run, with its replicas."""
     check_backend()
     with quietly():
         from training.learning import backend
 
-    backend.use_devices()
+    backend.use_devices(replicas)

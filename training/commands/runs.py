@@ -8,10 +8,12 @@ import click
 
 from training.commands.options import published, use_devices
 from training.commands.selection import selection_of
+from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.errors import InputError
 from training.flags import config_of
+from training.learning.cluster import replicas_of
 from training.learning.folder import (
     PLAN,
     Plan,
@@ -26,6 +28,7 @@ from training.learning.folder import (
 from training.terminal import quietly
 
 if TYPE_CHECKING:
+    from training.learning.collectives import Workers
     from training.learning.run import TrainingRun
     from training.network.weights import NetworkWeights
 
@@ -39,6 +42,7 @@ class Target:
     models: Path
     force: bool
     began_s: float  # of time.monotonic()
+    workers: "Workers | None" = None  # that train it too
 
     @property
     def runs(self) -> Path:
@@ -68,8 +72,10 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         before,
         config=replace(before.config, **longer),
         published_step=before.published_step or (position.step if before.published else None),
+        replicas=before.replicas or _replicas(target),
     )
-    run = _run_of(plan, before.open_corpus(target.folder), target, saved=True)
+    _refuse_minutes(plan.config, target)
+    run = run_of(plan, before.open_corpus(target.folder), target, saved=True)
     run.restore()
     if longer:
         _extend(run, before, plan)
@@ -116,10 +122,11 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     if not options["corpus"]:
         raise click.UsageError("Missing option '--corpus': the text to train on.")
     keeps_old = _keeps_old(target.folder, restart=options["restart"])
-    if options["init_from"]:
+    if options["init_from"] and target.workers is None:
         use_devices()  # before the model is loaded, which computes
     parent = published(target.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
+    _refuse_minutes(config, target)
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
@@ -131,11 +138,11 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
             extend=parent is not None,
             selection=selection_of(options),
         )
-        plan = Plan(config, options["corpus"], corpus.key, start)
-        run = _run_of(plan, corpus, target, start_from=weights)
+        plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
+        run = run_of(plan, corpus, target, start_from=weights)
         if config.minutes:
             plan = _within_minutes(plan, run, target.began_s)
-            run = _run_of(plan, corpus, target, start_from=weights)
+            run = run_of(plan, corpus, target, start_from=weights)
         if keeps_old:
             click.echo(f"The finished run of this name is kept in {keep_as_old(target.folder)}.")
         else:
@@ -146,6 +153,16 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     for note in corpus.notes:
         click.echo(note)
     return plan, run
+
+
+def _refuse_minutes(config: TrainConfig, target: Target) -> None:
+    """Only one process corrects its steps to end in time.
+
+    Raises:
+        InputError: several workers are to train for `--minutes`.
+    """
+    if config.minutes and target.workers is not None:
+        raise InputError("--minutes is for one worker: give several workers --steps or --epochs.")
 
 
 def _keeps_old(folder: Path, *, restart: bool) -> bool:
@@ -167,17 +184,39 @@ def _keeps_old(folder: Path, *, restart: bool) -> bool:
     return not unfinished and (folder / PLAN).exists()
 
 
-def _run_of(
+def run_of(
     plan: Plan, corpus: Corpus, target: Target, *, start_from: "NetworkWeights | None" = None, saved: bool = False
 ) -> "TrainingRun":
     """The run of a plan at step 0, if the disk has enough free space."""
-    use_devices()
+    use_devices(plan.replicas)
     with quietly():
         from training.learning.disk_space import require_disk_space
         from training.learning.run import TrainingRun
 
     require_disk_space(plan.config, len(corpus.vocabulary), target.store, run=target.folder, saved=saved)
-    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from)
+    if target.workers is not None:
+        from training.learning.distribute import DistributedRun
+
+        return DistributedRun(
+            plan.config,
+            corpus,
+            target.folder,
+            start_from=start_from,
+            replicas=plan.replicas,
+            workers=target.workers,
+        )
+    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from, replicas=plan.replicas)
+
+
+def _replicas(target: Target) -> int | None:
+    """The replicas of a new run, those of all workers; None on JAX, which has none."""
+    if target.workers is not None:
+        return replicas_of(target.workers.replicas)
+    use_devices()
+    with quietly():
+        from training.learning.backend import local_replicas
+
+    return local_replicas()
 
 
 def _within_minutes(plan: Plan, run: "TrainingRun", began_s: float) -> Plan:

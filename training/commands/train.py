@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from training.commands.options import (
 )
 from training.commands.runs import Target, new_run, resumed_run
 from training.commands.selection import selection_options
+from training.commands.workers import begun, ended_together, follow_chief, joined, stopping
 from training.files import require_writable
 from training.flags import GroupedCommand, config_options
 from training.learning.folder import Plan, locked
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 # The flags that --resume accepts; all other settings are the run's own.
 EXTENDING = ("epochs", "steps")
-WITH_RESUME = {"name", "runs", "models", "force", "resume", *EXTENDING}
+WITH_RESUME = {"name", "runs", "models", "force", "resume", "workers", "worker", *EXTENDING}
 
 
 @click.command(cls=GroupedCommand)
@@ -58,6 +60,12 @@ WITH_RESUME = {"name", "runs", "models", "force", "resume", *EXTENDING}
     help="Continue the run of this name with its own settings; --epochs or --steps extend it.",
 )
 @click.option("--restart", is_flag=True, help="Discard an unfinished run of this name and start again.")
+@click.option(
+    "--workers",
+    metavar="HOST:PORT,...",
+    help="Addresses of all processes that train this run together; docs/scaling.md.  [default: TF_CONFIG's]",
+)
+@click.option("--worker", type=int, metavar="I", help="Index of this process among --workers; 0 saves and publishes.")
 @force_option
 @runs_option
 @models_option
@@ -65,15 +73,23 @@ WITH_RESUME = {"name", "runs", "models", "force", "resume", *EXTENDING}
 def train(context: click.Context, /, name: str, runs: Path, models: Path, **options: Any) -> None:
     """Train a model on your text and publish it as the next version."""
     require("tqdm")  # imported only after the text is encoded
-    target = Target(name, runs / name, models, options.pop("force"), time.monotonic())
-    if options["resume"]:
-        longer = _longer(context, options)
-        Plan.load(target.folder)  # before the folder is locked, which creates it
-    require_writable(target.folder, "--runs")
-    require_store(target.models, target.name)
-    with locked(target.folder):
-        plan, run = resumed_run(target, longer) if options["resume"] else new_run(context, options, target)
-        _train_and_publish(plan, run, target)
+    began_s = time.monotonic()
+    longer = _longer(context, options) if options["resume"] else {}
+    before = Plan.load(runs / name) if options["resume"] else None  # before the folder is locked, which creates it
+    workers = joined(options.pop("workers"), options.pop("worker"), before.replicas if before else None)
+    with ended_together(workers), ExitStack() as stack:
+        target = Target(name, runs / name, models, options.pop("force"), began_s, workers)
+        if workers is not None and not workers.is_chief:
+            follow_chief(target)
+            return
+
+        def begin() -> "tuple[Plan, TrainingRun]":
+            require_writable(target.folder, "--runs")
+            require_store(target.models, target.name)
+            stack.enter_context(locked(target.folder))
+            return resumed_run(target, longer) if options["resume"] else new_run(context, options, target)
+
+        _train_and_publish(*begun(workers, begin), target)
 
 
 def _longer(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -106,17 +122,16 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
     if run.trainer.network.recurrent[0].is_stock:
         click.echo(f"Recurrent layers: {run.trainer.network.recurrence}.")
     with stop_on_signal() as stop:
-        run.stages.should_stop = stop
         try:
-            if not train_to_the_end(run, stop, limit=_time_limit(plan, run, target)):
+            limit = _time_limit(plan, run, target)
+            if not train_to_the_end(run, stopping(target.workers, run, stop), limit=limit):
                 raise Stopped
+            run.stages.should_stop = stop
             plan = replace(plan, config=run.config)
-            if not is_installed("tensorflow"):
-                click.echo(_publish_elsewhere(target))
-                return
-            with quietly():
-                from training.commands.publishing import publish_run
-            version = publish_run(run, plan, name=target.name, models=target.models, force=target.force)
+            if target.workers is None:
+                message = _published(plan, run, target)
+            else:  # the others wait for the end
+                message = target.workers.from_chief(lambda: {"message": _published(plan, run, target)})["message"]
         except Stopped:
             click.echo(
                 f"Stopped at step {run.step:,} of {run.total_steps:,}; the run is saved. Resume it with:", err=True
@@ -124,7 +139,17 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
             folders = {"runs": target.runs, "models": target.models}
             click.echo(command("train", "--name", target.name, "--resume", **folders), err=True)
             sys.exit(stop.exit_code)
-    click.echo(f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}")
+    click.echo(message)
+
+
+def _published(plan: Plan, run: "TrainingRun", target: Target) -> str:
+    """Publish the run, and return the sentence that ends the command."""
+    if not is_installed("tensorflow"):
+        return _publish_elsewhere(target)
+    with quietly():
+        from training.commands.publishing import publish_run
+    version = publish_run(run, plan, name=target.name, models=target.models, force=target.force)
+    return f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}"
 
 
 def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":

@@ -45,6 +45,7 @@ class Plan:
     init_from: str | None = None  # NAME/VERSION of the model whose weights the run starts from
     published: str | None = None  # folder of the version
     published_step: int | None = None  # steps taken when it was published; older versions of Charloom did not record it
+    replicas: int | None = None  # that each batch is split between; None: as many as the machine has cores, or JAX
 
     def is_published_at(self, step: int) -> bool:
         """Whether a version was published from the run as it is after `step` steps."""

@@ -1,6 +1,5 @@
 """The training loop: takes a run to its end, and decides when it is evaluated, saved and stopped."""
 
-import time
 from collections.abc import Callable
 
 from training.learning.budget import TimeLimit
@@ -9,8 +8,6 @@ from training.learning.progress import RunProgress
 from training.learning.run import TrainingRun
 from training.learning.stages import Stopped
 from training.learning.tensorboard import EventLog
-
-SECONDS_BETWEEN_CHECKPOINTS = 60
 
 
 def train(
@@ -33,7 +30,6 @@ def train(
     Raises:
         Diverged: the loss or the gradient is not finite; the last checkpoint is kept.
     """
-    saved_at_s = time.monotonic()
     with (
         RunProgress(
             run.stages, run.total_steps, run.step, run.steps_per_epoch, with_estimate=limit is None
@@ -46,7 +42,6 @@ def train(
                     record = run.evaluate()
                     is_corrected = limit is not None and limit.correct(run)
                     run.save()  # first: printing may block
-                    saved_at_s = time.monotonic()
                     log.evaluation(record)
                     progress.evaluation(record, best=record is run.best)
                     if is_corrected:
@@ -57,9 +52,8 @@ def train(
                 progress.step(run.take_step())
                 if should_stop():
                     break
-                if time.monotonic() - saved_at_s > SECONDS_BETWEEN_CHECKPOINTS:
+                if run.is_checkpoint_due():
                     run.save()
-                    saved_at_s = time.monotonic()
         except Stopped:
             pass
         run.save()

@@ -13,7 +13,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,15 @@ from training.learning.stages import Stages
 from training.learning.validation import Validation
 from training.network.weights import NetworkWeights, scale_logits, weights_of
 
+if TYPE_CHECKING:
+    from training.learning.collectives import Workers
+
 # At least; a small text has epochs of a few steps.
 STEPS_BETWEEN_EVALUATIONS = 25
 # An evaluation reads at most this share of the characters trained on since the last one. With the default network,
 # reading a character takes less than half as long as training on it: evaluations take at most a tenth of the run.
 EVALUATED_SHARE = 0.25
+SECONDS_BETWEEN_CHECKPOINTS = 60
 
 
 class Diverged(ReportedError):
@@ -57,9 +61,16 @@ class TrainingRun:
     """A network in training on a text. `folder` holds everything that is needed to resume after a kill."""
 
     def __init__(
-        self, config: TrainConfig, corpus: Corpus, folder: Path, *, start_from: NetworkWeights | None = None
+        self,
+        config: TrainConfig,
+        corpus: Corpus,
+        folder: Path,
+        *,
+        start_from: NetworkWeights | None = None,
+        replicas: int | None = None,
+        workers: "Workers | None" = None,
     ) -> None:
-        """Set up step 0, with random weights or those of another network.
+        """Set up step 0, with random weights or those of another network; `replicas` and `workers` as `make_trainer`.
 
         Raises:
             InputError: the text is too short for the configuration, or `start_from` is of another shape.
@@ -75,7 +86,7 @@ class TrainingRun:
             seed=config.seed,
         )
         self.stages = Stages()
-        self.trainer = make_trainer(config, len(corpus.vocabulary), start_from)
+        self.trainer = make_trainer(config, len(corpus.vocabulary), start_from, replicas=replicas, workers=workers)
         self.validation = Validation(config, corpus, self.trainer, self.stages)
         self._state: Any = self.validation.initial_state(config.batch_size)
         self.best_weights: list[NDArray[Any]] = []  # of all variables of the network, at the best evaluation
@@ -85,6 +96,7 @@ class TrainingRun:
         self._seconds = 0.0  # that they took
         self.step = 0
         self.history: list[dict[str, Any]] = []
+        self._saved_s = time.monotonic()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -237,6 +249,11 @@ class TrainingRun:
                 "stages": {"seconds": self.stages.seconds, "elapsed_seconds": self.stages.elapsed_seconds},
             },
         ).save(self.folder / CHECKPOINT)
+        self._saved_s = time.monotonic()
+
+    def is_checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is older than `SECONDS_BETWEEN_CHECKPOINTS`."""
+        return time.monotonic() - self._saved_s > SECONDS_BETWEEN_CHECKPOINTS
 
     def restore(self) -> None:
         """Continue from the last checkpoint, bit for bit; from step 0 where none was written yet.

@@ -24,29 +24,39 @@ def next_symbol_losses(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
-def use_one_core_per_replica() -> None:
+def use_one_core_per_replica(replicas: int | None = None) -> None:
     """Compute each replica's operations on one core, and the replicas side by side. Call before anything is computed.
 
     One core for each replica is faster than all cores for one matrix product after the other (docs/experiments.md).
+    The bits of a gradient's norm depend on the number of threads. So it is the number of `replicas` of the run, by
+    default one for each core, also where other workers compute some of them or this machine has fewer cores.
     """
+    replicas = replicas or cores()
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    tf.config.threading.set_intra_op_parallelism_threads(cores())  # XLA runs each replica on one of these
+    tf.config.threading.set_intra_op_parallelism_threads(replicas)  # XLA runs each replica on one of these
     tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
 class TensorFlowTrainer(Trainer):
     """A `Trainer` that splits the rows of a batch between `replicas`: one for each core, or one for a GPU.
 
-    `rows` are the rows of each replica.
+    `rows` are the rows of each replica of this process, which computes a `share` of the replicas, by default all.
+    `streams` are these rows together.
     """
 
-    def __init__(self, network: Network, config: TrainConfig, *, replicas: int | None = None) -> None:
+    def __init__(
+        self, network: Network, config: TrainConfig, *, replicas: int | None = None, share: range | None = None
+    ) -> None:
         # A resumed run must end with the same bits as an uninterrupted one.
         tf.config.experimental.enable_op_determinism()
         super().__init__(network, config)
         replicas = min(replicas or cores(), config.batch_size)
-        self.rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
+        rows = [config.batch_size // replicas + (i < config.batch_size % replicas) for i in range(replicas)]
+        self.replicas, self._share = replicas, share or range(replicas)
+        self.rows = [rows[i] for i in self._share]
+        before = sum(rows[: self._share.start])
+        self.streams = slice(before, before + sum(self.rows))
         self._replica = tf.function(self._replica_step, jit_compile=network.is_compiled, autograph=False)
         self._step = tf.function(self._training_step, autograph=False)
         self._read = tf.function(
@@ -79,7 +89,7 @@ class TensorFlowTrainer(Trainer):
         """`batch`: previous [N, T], targets [N, T], reset [N]."""
         previous, targets, reset = batch
         state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
-        total = tf.cast(tf.size(targets), state.dtype)
+        total = tf.cast(self._config.batch_size * tf.shape(targets)[1], state.dtype)
         shares = zip(
             tf.split(previous, self.rows),
             tf.split(targets, self.rows),
@@ -88,16 +98,21 @@ class TensorFlowTrainer(Trainer):
         )
         done = [
             self._replica(*share, seed + tf.constant([0, i * MAX_DROPOUTS], tf.int64), total)
-            for i, share in enumerate(shares)
+            for i, share in zip(self._share, shares, strict=True)
         ]
         losses, gradients, states = zip(*done, strict=True)
-        norm = self._update_weights(gradients, rates)
-        return tf.stack([tf.add_n(losses), norm]), tf.concat(states, axis=1)
+        loss, gradient = self._summed(losses, gradients)
+        norm = self._update_weights(gradient, rates)
+        return tf.stack([loss, norm]), tf.concat(states, axis=1)
 
-    def _update_weights(self, gradients: Any, rates: Any) -> Any:
+    def _summed(self, losses: Any, gradients: Any) -> tuple[Any, list[Any]]:
+        """The loss and the gradient of all replicas."""
+        return tf.add_n(losses), [tf.add_n(parts) for parts in zip(*gradients, strict=True)]
+
+    def _update_weights(self, gradient: list[Any], rates: Any) -> Any:
         """Take the optimizer's step and update the averages; returns the gradient's norm before clipping."""
         variables = self.network.trainable_variables
-        clipped, norm = self._clipped([tf.add_n(parts) for parts in zip(*gradients, strict=True)])
+        clipped, norm = self._clipped(gradient)
         self._optimizer.learning_rate.assign(tf.cast(rates[0], self._optimizer.learning_rate.dtype))
         self._optimizer.apply(clipped, variables)
         for average, variable in zip(self._averages, variables, strict=False):

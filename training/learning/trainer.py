@@ -29,6 +29,7 @@ class Trainer(ABC):
     """
 
     steps_in_flight = 1
+    replicas: int | None = None  # that the rows of a batch are split between, which dropout seeds follow
 
     def __init__(self, network: Network, config: TrainConfig) -> None:
         self.network, self._config = network, config

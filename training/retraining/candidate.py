@@ -102,7 +102,7 @@ def _resumed(retraining: Retraining) -> Candidate | None:
     if plan is None:
         return None
     corpus = plan.open_corpus(folder)
-    run = TrainingRun(plan.config, corpus, folder)
+    run = TrainingRun(plan.config, corpus, folder, replicas=plan.replicas)
     run.restore()
     retraining.record.resumed = True
     _record_text(retraining, corpus)
@@ -118,8 +118,8 @@ def _new(retraining: Retraining) -> Candidate:
     require_disk_space(config, len(corpus.vocabulary), retraining.models / job.name, run=folder)
     weights = served.weights() if served else None
     config = within_budget(config, _started(retraining, config, corpus, weights), retraining.deadline_s)
-    plan = Plan(config, job.corpus, corpus.key, retraining.start)
     run = _started(retraining, config, corpus, weights)
+    plan = Plan(config, job.corpus, corpus.key, retraining.start, replicas=run.trainer.replicas)
     discard(folder)
     run.save()  # before the plan, so that a resumed run always has these weights
     plan.save(folder)

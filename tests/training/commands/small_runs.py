@@ -37,7 +37,7 @@ def run_of(folder: Path, steps: int, **changes: Any) -> Path:
     corpus = prepare([str(text)], config, run_folder / CORPUS)
     run = TrainingRun(config, corpus, run_folder)
     train(run, should_stop=lambda: run.step >= steps)
-    Plan(config, ("corpus.txt",), corpus.key).save(run_folder)
+    Plan(config, ("corpus.txt",), corpus.key, replicas=run.trainer.replicas).save(run_folder)
     return run_folder
 
 

@@ -17,7 +17,7 @@ from training.learning.folder import Plan
 @pytest.fixture(autouse=True)
 def no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests have used TensorFlow before, and its devices can be set up only once."""
-    monkeypatch.setattr("training.commands.runs.use_devices", lambda: None)
+    monkeypatch.setattr("training.commands.runs.use_devices", lambda _=None: None)
 
 
 def target(folder: Path) -> Target:

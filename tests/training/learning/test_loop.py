@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from training.learning import loop
 from training.learning.folder import TENSORBOARD
 from training.learning.loop import train
 from training.learning.stages import Stages
@@ -20,6 +19,9 @@ class FakeRun:
         self.folder, self.stages, self.step = folder, Stages(), step
         self.best: Any = None
         self.calls: list[str] = []
+
+    def is_checkpoint_due(self) -> bool:
+        return False
 
     @property
     def is_finished(self) -> bool:
@@ -76,9 +78,9 @@ def test_a_stop_in_an_evaluation_saves_the_run_and_the_next_call_repeats_it(tmp_
     assert run.calls[4:6] == ["evaluation 3", "save"]
 
 
-def test_checkpoints_are_written_between_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+def test_checkpoints_are_written_between_evaluations(tmp_path: Path) -> None:
     run: Any = FakeRun(tmp_path)
+    run.is_checkpoint_due = lambda: True
     assert train(run)
     assert run.calls[:4] == ["step 1", "save", "step 2", "save"]
 

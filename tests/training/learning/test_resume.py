@@ -49,7 +49,7 @@ def without_speed(record: dict[str, Any]) -> dict[str, Any]:
 
 def save_and_report_each_step(events: Connection) -> None:
     """Runs in the training process: save after every step, and send the number of each step and evaluation."""
-    from training.learning import loop, run
+    from training.learning import run
 
     def reported(method: Any) -> Any:
         def call(self: run.TrainingRun) -> Any:
@@ -59,7 +59,7 @@ def save_and_report_each_step(events: Connection) -> None:
 
         return call
 
-    loop.SECONDS_BETWEEN_CHECKPOINTS = -1
+    run.SECONDS_BETWEEN_CHECKPOINTS = -1
     run.TrainingRun.take_step = reported(run.TrainingRun.take_step)  # type: ignore[method-assign]
     run.TrainingRun.evaluate = reported(run.TrainingRun.evaluate)  # type: ignore[method-assign]
 

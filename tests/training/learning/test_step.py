@@ -1,9 +1,11 @@
 """The TensorFlow training step, against a NumPy step: replicas, clipping, optimizers, dropout, precision."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training.learning.trainers import (
     RATE,
@@ -18,6 +20,7 @@ from tests.training.network.networks import config, oracle_of, random_network
 from training.config import CHOICES
 from training.data.windows import Window
 from training.learning.step import TensorFlowTrainer
+from training.learning.trainer import MAX_DROPOUTS
 from training.network import network
 from training.network.network import state_shape
 from training.network.weights import weights_of
@@ -196,3 +199,46 @@ def test_stock_layers_train_with_weight_dropout() -> None:
     assert losses[-1] < losses[0]
     after = weights_of(trainer.network)
     assert not np.array_equal(before.layers[1].recurrent_kernel, after.layers[1].recurrent_kernel)
+
+
+class WithoutShares(TensorFlowTrainer):
+    """The step of a process that computes all replicas, written out."""
+
+    def _training_step(self, batch: Any, state: Any, seed: Any, rates: Any) -> Any:
+        previous, targets, reset = batch
+        state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
+        total = tf.cast(tf.size(targets), state.dtype)
+        shares = zip(
+            tf.split(previous, self.rows), tf.split(targets, self.rows), tf.split(state, self.rows, axis=1), strict=True
+        )
+        done = [
+            self._replica(*share, seed + tf.constant([0, i * MAX_DROPOUTS], tf.int64), total)
+            for i, share in enumerate(shares)
+        ]
+        losses, gradients, states = zip(*done, strict=True)
+        norm = self._update_weights([tf.add_n(parts) for parts in zip(*gradients, strict=True)], rates)
+        return tf.stack([tf.add_n(losses), norm]), tf.concat(states, axis=1)
+
+
+def test_a_share_of_all_replicas_changes_no_bit() -> None:
+    setting = config(1, cell="lstm", batch_size=5, dropout=0.2, weight_dropout=0.2, grad_clip=0.1, ema=0.9)
+    ends = []
+    for trainer_class in (TensorFlowTrainer, WithoutShares):
+        trainer = trainer_class(random_network(setting, dtype="float32"), setting, replicas=2)
+        window, state = window_for(setting)
+        state = state.astype(np.float32)
+        for step in range(5):
+            loss, norm, state = trainer.train(window, state, rate=RATE, step=step)
+        variables = [variable.numpy() for group in trainer.variables.values() for variable in group]
+        ends.append([loss, norm, np.asarray(state), *variables])
+    for found, expected in zip(*ends, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_shares_of_the_replicas_split_the_streams() -> None:
+    setting = vanilla(batch_size=7)
+    network_ = random_network(setting)
+    shares = [range(0, 1), range(1, 3), range(3, 4)]
+    trainers = [TensorFlowTrainer(network_, setting, replicas=4, share=share) for share in shares]
+    assert [trainer.rows for trainer in trainers] == [[2], [2, 2], [1]]
+    assert [trainer.streams for trainer in trainers] == [slice(0, 2), slice(2, 6), slice(6, 7)]
