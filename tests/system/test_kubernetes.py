@@ -241,7 +241,6 @@ def test_commands_have_the_flags_that_are_used() -> None:
     known = {
         name: {flag for option in command.params for flag in option.opts} for name, command in cli.commands.items()
     }
-    known["train"] |= {"--workers", "--worker"}
     lines = [" ".join(each.get("args", [])) for folder in folders() for each in containers(built(folder))]
     found = re.findall(r"\bcharloom (\w+) (.*)", "\n".join(lines))
     assert {command for command, _ in found} == {"retrain", "train"}
