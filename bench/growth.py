@@ -141,7 +141,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--probes", type=int, default=20, help="at most so many prompts of a length in one round")
     parser.add_argument("--json", type=Path, default=Path("bench/results/growth.json"))
     parser.add_argument("--plot", type=Path, default=Path("bench/results/growth.svg"))
-    parser.set_defaults(model=None, no_peers=True, guesses=False)  # of `serve.started`
+    parser.set_defaults(model=None, no_peers=True, guesses=False, bfloat16=False)  # of `serve.started`
     arguments = parser.parse_args(given)
     if arguments.values and not arguments.axis:
         parser.error("--values needs --axis.")
