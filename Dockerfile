@@ -30,7 +30,7 @@ RUN if [ -n "$GPU" ]; then \
 
 
 FROM packages AS service-packages
-COPY requirements-redis.txt requirements-objectstore.txt .
+COPY requirements-redis.txt requirements-objectstore.txt ./
 RUN pip --python /venv/bin/python install --no-cache-dir \
         --requirement requirements-redis.txt --requirement requirements-objectstore.txt
 # Serving needs neither Keras nor TensorFlow's files for compiling against it: half a gigabyte less.
@@ -54,7 +54,7 @@ CMD ["charloom", "serve"]
 
 
 FROM packages AS training-packages
-COPY requirements-training.txt requirements-objectstore.txt .
+COPY requirements-training.txt requirements-objectstore.txt ./
 RUN pip --python /venv/bin/python install --no-cache-dir \
         --requirement requirements-training.txt --requirement requirements-objectstore.txt
 

@@ -49,8 +49,8 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "backend.py").write_text(BACKEND)
-    for name in ("", "-training", "-dev", "-jax", "-bench", "-redis"):
-        (tmp_path / f"requirements{name}.txt").touch()
+    for file in ROOT.glob("requirements*.txt"):
+        (tmp_path / file.name).touch()
     return tmp_path
 
 

@@ -205,7 +205,7 @@ def test_a_busy_service_is_asked_again_after_a_countdown(page: Page, path: str) 
         )
     page.wait(lambda: page.shown("#inside .track[aria-pressed=true]"), 180)
     assert page.run("return window.asked").count(path) >= 2
-    assert page.text("#inside .status") == ""
+    page.wait(lambda: page.text("#inside .status") == "")
     assert not page.shown("#inside .notice")
 
 
