@@ -46,7 +46,7 @@ settings = {{ layers = 1, units = 16, embedding = 8, batch_size = 4, window = 20
 
 RETRAIN = ["run", "--rm", "nightly", "python", "-m", "training", "retrain", "--models", "/models", "--runs", "/runs"]
 # A volume for the store of 16 MB in memory; it exists while a container mounts it.
-SMALL_DISK = {"models": {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=16m,uid=10001"}}}
+SMALL_DISK = {"models": {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=64m,uid=10001"}}}
 
 
 class Compose:
