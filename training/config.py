@@ -66,6 +66,9 @@ class TrainConfig:
     ema: float = 0.0
     cold_start: float = 0.01
     precision: str = "float32"
+    # distillation; without effect where there are no teachers
+    teacher_share: float = 0.75
+    teacher_chars: int = 8_000_000
     # evaluation
     eval_every: float = 1.0
     eval_chars: int = 500_000
@@ -77,7 +80,7 @@ class TrainConfig:
             _require(not isinstance(value, float) or math.isfinite(value), name, "a finite number", value)
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
-        for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):
+        for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars", "teacher_chars"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in (
             "embedding",
@@ -93,6 +96,7 @@ class TrainConfig:
         for name in ("input_dropout", "dropout", "output_dropout", "weight_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _require(0 <= self.cold_start <= 1, "cold_start", "between 0 and 1", self.cold_start)
+        _require(0 < self.teacher_share < 1, "teacher_share", "above 0 and below 1", self.teacher_share)
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
         for name in ("learning_rate", "eval_every"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
@@ -107,6 +111,11 @@ class TrainConfig:
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimisation steps of the run, unless it is stopped early."""
         return self.steps or self.epochs * steps_per_epoch
+
+    @property
+    def teacher_rows(self) -> int:
+        """The rows of a batch that read the text of teachers: at least one, and not all."""
+        return min(max(round(self.teacher_share * self.batch_size), 1), self.batch_size - 1)
 
     def held_out(self, characters: int) -> int:
         """Characters at the start of a training part of `characters` that are held out for temperature scaling.

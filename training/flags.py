@@ -48,6 +48,8 @@ HELP = {
     "ema": "Decay of the moving average of the weights that is evaluated and published; 0: none.",
     "cold_start": "Probability of resetting a stream's state at the start of a window.",
     "precision": "Number format of matrix products.",
+    "teacher_share": "Share of each batch that reads the text of --teachers.",
+    "teacher_chars": "Symbols that the --teachers write.",
     "eval_every": "Epochs between evaluations, at least 25 steps (char-rnn: eval_val_every, in steps).",
     "eval_chars": "Most symbols of the validation part that an evaluation reads.",
     "patience": "Evaluations without a new best that end the run early; 0: never.",
@@ -77,6 +79,7 @@ SECTIONS = {
         *("batch_size", "window", "epochs", "steps", "minutes", "optimizer", "learning_rate", "schedule"),
         *("warmup_steps", "decay_rate", "decay_after", "grad_clip", "clip_by", "precision"),
     ),
+    "Distillation": ("teachers", "teacher_share", "teacher_chars"),
     "Watching": ("eval_every", "eval_chars", "patience"),
     "Run": (),
 }

@@ -8,14 +8,17 @@ import click
 
 from training.commands.options import published, use_devices
 from training.commands.selection import selection_of
+from training.commands.teaching import written_by
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.prepare import prepare
+from training.data.teacher_text import TeacherText
 from training.errors import InputError
 from training.flags import config_of
 from training.learning.cluster import replicas_of
 from training.learning.folder import (
     PLAN,
+    TEACHER_TEXT,
     Plan,
     Position,
     adopt_corpus,
@@ -75,7 +78,8 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         replicas=before.replicas or _replicas(target),
     )
     _refuse_minutes(plan.config, target)
-    run = run_of(plan, before.open_corpus(target.folder), target, saved=True)
+    teacher_text = TeacherText.open(target.folder / TEACHER_TEXT) if plan.teachers else None
+    run = run_of(plan, before.open_corpus(target.folder), target, teacher_text=teacher_text, saved=True)
     run.restore()
     if longer:
         _extend(run, before, plan)
@@ -139,15 +143,24 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
             selection=selection_of(options),
         )
         plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
-        run = run_of(plan, corpus, target, start_from=weights)
+        teacher_text = None
+        if options["teachers"]:
+            if target.workers is not None or plan.replicas is None:  # None on JAX
+                raise InputError("--teachers is for one worker, and for TensorFlow.")
+            aside = encoded.parent / TEACHER_TEXT
+            teachers, teacher_text = written_by(options["teachers"], config, corpus, target.models, aside)
+            plan = replace(plan, teachers=teachers)
+        run = run_of(plan, corpus, target, start_from=weights, teacher_text=teacher_text)
         if config.minutes:
             plan = _within_minutes(plan, run, target.began_s)
-            run = run_of(plan, corpus, target, start_from=weights)
+            run = run_of(plan, corpus, target, start_from=weights, teacher_text=teacher_text)
         if keeps_old:
             click.echo(f"The finished run of this name is kept in {keep_as_old(target.folder)}.")
         else:
             discard(target.folder)
         adopt_corpus(encoded, target.folder)
+        if teacher_text is not None:
+            (encoded.parent / TEACHER_TEXT).rename(target.folder / TEACHER_TEXT)
     run.save()  # before the plan, so that a resumed run always has these weights
     plan.save(target.folder)
     for note in corpus.notes:
@@ -185,7 +198,13 @@ def _keeps_old(folder: Path, *, restart: bool) -> bool:
 
 
 def run_of(
-    plan: Plan, corpus: Corpus, target: Target, *, start_from: "NetworkWeights | None" = None, saved: bool = False
+    plan: Plan,
+    corpus: Corpus,
+    target: Target,
+    *,
+    start_from: "NetworkWeights | None" = None,
+    teacher_text: TeacherText | None = None,
+    saved: bool = False,
 ) -> "TrainingRun":
     """The run of a plan at step 0, if the disk has enough free space."""
     use_devices(plan.replicas)
@@ -205,7 +224,14 @@ def run_of(
             replicas=plan.replicas,
             workers=target.workers,
         )
-    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from, replicas=plan.replicas)
+    return TrainingRun(
+        plan.config,
+        corpus,
+        target.folder,
+        start_from=start_from,
+        teacher_text=teacher_text,
+        replicas=plan.replicas,
+    )
 
 
 def _replicas(target: Target) -> int | None:
