@@ -21,7 +21,6 @@ from training.network.network import Network, state_shape
 
 MAX_PASSAGES = 512
 LENGTH = 2000  # at least, of a passage, where the text is longer
-STEPS_PER_CALL = 20
 
 
 class Ensemble:
@@ -30,33 +29,35 @@ class Ensemble:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
         self.symbols = networks[0].symbols
-        self.write = tf.function(self._write, autograph=False)
+        self.draw = tf.function(self._draw, autograph=False)
 
     def initial_states(self, rows: int) -> list[NDArray[np.float32]]:
         """Zeros [S, N, H] for each network."""
         return [np.zeros(state_shape(network.config, rows), np.float32) for network in self._networks]
 
-    def probabilities(self, previous: Any, states: Any) -> tuple[Any, list[Any]]:
-        """The mean probabilities [N, V] of the symbol after `previous` [N], and the states after it."""
+    def _draw(self, previous: Any, states: Any, uniforms: Any) -> tuple[Any, Any, Any]:
+        """Draw the symbols [N] after `previous` [N] with `uniforms` [N].
+
+        Returns:
+            The symbols, the probabilities [N, V] in float16, and the states after `previous`.
+        """
         read = [network(previous[:, None], state) for network, state in zip(self._networks, states, strict=True)]
         mean = tf.add_n([tf.nn.softmax(logits[:, 0]) for logits, _ in read]) / len(read)
-        return mean, [state for _, state in read]
-
-    def _write(self, previous: Any, states: Any, uniforms: Any) -> tuple[Any, Any, Any]:
-        """Draw T symbols [N, T] with `uniforms` [T, N]; their probabilities [N, T, V] in float16; the states after."""
-        ids, rows = [], []
-        for uniform in tf.unstack(uniforms):
-            mean, states = self.probabilities(previous, states)
-            sums = tf.cumsum(mean[:, RESERVED + 1 :], axis=1)  # id 0 is never drawn
-            below = tf.cast(sums <= uniform[:, None] * sums[:, -1:], tf.int32)
-            previous = tf.minimum(RESERVED + 1 + tf.reduce_sum(below, axis=1), self.symbols - 1)
-            ids.append(previous)
-            rows.append(tf.cast(mean, tf.float16))
-        return tf.stack(ids, axis=1), tf.stack(rows, axis=1), states
+        sums = tf.cumsum(mean[:, RESERVED + 1 :], axis=1)  # id 0 is never drawn
+        below = tf.cast(sums <= uniforms[:, None] * sums[:, -1:], tf.int32)
+        drawn = tf.minimum(RESERVED + 1 + tf.reduce_sum(below, axis=1), self.symbols - 1)
+        return drawn, tf.cast(mean, tf.float16), [state for _, state in read]
 
 
 def write_text(
-    ensemble: Ensemble, folder: Path, *, characters: int, window: int, dtype: np.dtype[Any], seed: int, stages: Stages
+    ensemble: Ensemble,
+    folder: Path,
+    *,
+    characters: int,
+    window: int,
+    dtype: np.dtype[Any],
+    seed: int,
+    stages: Stages,
 ) -> None:
     """Write about so many symbols, in passages, into `folder` for `TeacherText.open`.
 
@@ -83,12 +84,9 @@ def write_text(
     generator = np.random.Generator(np.random.PCG64([seed, length]))
     previous, states = np.full(passages, RESERVED, np.int32), ensemble.initial_states(passages)
     stages.enter("writing the teachers' text", length)
-    for start in range(0, length, STEPS_PER_CALL):
-        window = slice(start, min(start + STEPS_PER_CALL, length))
-        uniforms = generator.random((window.stop - start, passages), dtype=np.float32)
-        drawn, given, states = ensemble.write(previous, states, uniforms)
-        ids[:, window], probabilities[:, window] = drawn, given
-        previous = drawn[:, -1]
-        stages.advance(window.stop - start)
+    for place in range(length):
+        previous, mean, states = ensemble.draw(previous, states, generator.random(passages, dtype=np.float32))
+        ids[:, place], probabilities[:, place] = previous, mean
+        stages.advance()
     ids.flush()
     probabilities.flush()

@@ -10,6 +10,7 @@ from tests.processes import training
 from tests.training.commands.cli import refusal
 from training.data.teacher_text import TeacherText
 from training.learning.folder import OLD, TEACHER_TEXT
+from training.release.store import manifest_of
 
 SIZE = ["--layers", "1", "--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "20"]
 LEARNING = [*SIZE, "--learning-rate", "0.05", "--warmup-steps", "5", "--weight-dropout", "0"]
@@ -31,7 +32,7 @@ def test_a_student_learns_from_its_teachers_and_goes_on_with_their_text(folder: 
     text = TeacherText.open(run / TEACHER_TEXT)
     assert text.ids.shape == (2, 2000)
     teacher, student = (
-        json.loads((folder / f"models/{name}/1/manifest.json").read_text())["validation_nats_per_char"]
+        manifest_of(folder / f"models/{name}/1")["metrics"]["validation"]["nats_per_char"]
         for name in ("tiny", "student")
     )
     assert student < teacher + 0.3

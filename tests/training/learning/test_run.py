@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.oracle import log_softmax
 from tests.training.learning.runs import STANDSTILL, TEXT, history_of, restored_in, run_in, set_all_weights
 from training.data.teacher_text import TeacherText
 from training.errors import InputError
@@ -219,8 +220,8 @@ def test_a_run_with_teachers_learns_from_their_text_and_resumes_with_the_same_bi
     settings = {"batch_size": 4, "epochs": 3, "teacher_share": 0.75, "learning_rate": 0.05}
     learned = run_in(tmp_path / "straight", teacher_text=TeacherText(ids, likely), **settings)
     straight = weights_at_the_end(learned)
-    logits, _ = learned.trainer.read(ids[:, :5].astype(np.int32), learned.validation.initial_state(3))
-    assert (np.asarray(logits).argmax(axis=-1) == 1).all()
+    logits, _ = learned.trainer.read(ids.astype(np.int32), learned.validation.initial_state(3))
+    assert np.exp(log_softmax(np.asarray(logits)))[:, :, 1].mean() > 0.5  # 1/8 in the corpus
     run = run_in(tmp_path / "resumed", teacher_text=TeacherText(ids, likely), **settings)
     for _ in range(40):
         run.take_step()
