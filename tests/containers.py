@@ -39,7 +39,8 @@ settings = {{ layers = 1, units = 16, embedding = 8, batch_size = 4, window = 20
 class Compose:
     """A project of docker-compose.yml with its own volumes and port."""
 
-    def __init__(self, folder: Path, volumes: dict[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, volumes: dict[str, Any] | None = None, **settings: str) -> None:
+        """Prepare a project; `settings` are variables of docker-compose.yml."""
         self._volumes = volumes or {}
         self.port = Server.free_port()
         self.corpora = folder / "corpora"
@@ -48,6 +49,7 @@ class Compose:
         self._environment = os.environ | {
             "PORT": str(self.port),
             "CHARLOOM_CORPORA": str(self.corpora),
+            **settings,
         }
         self._override = folder / "override.yml"
         self.configure("mine")
@@ -56,11 +58,13 @@ class Compose:
         """Write the nightly.toml of the nightly service."""
         nightly = self._override.with_name("nightly.toml")
         nightly.write_text(NIGHTLY.format(name=name, epochs=epochs, minutes=minutes))
-        mounted = {
-            "volumes": [f"{nightly}:/app/nightly.toml:ro"],
-            "environment": {"XLA_FLAGS": os.environ["XLA_FLAGS"]},
+        environment = {"environment": {"XLA_FLAGS": os.environ["XLA_FLAGS"]}}
+        services = {
+            "nightly": environment | {"volumes": [f"{nightly}:/app/nightly.toml:ro"]},
+            "worker-0": environment,
+            "worker-1": environment,
         }
-        self._override.write_text(json.dumps({"services": {"nightly": mounted}, "volumes": self._volumes}))
+        self._override.write_text(json.dumps({"services": services, "volumes": self._volumes}))
 
     def write(self, name: str, file: str, content: str | bytes) -> None:
         (self.corpora / name).mkdir(exist_ok=True)
