@@ -109,7 +109,7 @@ def _place(record: Part, ids: Path, storage: Storage) -> None:
     """The ids first, then the record that names them; then delete the ids that an earlier record named."""
     storage.upload(record.file, ids)
     content = ids.with_name("record")
-    content.write_bytes(record.to_json())
+    content.write_text(record.to_json(), encoding="utf-8")
     storage.upload(f"{record.stem}.json", content)
     earlier = (each.path for each in storage.listing("") if each.path.startswith(f"{record.stem}-"))
     storage.delete([path for path in earlier if path != record.file])

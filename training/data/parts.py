@@ -56,10 +56,10 @@ class Part:
         """The type of its ids."""
         return dtype_of(len(self.points))
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> str:
         """The content of the record."""
         record = {"format": FORMAT} | {field.name: getattr(self, field.name) for field in fields(self)}
-        return (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def stem(part: int, parts: int) -> str:
@@ -115,7 +115,7 @@ def load_parts(storage: Storage) -> list[Part]:
 
 def key_of(parts: Sequence[Part]) -> str:
     """A hash of everything that the records say."""
-    return hashlib.sha256(b"".join(part.to_json() for part in parts)).hexdigest()
+    return hashlib.sha256("".join(part.to_json() for part in parts).encode()).hexdigest()
 
 
 def points_and_counts(parts: Sequence[Part]) -> dict[int, int]:
