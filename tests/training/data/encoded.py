@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from training.config import TrainConfig
+from training.data import corpus
 from training.data.encode_part import encode_part
 from training.data.parts import Part
 from training.data.storage import Folder
@@ -21,3 +24,15 @@ class CountingFolder(Folder):
     def read_range(self, path: str, start: int, stop: int) -> bytes:
         self.read_bytes += stop - start
         return super().read_range(path, start, stop)
+
+
+def count_read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[CountingFolder]:
+    """The folders of all corpora of encoded parts that are opened from now on, in order."""
+    opened: list[CountingFolder] = []
+
+    def storage_of(location: str) -> CountingFolder:
+        opened.append(CountingFolder(location))
+        return opened[-1]
+
+    monkeypatch.setattr(corpus, "storage_of", storage_of)
+    return opened
