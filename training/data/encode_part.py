@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.config import TrainConfig
 from training.data.encode import FirstPass, read_sources
@@ -57,7 +58,7 @@ def encode_part(
     with scratch(storage) as folder:
         require_space({folder: _BYTES_PER_SYMBOL * _symbols(survey, config)}, "The encoded part")
         first_pass = read_sources(survey.sources, config, folder / "provisional.bin")
-        ids = folder / "ids"
+        sha256 = _write_ids(first_pass, folder / "ids")
         record = Part(
             part=part,
             parts=parts,
@@ -66,14 +67,12 @@ def encode_part(
             symbols=first_pass.symbols,
             points=first_pass.points.tolist(),
             counts=first_pass.counts.tolist(),
-            sha256=(sha256 := _write_ids(first_pass, ids)),
             file=f"{stem(part, parts)}-{sha256[:16]}.ids",
-            bytes=ids.stat().st_size,
-            sources=[
-                {"path": file.source.name, "bytes": file.bytes, "sha256": file.sha256} for file in first_pass.files
-            ],
+            bytes=(folder / "ids").stat().st_size,
+            sha256=sha256,
+            sources=_files(first_pass),
         )
-        _place(record, ids, storage)
+        _place(record, folder / "ids", storage)
     return record, (*notes, *survey.notes, *first_pass.notes)
 
 
@@ -103,6 +102,10 @@ def _write_ids(first_pass: FirstPass, path: Path) -> str:
             digest.update(ids)
             file.write(ids)
     return digest.hexdigest()
+
+
+def _files(first_pass: FirstPass) -> list[dict[str, Any]]:
+    return [{"path": file.source.name, "bytes": file.bytes, "sha256": file.sha256} for file in first_pass.files]
 
 
 def _place(record: Part, ids: Path, storage: Storage) -> None:

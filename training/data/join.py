@@ -3,9 +3,9 @@
 The ids stay where they are. The folder of the corpus gets only its record, which names their location.
 """
 
-import dataclasses
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from training.config import TrainConfig
@@ -39,34 +39,25 @@ def join(
         StorageError: The bucket does not answer.
     """
     storage = storage_of(location)
-    if config.split_by != "char":
-        raise InputError(
-            f"--corpus {location} holds encoded parts, whose text stays in its order: --split-by must be char, "
-            f"not {config.split_by}."
-        )
     parts = load_parts(storage)
     _require_settings(parts[0], config, location)
     counts = points_and_counts(parts)
-    symbols = sum(counts.values())
-    if not symbols:
+    if not counts:
         raise NoText(f"--corpus {location} is empty: there is nothing to learn from.", location)
+    learns = vocabulary is None or extend
     if vocabulary is None or extend:
         vocabulary = vocabulary_of(config.unit, counts, min_count=config.min_count, known=vocabulary)
-    split = Split.contiguous(symbols, config.split)
-    split.require_validation(symbols, "bytes" if config.unit == "byte" else "characters")
-    trained = split.train[1]
-    require_windows(trained - config.held_out(trained), batch_size=config.batch_size, window=config.window)
-    known = set(vocabulary.points)
-    lost = [count for point, count in counts.items() if point not in known]
-    files = [SourceFile(part.file, part.bytes, part.sha256, part.symbols) for part in parts]
-    key = json.dumps([key_of(parts), config.split, vocabulary.to_json()])
+    split = _split(sum(counts.values()), config)
+    lost = [counts[point] for point in counts.keys() - set(vocabulary.points)]
+    kind = "rare" if learns else "unknown"
+    key = json.dumps([key_of(parts), split.train, split.validation, vocabulary.to_json()])
     record = {
         "unit": vocabulary.unit,
         "vocabulary": vocabulary.to_json(),
-        "symbols": symbols,
-        "files": [dataclasses.asdict(file) for file in files],
-        "split": dataclasses.asdict(split),
-        "notes": [f"{len(lost):,} rare or unknown symbols ({sum(lost):,} occurrences) became id 0."] if lost else [],
+        "symbols": sum(counts.values()),
+        "files": [asdict(SourceFile(part.file, part.bytes, part.sha256, part.symbols)) for part in parts],
+        "split": asdict(split),
+        "notes": [f"{len(lost):,} {kind} symbols ({sum(lost):,} occurrences) became id 0."] if lost else [],
         "unknown": sum(lost),
         "key": hashlib.sha256(key.encode()).hexdigest(),
         "parts": {"location": storage.url, "key": key_of(parts)},
@@ -76,7 +67,20 @@ def join(
     return Corpus.open(folder)
 
 
+def _split(symbols: int, config: TrainConfig) -> Split:
+    split = Split.contiguous(symbols, config.split)
+    split.require_validation(symbols, "bytes" if config.unit == "byte" else "characters")
+    trained = split.train[1]
+    require_windows(trained - config.held_out(trained), batch_size=config.batch_size, window=config.window)
+    return split
+
+
 def _require_settings(part: Part, config: TrainConfig, location: str) -> None:
+    if config.split_by != "char":
+        raise InputError(
+            f"--corpus {location} holds encoded parts, whose text stays in its order: --split-by must be char, "
+            f"not {config.split_by}."
+        )
     require_encoding(config)
     for name, value in settings_of(config).items():
         if part.settings.get(name) != value:

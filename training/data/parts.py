@@ -137,7 +137,9 @@ def _require_names(records: Sequence[str], url: str) -> None:
     missing = sorted(set(range(totals[0])) - {int(part) for part, _, _ in numbers})
     if missing:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
-        raise InputError(f"{url} lacks part {missing[0]} of {totals[0]}{more}: corpus encode --part makes it.")
+        raise InputError(
+            f"{url} lacks part {missing[0]} of {totals[0]}{more}: corpus encode --part {missing[0]}/{totals[0]}."
+        )
 
 
 def _load(storage: Storage, name: str) -> Part:

@@ -133,6 +133,6 @@ def test_the_record_names_every_part_with_its_checksum(tmp_path: Path) -> None:
     assert [(file.path, file.bytes, file.sha256) for file in corpus.files] == [
         (part.file, part.bytes, part.sha256) for part in parts
     ]
-    assert corpus.notes == ("6 rare or unknown symbols (300 occurrences) became id 0.",)
+    assert corpus.notes == ("6 rare symbols (300 occurrences) became id 0.",)
     record = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
     assert record["parts"]["location"] == str(tmp_path / "parts")

@@ -46,7 +46,7 @@ def test_parts_are_loaded_in_order(parts: Path) -> None:
 
 
 CHANGES: list[tuple[Callable[[Path], object], str]] = [
-    (lambda parts: (parts / "part-00002-of-00004.json").unlink(), r"lacks part 2 of 4: corpus encode --part makes it"),
+    (lambda parts: (parts / "part-00002-of-00004.json").unlink(), r"lacks part 2 of 4: corpus encode --part 2/4\."),
     (
         lambda parts: [(parts / f"part-0000{number}-of-00004.json").unlink() for number in (1, 3)],
         r"lacks part 1 of 4 and 1 more",
