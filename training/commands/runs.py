@@ -10,7 +10,11 @@ from training.commands.options import published, use_devices
 from training.commands.selection import selection_of
 from training.config import TrainConfig
 from training.data.corpus import Corpus
+from training.data.join import join
+from training.data.parts import location_of_parts
 from training.data.prepare import prepare
+from training.data.sources import ALL
+from training.data.vocabulary import Vocabulary
 from training.errors import InputError
 from training.flags import config_of
 from training.learning.cluster import replicas_of
@@ -135,14 +139,7 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
-        corpus = prepare(
-            options["corpus"],
-            config,
-            encoded,
-            vocabulary=vocabulary,
-            extend=parent is not None,
-            selection=selection_of(options),
-        )
+        corpus = _encoded(options, config, encoded, vocabulary)
         plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
         run = run_of(plan, corpus, target, start_from=weights)
         if config.minutes:
@@ -158,6 +155,20 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     for note in corpus.notes:
         click.echo(note)
     return plan, run
+
+
+def _encoded(options: dict[str, Any], config: TrainConfig, folder: Path, known: Vocabulary | None) -> Corpus:
+    """The text of --corpus, encoded into `folder`, or the parts that `corpus encode` has made of it."""
+    selection, extend = selection_of(options), known is not None
+    location = location_of_parts(options["corpus"])
+    if location is None:
+        return prepare(options["corpus"], config, folder, vocabulary=known, extend=extend, selection=selection)
+    if selection != ALL:
+        raise InputError(
+            f"--corpus {location} holds encoded parts: --include, --exclude and --skip-unreadable are flags of "
+            "corpus encode."
+        )
+    return join(location, config, folder, vocabulary=known, extend=extend)
 
 
 def _refuse_minutes(config: TrainConfig, target: Target) -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, started
 from tests.texts import write_corpus
+from tests.training.data.encoded import encode_all
 from tests.training.learning.workers import assert_equal, free_addresses, result_of
 from tests.waiting import wait_until
+from training.config import TrainConfig
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, HISTORY
 
@@ -43,6 +45,14 @@ def on_one_core(seconds_a_step: float) -> None:
     run.TrainingRun.take_step = slowly  # type: ignore[method-assign]
 
 
+def on_one_core_with_small_blocks(seconds_a_step: float) -> None:
+    """Runs in a worker's process: also fetch encoded parts every few steps."""
+    from training.data import encoded_parts
+
+    encoded_parts.BLOCK_SYMBOLS = 16
+    on_one_core(seconds_a_step)
+
+
 def with_two_replicas(_: None) -> None:
     """Runs in the process of a run that trains alone: compute the replicas of two workers."""
     from training.learning import backend
@@ -56,11 +66,11 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path, self.addresses = path, ",".join(free_addresses(2))
         self._started: list[ForkServerProcess] = []
-        write_corpus(path / "corpus.txt")
+        self.corpus = str(write_corpus(path / "corpus.txt"))
 
     def begin(self, steps: int) -> list[str]:
         """The flags of a new run."""
-        return ["--name", "me", "--force", "--corpus", "corpus.txt", *SIZE, *DROPS, "--steps", str(steps)]
+        return ["--name", "me", "--force", "--corpus", self.corpus, *SIZE, *DROPS, "--steps", str(steps)]
 
     def start(self, *flags: str, log: int, before: tuple[Callable[..., None], Any]) -> ForkServerProcess:
         """Begin or resume the run in a process."""
@@ -157,6 +167,27 @@ def test_workers_that_resume_a_published_run_end_without_an_error(folder: Folder
     assert list((folder.path / "models/me").iterdir()) == [version]
     for index in range(2):
         assert "published as models/me/1: nothing to resume" in (folder.path / f"out{index}").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1], ids=["chief", "worker"])
+def test_a_worker_that_cannot_read_its_text_ends_the_other(folder: Folder, failing: int) -> None:
+    encode_all(folder.corpus, TrainConfig(), folder.path / "parts", 3)
+    folder.corpus = "parts"
+    processes = [
+        folder.start(
+            *("--workers", folder.addresses, "--worker", str(index)),
+            log=index,
+            before=(on_one_core_with_small_blocks if index == failing else on_one_core, 0.05),
+        )
+        for index in range(2)
+    ]
+    wait_until(lambda: folder.step() > 2)
+    for path in (folder.path / "parts").glob("*.ids"):
+        path.unlink()
+    assert exit_codes(processes, 10) == ([1, 4] if failing == 0 else [4, 1])
+    assert folder.errors(failing).splitlines()[-1].endswith(".ids is missing.")
+    assert folder.errors(1 - failing).splitlines()[-1].startswith(LOST)
 
 
 @pytest.mark.slow
