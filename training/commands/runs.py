@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from training.network.weights import NetworkWeights
 
 
+class NothingToResume(InputError):
+    """The run is finished and published."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The name of a run, its folder, and where it is published."""
@@ -63,12 +67,13 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
     """The run in the folder, with the settings `longer` (epochs, steps) in place of its own.
 
     Raises:
-        InputError: there is nothing left to train, or a file of the run is damaged.
+        NothingToResume: there is nothing left to train.
+        InputError: a file of the run is damaged.
     """
     before = Plan.load(target.folder)
     position = Position.of(target.folder, before)
     if not longer and position.is_finished and before.is_published_at(position.step):
-        raise InputError(
+        raise NothingToResume(
             f"The run in {target.folder} is finished after {position.step:,} steps and published as "
             f"{before.published}: nothing to resume. To extend it, add --epochs or --steps with its new total."
         )

@@ -9,14 +9,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, started
 from tests.texts import write_corpus
 from tests.training.data.encoded import encode_all
-from tests.training.learning.runs import history_of
-from tests.training.learning.workers import checkpoint_of, free_addresses
+from tests.training.learning.workers import assert_equal, free_addresses, result_of
 from tests.waiting import wait_until
 from training.config import TrainConfig
 from training.learning.checkpoint import Checkpoint
@@ -25,7 +23,6 @@ from training.learning.folder import CHECKPOINT, HISTORY
 SIZE = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "5"]
 DROPS = ["--dropout", "0.2", "--output-dropout", "0.2", "--weight-dropout", "0.2", "--grad-clip", "0.5", "--ema", "0.9"]
 LOST = "Error: The connection to another worker is lost"
-WALL_TIMES = ("chars_per_second", "seconds", "elapsed_seconds")
 STEPS = 60
 
 Start = Callable[..., ForkServerProcess]
@@ -109,13 +106,7 @@ class Folder:
 
     def result(self) -> dict[str, Any]:
         """All that must be equal in two runs that end with the same bits."""
-        version = self.path / "models/me/1"
-        history = [
-            {key: value for key, value in record.items() if key not in WALL_TIMES}
-            for record in history_of(self.path / "runs/me")
-        ]
-        published = {path.name: path.read_bytes() for path in (version / "variables").iterdir()}
-        return {"history": history, "published": published} | checkpoint_of(self.path / "runs/me")
+        return result_of(self.path / "runs/me", self.path / "models/me/1")
 
     def kill(self) -> None:
         """End every process that is left."""
@@ -135,12 +126,6 @@ def exit_codes(processes: list[ForkServerProcess], timeout_s: float = 60) -> lis
     for process in processes:
         process.join(timeout_s)
     return [process.exitcode for process in processes]
-
-
-def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_equal(found[name], value, err_msg=name)
 
 
 def trained_alone(path: Path) -> dict[str, Any]:
@@ -171,6 +156,17 @@ def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int, time
     os.kill(processes[killed].pid or 0, by)
     assert exit_codes([processes[1 - killed]], timeout_s) == [4]
     assert folder.errors(1 - killed).splitlines()[-1].startswith(LOST)
+
+
+@pytest.mark.slow
+def test_workers_that_resume_a_published_run_end_without_an_error(folder: Folder) -> None:
+    """A launcher restarts all when a worker is lost between the publication and its end."""
+    assert exit_codes(folder.workers()) == [0, 0]
+    (version,) = (folder.path / "models/me").iterdir()
+    assert exit_codes(folder.workers()) == [0, 0], folder.errors(0) + folder.errors(1)
+    assert list((folder.path / "models/me").iterdir()) == [version]
+    for index in range(2):
+        assert "published as models/me/1: nothing to resume" in (folder.path / f"out{index}").read_text()
 
 
 @pytest.mark.slow
