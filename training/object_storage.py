@@ -61,6 +61,7 @@ class Stored:
 
     path: str
     modified: datetime
+    bytes: int = 0
 
 
 class Bucket:
@@ -92,7 +93,7 @@ class Bucket:
 
         with self._translating_errors():
             found = [meta for page in obstore.list(self._store, folder or None) for meta in page]
-        return [Stored(meta["path"], meta["last_modified"]) for meta in found]
+        return [Stored(meta["path"], meta["last_modified"], meta["size"]) for meta in found]
 
     def read(self, path: str, max_bytes: int, sha256: str | None = None) -> bytes:
         """The content of a small object.
@@ -131,19 +132,18 @@ class Bucket:
                 f"{self.url}/{path} differs from its recorded size or SHA-256: it was changed or damaged."
             )
 
-    def has(self, path: str) -> bool:
-        """Whether there is an object of this name."""
+    def size_of(self, path: str) -> int | None:
+        """The bytes of an object; None where there is no object of this name."""
         import obstore
 
         with self._translating_errors():
             try:
-                obstore.head(self._store, path)
+                return obstore.head(self._store, path)["size"]
             except FileNotFoundError:
-                return False
-        return True
+                return None
 
-    def chunks(self, path: str) -> Iterator[bytes]:
-        """The content of an object, about 1 MiB at a time.
+    def chunks(self, path: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The content of an object, or its bytes [start, stop), about 1 MiB at a time.
 
         Raises:
             DamagedError: it is missing.
@@ -151,8 +151,23 @@ class Bucket:
         import obstore
 
         with self._translating_errors(), self._exists(path):
-            for chunk in obstore.get(self._store, path).stream(CHUNK_BYTES):
+            found = obstore.get(self._store, path, options=None if stop is None else {"range": (start, stop)})
+            for chunk in found.stream(CHUNK_BYTES):
                 yield bytes(chunk)
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of an object, in one request.
+
+        Raises:
+            DamagedError: it is missing, or shorter.
+        """
+        import obstore
+
+        with self._translating_errors(), self._exists(path):
+            content = bytes(obstore.get_range(self._store, path, start=start, end=stop))
+        if len(content) < stop - start:
+            raise DamagedError(f"{self.url}/{path} has fewer than {stop:,} bytes: it was changed or damaged.")
+        return content
 
     def upload(self, path: str, file: Path) -> None:
         """Copy a file into an object."""

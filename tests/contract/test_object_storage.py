@@ -13,15 +13,26 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import training.object_storage
 from service.object_storage import Bucket
 from service.store import mirror as mirrors
 from service.store.mirror import Mirror
 from tests.processes import ENVIRONMENT, ROOT
 from tests.seaweed import BUCKET, SECRET, Seaweed, needs_seaweed, running_seaweed
+from tests.texts import random_words
 from tests.waiting import wait_until
+from training.config import TrainConfig
+from training.data import encoded_parts
+from training.data.corpus import Corpus
+from training.data.encode_part import encode_part
+from training.data.join import join
+from training.data.parts import location_of_parts
+from training.data.prepare import prepare
 from training.data.sources import sources
+from training.data.windows import Windows
 from training.errors import InputError
 from training.object_storage import DamagedError, StorageError
 from training.release import store
@@ -293,6 +304,48 @@ def test_a_corpus_is_read_from_a_bucket(seaweed: Seaweed, url: str) -> None:
     read = [b"".join(source.blocks()).decode() for source in found]
     assert [source.name for source in found] == ["a.txt", "b.txt.gz", "a.txt"]
     assert read == [text, "the dog", text]
+
+
+def test_encoded_parts_in_a_bucket_are_read_by_ranges(
+    seaweed: Seaweed, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows of an epoch are those of the memory map, and each of two workers fetches its share."""
+    monkeypatch.setattr(encoded_parts, "BLOCK_SYMBOLS", 512)
+    fetched, read_range = [], training.object_storage.Bucket.read_range
+
+    def counted(self: training.object_storage.Bucket, path: str, start: int, stop: int) -> bytes:
+        content = read_range(self, path, start, stop)
+        fetched.append(len(content))
+        return content
+
+    monkeypatch.setattr(training.object_storage.Bucket, "read_range", counted)
+    for name, seed in (("a.txt", 1), ("b.txt", 2)):
+        seaweed.write(f"{prefix_of(url)}/texts/{name}", random_words(seed, 8_000).encode())
+    config = TrainConfig(batch_size=4, window=100)
+    for part in range(3):
+        encode_part([f"{url}/texts"], config, f"{url}/parts", part=part, parts=3)
+    assert location_of_parts([f"{url}/parts"])
+    mapped = prepare([f"{url}/texts"], config, tmp_path / "mapped")
+    corpora = [join(f"{url}/parts", config, tmp_path / "joined"), Corpus.open(tmp_path / "joined")]
+    settings = {"batch_size": 4, "window": 100, "cold_start": 0.1, "seed": 1}
+    expected, *workers = (Windows(corpus.training, **settings) for corpus in (mapped, *corpora))
+    sizes = [0, 0]
+    for worker, streams in enumerate((slice(0, 2), slice(2, 4))):
+        workers[worker].streams = streams
+    for _ in range(expected.per_epoch):
+        window = expected.next()
+        for number, worker in enumerate(workers):
+            fetched.clear()
+            own = worker.next()
+            sizes[number] += sum(fetched)
+            assert (own.targets[worker.streams] == window.targets[worker.streams]).all()
+            assert (own.previous[worker.streams] == window.previous[worker.streams]).all()
+    assert max(sizes) <= 1.05 * len(mapped.training) / 2
+    assert (np.asarray(corpora[0].validation) == mapped.validation).all()
+    encode_part([f"{url}/texts"], TrainConfig(unit="byte"), f"{url}/parts", part=1, parts=3)
+    assert len(seaweed.objects(f"{prefix_of(url)}/parts")) == 6
+    with pytest.raises(InputError, match=r"Part 1 in .* was encoded with --unit byte"):
+        Corpus.open(tmp_path / "joined")
 
 
 def test_a_damaged_copy_is_downloaded_again(url: str, tmp_path: Path) -> None:

@@ -1,17 +1,23 @@
-"""`corpus`: list and download the blog post's texts."""
+"""`corpus`: list and download the blog post's texts, and encode a large text in parts."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from training.commands.hints import command
-from training.commands.options import UserPath
+from training.commands.options import UserPath, corpus_help
+from training.commands.selection import selection_of, selection_options
+from training.config import CHOICES, TrainConfig
 from training.corpora.catalogue import CATALOGUE
+from training.data.encode_part import encode_part
+from training.flags import HELP
 
 
 @click.group("corpus")
 def corpus_group() -> None:
-    """List and download the corpora of the blog post."""
+    """List and download the corpora of the blog post; encode a large text in parts."""
 
 
 @corpus_group.command("list")
@@ -42,3 +48,43 @@ def fetch_corpus(name: str, to: Path) -> None:
 
         path = fetch(CATALOGUE[name], to, say=lambda sentence: bar.write(sentence), progress=progress)
     click.echo(f"Train on it: {command('train', '--name', name, '--preset', name, '--corpus', path)}")
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    """I and N of the value I/N."""
+    part, _, parts = value.partition("/")
+    if not re.fullmatch("[0-9]{1,5}/[1-9][0-9]{0,4}", value) or int(part) >= int(parts):
+        raise click.BadParameter(f"{value!r} must be I/N with I from 0 to N - 1, for example 0/16.")
+    return int(part), int(parts)
+
+
+@corpus_group.command("encode")
+@click.option("--corpus", multiple=True, required=True, help=corpus_help)
+@click.option(
+    "--part",
+    metavar="I/N",
+    required=True,
+    callback=_share,
+    help="Which of N equal shares of the text to encode, from 0/N on. Run the command once for each.",
+)
+@click.option("--to", required=True, metavar="FOLDER|URL", help="Folder of the parts, or its URL in a bucket.")
+@click.option("--unit", type=click.Choice(CHOICES["unit"]), default=TrainConfig.unit, help=HELP["unit"])
+@click.option(
+    "--normalization",
+    type=click.Choice(CHOICES["normalization"]),
+    default=TrainConfig.normalization,
+    help=HELP["normalization"],
+)
+@click.option("--encoding", default=TrainConfig.encoding, help=HELP["encoding"])
+@selection_options
+def encode_corpus(corpus: tuple[str, ...], part: tuple[int, int], to: str, **options: Any) -> None:
+    """Encode one part of a text that is too large for one machine; train --corpus reads all parts together."""
+    settings = {name: options[name] for name in ("unit", "normalization", "encoding")}
+    number, parts = part
+    record, notes = encode_part(
+        corpus, TrainConfig(**settings), to, part=number, parts=parts, selection=selection_of(options)
+    )
+    for note in notes:
+        click.echo(note)
+    unit = "bytes" if record.settings["unit"] == "byte" else "characters"
+    click.echo(f"Part {number} of {parts}: {record.symbols:,} {unit} in {to}.")

@@ -11,8 +11,12 @@ from training.commands.selection import selection_of
 from training.commands.teaching import written_by
 from training.config import TrainConfig
 from training.data.corpus import Corpus
+from training.data.join import join
+from training.data.parts import location_of_parts
 from training.data.prepare import prepare
+from training.data.sources import ALL
 from training.data.teacher_text import TeacherText
+from training.data.vocabulary import Vocabulary
 from training.errors import InputError
 from training.flags import config_of
 from training.learning.cluster import replicas_of
@@ -34,6 +38,10 @@ if TYPE_CHECKING:
     from training.learning.collectives import Workers
     from training.learning.run import TrainingRun
     from training.network.weights import NetworkWeights
+
+
+class NothingToResume(InputError):
+    """The run is finished and published."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,13 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
     """The run in the folder, with the settings `longer` (epochs, steps) in place of its own.
 
     Raises:
-        InputError: there is nothing left to train, or a file of the run is damaged.
+        NothingToResume: there is nothing left to train.
+        InputError: a file of the run is damaged.
     """
     before = Plan.load(target.folder)
     position = Position.of(target.folder, before)
     if not longer and position.is_finished and before.is_published_at(position.step):
-        raise InputError(
+        raise NothingToResume(
             f"The run in {target.folder} is finished after {position.step:,} steps and published as "
             f"{before.published}: nothing to resume. To extend it, add --epochs or --steps with its new total."
         )
@@ -134,14 +143,7 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
-        corpus = prepare(
-            options["corpus"],
-            config,
-            encoded,
-            vocabulary=vocabulary,
-            extend=parent is not None,
-            selection=selection_of(options),
-        )
+        corpus = _encoded(options, config, encoded, vocabulary)
         plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
         teacher_text = None
         if options["teachers"]:
@@ -166,6 +168,20 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     for note in corpus.notes:
         click.echo(note)
     return plan, run
+
+
+def _encoded(options: dict[str, Any], config: TrainConfig, folder: Path, known: Vocabulary | None) -> Corpus:
+    """The text of --corpus, encoded into `folder`, or the parts that `corpus encode` has made of it."""
+    selection, extend = selection_of(options), known is not None
+    location = location_of_parts(options["corpus"])
+    if location is None:
+        return prepare(options["corpus"], config, folder, vocabulary=known, extend=extend, selection=selection)
+    if selection != ALL:
+        raise InputError(
+            f"--corpus {location} holds encoded parts: --include, --exclude and --skip-unreadable are flags of "
+            "corpus encode."
+        )
+    return join(location, config, folder, vocabulary=known, extend=extend)
 
 
 def _refuse_minutes(config: TrainConfig, target: Target) -> None:

@@ -45,7 +45,7 @@ WITH_RESUME = {"name", "runs", "models", "force", "resume", "workers", "worker",
 @click.option(
     "--name", required=True, callback=model_name, help="Name of the run and of the model (char-rnn: savefile)."
 )
-@click.option("--corpus", multiple=True, help=corpus_help)
+@click.option("--corpus", multiple=True, help=f"{corpus_help} Or one folder or URL of encoded parts.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Settings of an experiment; flags win over them.")
 @click.option(
     "--init-from",

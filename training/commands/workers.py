@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from training.commands.options import use_devices
-from training.commands.runs import Target, run_of
+from training.commands.runs import NothingToResume, Target, run_of
 from training.errors import InputError
 from training.learning.cluster import WorkerLost, cluster_of
 from training.learning.cores import cores
@@ -82,18 +82,30 @@ def _end_at_once(error: WorkerLost) -> NoReturn:
 
 
 def begun(workers: "Workers | None", begin: "Callable[[], tuple[Plan, TrainingRun]]") -> "tuple[Plan, TrainingRun]":
-    """The plan and the run that `begin` returns, and a message to the other workers that they can start."""
+    """The plan and the run that `begin` returns, and a message to the other workers that they can start.
+
+    Ends all workers with exit code 0 if the run is published: a launcher restarts a worker that was lost after that.
+    """
     made = []
 
-    def announced() -> dict[str, int | None]:
-        made.append(begin())
+    def announced() -> dict[str, Any]:
+        try:
+            made.append(begin())
+        except NothingToResume as error:
+            return {"end": str(error)}
         plan, run = made[0]
         return {"step": run.step, "replicas": plan.replicas}
 
     if workers is None:
         return begin()
-    workers.from_chief(announced)
+    _end_if_published(workers.from_chief(announced))
     return made[0]
+
+
+def _end_if_published(start: dict[str, Any]) -> None:
+    if "end" in start:
+        click.echo(start["end"])
+        sys.exit(0)
 
 
 def stopping(workers: "Workers | None", run: "TrainingRun", stop: Stop) -> Callable[[], bool]:
@@ -118,6 +130,7 @@ def follow_chief(target: Target) -> None:
         from training.learning.stages import Stopped
 
     start = workers.from_chief(dict)
+    _end_if_published(start)
     plan = replace(Plan.load(target.folder), replicas=start["replicas"])
     run = run_of(plan, plan.open_corpus(target.folder), target)
     run.restore()

@@ -10,12 +10,13 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from training.data.kinds import HEAD_BYTES, is_tar
-from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, open_file, shown
+from training.data.reader import UNREADABLE, Opened, Source, Stream, on_one_line, open_file, open_range, shown
 from training.errors import InputError
 
 MAX_MEMBERS = 200_000
@@ -72,11 +73,11 @@ def _contents(path: Path, head: bytes) -> list[Source]:
                 return _of_tar(path) if is_tar(stream.read(HEAD_BYTES)) else [_one(path, partial(decompressed, path))]
     if head and (format_ := _FORMATS.get(path.suffix.lower())):
         raise OSError(f"its name ends in {path.suffix}, and its first bytes are not those of {format_}")
-    return [_one(path, partial(open_file, path))]
+    return [replace(_one(path, partial(open_file, path)), open_range=partial(open_range, path))]
 
 
 def _one(path: Path, open_: Callable[[], Opened], kind: str | None = None) -> Source:
-    return Source(shown(path.name), shown(path), True, open_, kind)
+    return Source(shown(path.name), shown(path), True, open_, kind, size=path.stat().st_size)
 
 
 def _of_zip(path: Path) -> list[Source]:
@@ -87,13 +88,14 @@ def _of_zip(path: Path) -> list[Source]:
         if member_name in names:
             return [_one(path, partial(open_file, path), kind)]
     visible = sorted((m for m in members if not _is_hidden(m.filename)), key=lambda member: member.filename)
-    found = [(member.filename, member) for member in visible]
+    found = [(member.filename, member.file_size, member) for member in visible]
     return _members(path, "zip", found, partial(zipfile.ZipFile, path), zipfile.ZipFile.open)
 
 
 def _of_tar(path: Path) -> list[Source]:
     with tarfile.open(path) as archive:
-        found = [(member.name, member) for member in _regular_files(archive) if not _is_hidden(member.name)]
+        visible = [member for member in _regular_files(archive) if not _is_hidden(member.name)]
+    found = [(member.name, member.size, member) for member in visible]
     # Keep the archive's order: in any other, a compressed archive is decompressed again for each member.
     return _members(path, "tar", found, partial(tarfile.open, path), tarfile.TarFile.extractfile)
 
@@ -109,7 +111,7 @@ def _regular_files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _members(
     path: Path,
     format_: str,
-    found: Sequence[tuple[str, Any]],
+    found: Sequence[tuple[str, int, Any]],  # name, bytes, member
     open_archive: Callable[[], Any],
     open_member: Callable[[Any, Any], IO[bytes] | None],
 ) -> list[Source]:
@@ -122,8 +124,9 @@ def _members(
             display_path=f"{shown(path)}/{on_one_line(name)}",
             repeatable=True,
             _open=partial(archive.open, member, last=number == len(found)),
+            size=size,
         )
-        for number, (name, member) in enumerate(found, start=1)
+        for number, (name, size, member) in enumerate(found, start=1)
     ]
 
 

@@ -20,24 +20,33 @@ def in_bucket(url: str, selection: Selection) -> list[Source]:
         StorageError: the bucket does not answer.
     """
     bucket = Bucket(url)
-    paths = sorted(each.path for each in bucket.listing("") if each.path)
-    chosen = [path for path in paths if not _is_hidden(path) and selection.takes(path)]
-    if not paths and "/" in bucket.url.partition("://")[2]:
+    found = sorted((each.path, each.bytes) for each in bucket.listing("") if each.path)
+    chosen = [(path, size) for path, size in found if not _is_hidden(path) and selection.takes(path)]
+    if not found and "/" in bucket.url.partition("://")[2]:
         parent, _, name = bucket.url.rpartition("/")
         bucket = Bucket(parent)
-        chosen = [name] if selection.takes(name) and bucket.has(name) else []
-    return [_source(bucket, path) for path in chosen]
+        of_name = bucket.size_of(name) if selection.takes(name) else None
+        chosen = [] if of_name is None else [(name, of_name)]
+    return [_source(bucket, path, size) for path, size in chosen]
 
 
-def _source(bucket: Bucket, path: str) -> Source:
+def _source(bucket: Bucket, path: str, size: int) -> Source:
     name = on_one_line(path)
-    display_path = f"{bucket.url}/{name}"
-    return Source(name.rpartition("/")[2], display_path, True, partial(unpacked, partial(_open, bucket, path)))
+    return Source(
+        name=name.rpartition("/")[2],
+        display_path=f"{bucket.url}/{name}",
+        repeatable=True,
+        _open=partial(unpacked, partial(_open, bucket, path)),
+        size=size,
+        open_range=partial(_open, bucket, path),
+    )
 
 
 @contextmanager
-def _open(bucket: Bucket, path: str) -> Iterator[Stream]:
-    yield _Chunks(bucket.chunks(path))
+def _open(bucket: Bucket, path: str, *range_: int) -> Iterator[Stream]:
+    """An object, or its bytes [start, stop)."""
+    start, stop = range_ or (0, None)
+    yield _Chunks(bucket.chunks(path, start, stop))
 
 
 class _Chunks:

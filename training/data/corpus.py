@@ -1,20 +1,24 @@
 """An encoded corpus on disk: `ids.bin`, which is memory-mapped, and `corpus.json`, which describes it.
 
-Reads such a folder. Does not know how one is written (prepare.py).
+The ids of encoded parts stay in the folder or bucket that `corpus.json` names. Reads such a corpus. Does not know how
+one is written (prepare.py, join.py).
 """
 
 import json
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
+from training.data.encoded_parts import EncodedParts, PartsReader
 from training.data.held_out import HeldOut
+from training.data.parts import key_of, load_parts
 from training.data.split import Split
+from training.data.storage import storage_of
 from training.data.vocabulary import Vocabulary
 from training.errors import InputError
 
@@ -38,7 +42,7 @@ class Corpus:
     """A text as ids on disk, in the order in which training reads it."""
 
     folder: Path
-    ids: NDArray[Any]  # [symbols] read-only np.memmap, uint8 or uint16
+    ids: NDArray[Any]  # [symbols] read-only np.memmap, uint8 or uint16; or EncodedParts, which are used like one
     vocabulary: Vocabulary
     files: tuple[SourceFile, ...]
     split: Split
@@ -65,12 +69,9 @@ class Corpus:
     @classmethod
     def _of_record(cls, folder: Path, record: dict[str, Any]) -> "Corpus":
         vocabulary = Vocabulary.from_json(record["vocabulary"], record["unit"])
-        found, expected = (folder / IDS).stat().st_size, record["symbols"] * vocabulary.dtype.itemsize
-        if found != expected:
-            raise ValueError(f"{IDS} has {found:,} bytes instead of {expected:,}")
         return cls(
             folder=folder,
-            ids=np.memmap(folder / IDS, vocabulary.dtype, mode="r"),
+            ids=_of_parts(record["parts"], vocabulary) if "parts" in record else _mapped(folder, record, vocabulary),
             vocabulary=vocabulary,
             files=tuple(SourceFile(**file) for file in record["files"]),
             split=Split(**{part: tuple(ends) for part, ends in record["split"].items()}),
@@ -121,4 +122,20 @@ class Corpus:
 
     def text(self, start: int, stop: int) -> str:
         """The text of a range of symbols; U+FFFD for id 0."""
-        return self.vocabulary.decode(self.ids[start:stop])
+        return self.vocabulary.decode(np.asarray(self.ids[start:stop]))
+
+
+def _mapped(folder: Path, record: dict[str, Any], vocabulary: Vocabulary) -> NDArray[Any]:
+    found, expected = (folder / IDS).stat().st_size, record["symbols"] * vocabulary.dtype.itemsize
+    if found != expected:
+        raise ValueError(f"{IDS} has {found:,} bytes instead of {expected:,}")
+    return np.memmap(folder / IDS, vocabulary.dtype, mode="r")
+
+
+def _of_parts(recorded: dict[str, str], vocabulary: Vocabulary) -> NDArray[Any]:
+    storage = storage_of(recorded["location"])
+    parts = load_parts(storage)
+    if key_of(parts) != recorded["key"]:
+        raise InputError(f"The encoded parts in {storage.url} have changed: a run continues with those it began with.")
+    reader = PartsReader(storage, parts, vocabulary)
+    return cast(NDArray[Any], EncodedParts(reader, 0, len(reader)))

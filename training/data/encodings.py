@@ -40,6 +40,7 @@ LANGUAGES = {
     "gb18030": "Chinese, GBK",
     "big5": "Chinese, Big5",
     "cp949": "Korean, EUC-KR",
+    "utf-8": "Unicode and ASCII",
     "utf-16": "Unicode",
     "utf-16-le": "Unicode without a byte order mark",
     "utf-16-be": "Unicode without a byte order mark",
@@ -113,6 +114,8 @@ def guess(blocks: Iterable[bytes]) -> Guess | None:
         sample.append((number, line))
         if sum(len(line) for _, line in sample) > SAMPLE_BYTES:
             break
+    if not sample:  # all ASCII, which UTF-8 contains
+        return Guess("utf-8", 1, _shown(head[:SAMPLE_BYTES].decode().partition("\n")[0]))
     encoding = _most_likely(b"\n".join(line for _, line in sample))
     return Guess(encoding, sample[0][0], _shown(sample[0][1].decode(encoding, "replace"))) if encoding else None
 

@@ -6,6 +6,7 @@ Collects notes about the changes for the user. Knows no files on disk and no sym
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from training.data.encodings import with_end
 from training.data.reader import SourceReader
@@ -101,6 +102,22 @@ class Composer:
 def never_composes(character: str) -> bool:
     """Whether it never composes with the character before it: below U+0300, CJK ideographs, Hangul syllables."""
     return character < "\u0300" or "\u3400" <= character <= "\u9fff" or "\uac00" <= character <= "\ud7a3"
+
+
+def changes_with_text_before(character: str) -> bool:
+    """Whether NFC may join it to the characters before it, or reorder them: never if `never_composes`."""
+    if never_composes(character):
+        return False
+    first = unicodedata.normalize("NFD", character)[0]
+    is_jamo = "\u1161" <= first <= "\u11c2"  # a vowel or final consonant of a Hangul syllable
+    return unicodedata.combining(first) > 0 or is_jamo or first in _last_of_pairs()
+
+
+@cache
+def _last_of_pairs() -> frozenset[str]:
+    """The second character of every pair that composes."""
+    found = (unicodedata.decomposition(chr(point)).split() for point in range(0x110000))
+    return frozenset(chr(int(pair[1], 16)) for pair in found if len(pair) == 2 and not pair[0].startswith("<"))
 
 
 def _first_of(names: Sequence[str]) -> str:

@@ -12,8 +12,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -56,6 +57,10 @@ class Source:
     _open: Callable[[], Opened] = field(repr=False)
     kind: str | None = None  # such as "a Word document", if it turned out not to be text when it was opened
     encoding: str | None = None  # overrides the encoding of the corpus
+    size: int = 0  # bytes, in a compressed file the compressed ones; 0 for a pipe
+    # Opens the bytes [start, stop). None for a pipe and for members of an archive; the bytes may be compressed.
+    open_range: Callable[[int, int], Opened] | None = field(default=None, repr=False)
+    start: int = 0  # of these bytes in their file, for a part of a file
 
     @classmethod
     def failing(cls, path: Path, error: Exception) -> "Source":
@@ -65,6 +70,12 @@ class Source:
             raise error
 
         return cls(shown(path.name), shown(path), True, fail)
+
+    def between(self, start: int, stop: int) -> "Source":
+        """The bytes [start, stop) as a source."""
+        assert self.open_range is not None
+        opened = partial(self.open_range, start, stop)
+        return replace(self, _open=opened, size=stop - start, open_range=None, start=start)
 
     def blocks(self) -> Iterator[bytes]:
         """The content, decompressed, about 1 MiB at a time.
@@ -110,7 +121,7 @@ class SourceReader:
         encoding = self.source.encoding or encoding
         decoder = decoder_of(encoding)
         hidden_marks = MARKS.get(codecs.lookup(encoding).name, ())
-        head, at_start = b"", True
+        head, at_start = b"", self.source.start == 0
         for block, final in with_end(self.blocks(), b""):
             text = self._decode(decoder, block, encoding, final)
             if at_start:
@@ -138,7 +149,7 @@ class SourceReader:
             fault, other = str(error), "utf-16-le"  # of a codec that misses its byte order mark
             if isinstance(error, UnicodeDecodeError):
                 # The decoder may have kept bytes of earlier blocks, but its last input ends at the current position.
-                offset = self.bytes - len(error.object) + error.start
+                offset = self.source.start + self.bytes - len(error.object) + error.start
                 fault = f"byte 0x{error.object[error.start]:02x} at offset {offset}"
                 other = "utf-16" if offset == 0 and error.object.startswith(UTF_16_MARKS) else "cp1252"
             raise WrongEncoding(
@@ -159,6 +170,28 @@ class WrongEncoding(InputError):
 def open_file(path: Path) -> Opened:
     """The bytes of a file without decompression."""
     return path.open("rb")
+
+
+@contextmanager
+def open_range(path: Path, start: int, stop: int) -> Iterator[Stream]:
+    """The bytes [start, stop) of a file without decompression."""
+    with path.open("rb") as file:
+        file.seek(start)
+        yield _Limited(file, stop - start)
+
+
+class _Limited:
+    """The next so many bytes of a stream."""
+
+    def __init__(self, stream: Stream, size: int) -> None:
+        self._stream = stream
+        self._left = size
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        block = self._stream.read(min(size, self._left))
+        self._left -= len(block)
+        return block
 
 
 def shown(path: str | Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from training.data.archives import sources_in
 from training.data.buckets import in_bucket
+from training.data.parts import NAME
 from training.data.pipes import pipe, stdin
 from training.data.reader import Source, shown
 from training.data.search import File, Found, by_pattern, in_folder, is_pattern
@@ -76,6 +77,8 @@ def _required(chosen: list[Source], missing: str, path: str, selection: Selectio
     if not chosen:
         flags = " and ".join(f"--{name}" for name in ("include", "exclude") if getattr(selection, name))
         raise NoText(f"{missing}{f' ({flags} applied)' if flags else ''}.", shown(path))
+    if any(NAME.fullmatch(source.name) for source in chosen):
+        raise InputError(f"--corpus {shown(path)} holds encoded parts, which only `train` reads.")
     return chosen
 
 

@@ -14,7 +14,7 @@ from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of
 from training.data.kinds import kind_of
 from training.data.reader import Source, SourceReader, WrongEncoding
 from training.data.selection import Selection
-from training.data.sources import LISTED, sources_and_notes
+from training.data.sources import ALL, LISTED, sources_and_notes
 from training.errors import InputError
 
 _WIDE = re.compile("utf.?(16|32)", re.IGNORECASE)  # encodings of ASCII with NUL bytes
@@ -53,17 +53,38 @@ def survey(paths: Sequence[str], config: TrainConfig, selection: Selection) -> S
     Raises:
         InputError: A file cannot be read as text and the selection does not skip such files, or no other is left.
     """
-    if config.unit == "char" and config.encoding != AUTO:
-        decoder_of(config.encoding)  # refuses an unknown encoding before any file is read
+    require_encoding(config)  # before any file is read
     found, notes = sources_and_notes(paths, selection)
-    result = Survey(notes=notes)
+    result = survey_of(found, config, selection)
+    if not result.readers:
+        raise InputError(_refusal(result, len(found), config))
+    return replace(result, notes=[*notes, *result.notes])
+
+
+def require_encoding(config: TrainConfig) -> None:
+    """Check that there is an encoding of this name.
+
+    Raises:
+        InputError: There is none.
+    """
+    if config.unit == "char" and config.encoding != AUTO:
+        decoder_of(config.encoding)
+
+
+def survey_of(found: Sequence[Source], config: TrainConfig, selection: Selection = ALL) -> Survey:
+    """Read every source once. The result may have none that is readable.
+
+    Raises:
+        InputError: A source cannot be read as text and the selection does not skip such files.
+    """
+    result = Survey()
     for source in found:
         if source.repeatable:
             _read(source, config, result)
         else:  # a pipe is only read when it is encoded
             encoding = "utf-8" if config.encoding == AUTO else None
             result.readers.append(SourceReader(replace(source, encoding=encoding)))
-    if result.faults and not (selection.skip_unreadable and result.readers):
+    if result.faults and not selection.skip_unreadable:
         raise InputError(_refusal(result, len(found), config))
     if result.faults:
         result.notes.append(f"Left out because of --skip-unreadable: {_counted(result.faults)}:")
@@ -150,7 +171,7 @@ def _note_doubts(reader: SourceReader, encoding: str, controls: int, result: Sur
 
 
 def _kind(reader: SourceReader) -> str | None:
-    return reader.source.kind or kind_of(reader.head)
+    return reader.source.kind or (None if reader.source.start else kind_of(reader.head))
 
 
 def _has_nuls(head: bytes, encoding: str) -> bool:

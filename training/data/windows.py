@@ -33,7 +33,7 @@ class Windows:
         """Create the windows of a text.
 
         Args:
-            ids: [symbols] of any integer type; may be memory-mapped, because only each window is copied.
+            ids: [symbols] of any integer type; may be memory-mapped or EncodedParts: only each window is copied.
             batch_size: N, the number of streams.
             window: T, symbols of a window.
             cold_start: Probability of resetting a stream's state at the start of a window.
@@ -43,6 +43,7 @@ class Windows:
             InputError: The text is shorter than one window for each stream.
         """
         require_windows(len(ids), batch_size=batch_size, window=window)
+        self.streams = slice(None)  # whose symbols are read; in a window, those of the other streams are RESERVED
         self._ids = ids
         self._streams = batch_size
         self._window = window
@@ -68,12 +69,12 @@ class Windows:
         at_end = self._starts + self._window > len(self._ids)
         self._starts[at_end] = 0
         reset = (self._starts == 0) | (self._generator.random(self._streams) < self._cold_start) | is_new_epoch
-        targets = self._ids[self._starts[:, None] + np.arange(self._window)].astype(np.int32)
-        # Index -1 of a stream at the start of the text is read but not used.
-        before = np.where(reset, RESERVED, self._ids[self._starts - 1])
-        previous = np.concatenate([before[:, None], targets[:, :-1]], axis=1, dtype=np.int32)
+        symbols = np.full((self._streams, 1 + self._window), RESERVED, np.int32)
+        positions = self._starts[self.streams, None] + np.arange(-1, self._window)
+        symbols[self.streams] = self._ids[np.maximum(positions, 0)]  # no symbol is before the start of the text
+        symbols[reset, 0] = RESERVED
         self._starts += self._window
-        return Window(previous, targets, reset)
+        return Window(symbols[:, :-1], symbols[:, 1:], reset)
 
     def position(self) -> dict[str, Any]:
         """The state of the sequence, as plain values for JSON."""

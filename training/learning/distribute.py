@@ -87,6 +87,7 @@ class DistributedRun(TrainingRun):
     def __init__(self, *arguments: Any, workers: Workers, **options: Any) -> None:
         self.workers = workers
         super().__init__(*arguments, workers=workers, **options)
+        self._windows.streams = self.trainer.streams
         workers.should_save = super().is_checkpoint_due
         self.stages.should_stop = workers.is_stopping
 

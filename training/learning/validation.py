@@ -3,6 +3,7 @@
 Knows the trainer and the text; knows no step, history or checkpoint.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,23 @@ class Validation:
 
     def __init__(self, config: TrainConfig, corpus: Corpus, trainer: Trainer, stages: Stages) -> None:
         self._config, self._corpus, self._trainer, self._stages = config, corpus, trainer, stages
-        self._held_out = corpus.training[: config.held_out(len(corpus.training))]
-        self.ids = corpus.validation[: config.eval_chars]
+        self._held_out_characters = config.held_out(len(corpus.training))
         self._novelty = Novelty.of(corpus) if config.split_by == "line" else None
         self.logit_scale = 1.0
+
+    @cached_property
+    def ids(self) -> NDArray[Any]:
+        """The validation text. Of encoded parts it is fetched here, once, and so only by a worker that evaluates."""
+        return np.asarray(self._corpus.validation[: self._config.eval_chars])
+
+    @cached_property
+    def _held_out(self) -> NDArray[Any]:
+        return np.asarray(self._corpus.training[: self._held_out_characters])
 
     @property
     def characters(self) -> int:
         """The number of characters that one call of `loss` reads."""
-        return len(self.ids) + len(self._held_out)
+        return min(len(self._corpus.validation), self._config.eval_chars) + self._held_out_characters
 
     def loss(self) -> Loss:
         """Fit `logit_scale` to the held-out text, and compute the loss on the validation text under it.
@@ -39,7 +48,7 @@ class Validation:
         Raises:
             Stopped: the run's stages were asked to stop.
         """
-        if len(self._held_out):
+        if self._held_out_characters:
             symbols, stages = len(self._corpus.vocabulary), self._stages
             self.logit_scale = logit_scale(
                 self._trainer.read,

@@ -62,12 +62,12 @@ def baselines(
 
 def counted(training_ids: Ids) -> Ids:
     """The part of a training text that `baselines` counts."""
-    return training_ids[-TRAINING_SYMBOLS:]
+    return np.asarray(training_ids[-TRAINING_SYMBOLS:])  # fetches encoded parts
 
 
 def predicted(validation_ids: Ids) -> Ids:
     """The part of a validation text that `baselines` predicts."""
-    return validation_ids[:VALIDATION_SYMBOLS]
+    return np.asarray(validation_ids[:VALIDATION_SYMBOLS])
 
 
 def probabilities_by_order(

@@ -5,13 +5,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.texts import write_corpus
 from tests.training.commands.cli import failure, refusal
-from tests.training.commands.small_runs import plan_of, run_of
+from tests.training.commands.small_runs import BEGIN, SETTINGS, plan_of, run_of
+from tests.training.data.encoded import encode_all
 from training.commands.runs import Target, resumed_run
+from training.config import TrainConfig
+from training.data.join import join
 from training.errors import InputError
-from training.learning.folder import Plan
+from training.learning.checkpoint import Checkpoint
+from training.learning.folder import CHECKPOINT, CORPUS, Plan
+from training.learning.loop import train
+from training.learning.run import TrainingRun
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +45,47 @@ def test_a_saved_run_is_resumed_where_it_stopped_and_with_another_total(tmp_path
     assert plan_of(tmp_path).config.steps == 80
     with pytest.raises(InputError, match=r"^--steps 60 means 60 steps, and the run in .* has taken 60 already"):
         resumed_run(target(tmp_path), {"steps": 60})
+
+
+def run_on_parts(folder: Path, steps: int) -> None:
+    """A run like that of `run_of`, on two encoded parts."""
+    text, config, run_folder = write_corpus(folder / "corpus.txt"), TrainConfig(**SETTINGS), folder / "runs/mine"
+    encode_all(str(text), config, folder / "parts", 2)
+    corpus = join(str(folder / "parts"), config, run_folder / CORPUS)
+    run = TrainingRun(config, corpus, run_folder)
+    train(run, should_stop=lambda: run.step >= steps)
+    Plan(config, ("parts",), corpus.key, replicas=run.trainer.replicas).save(run_folder)
+
+
+@pytest.mark.slow  # tests/training/data/test_encoded_parts.py compares the windows, also after a resume
+def test_a_run_on_encoded_parts_is_resumed_to_the_bits_of_a_run_on_the_text(tmp_path: Path) -> None:
+    on_text, on_parts = tmp_path / "text", tmp_path / "parts"
+    for folder in (on_text, on_parts):
+        folder.mkdir()
+    expected = Checkpoint.load(run_of(on_text, steps=30) / CHECKPOINT)
+    run_on_parts(on_parts, steps=12)
+    _, run = resumed_run(target(on_parts), {})
+    train(run, should_stop=lambda: run.step >= 30)
+    found = Checkpoint.load(on_parts / "runs/mine" / CHECKPOINT)
+    assert found.arrays.keys() == expected.arrays.keys()
+    for name, arrays in expected.arrays.items():
+        for one, other in zip(found.arrays[name], arrays, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+    assert found.values["windows"] == expected.values["windows"]
+    write_corpus(on_parts / "corpus.txt", words=601)
+    encode_all(str(on_parts / "corpus.txt"), run.config, on_parts / "parts", 2)
+    with pytest.raises(InputError, match=r"The encoded parts in .*parts have changed"):
+        resumed_run(target(on_parts), {})
+
+
+def test_flags_that_choose_files_do_not_apply_to_encoded_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    encode_all(str(write_corpus(tmp_path / "corpus.txt")), TrainConfig(), tmp_path / "parts", 2)
+    said = failure(monkeypatch, capfd, *BEGIN[:3], "--corpus", "parts", "--skip-unreadable")
+    assert said.endswith("--include, --exclude and --skip-unreadable are flags of corpus encode.")
+    assert not (tmp_path / "runs/mine").exists()
 
 
 def test_a_published_run_without_steps_left_is_not_resumed(tmp_path: Path) -> None:

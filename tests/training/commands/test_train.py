@@ -304,3 +304,20 @@ def test_a_network_that_needs_more_disk_space_than_is_free_is_refused(tmp_path: 
     assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "models").exists()
     assert not [*(tmp_path / "runs").iterdir()]
+
+
+@pytest.mark.slow
+def test_a_model_of_encoded_parts_is_that_of_the_text(after_one: Path, tmp_path: Path) -> None:
+    shutil.copy(after_one / "corpus.txt", tmp_path)
+    for part in range(3):
+        training("corpus", "encode", "--corpus", "corpus.txt", "--part", f"{part}/3", "--to", "parts", cwd=tmp_path)
+    flags = [flag.replace("corpus.txt", "parts") for flag in BEGIN]
+    assert "Published models/mine/1" in training(*flags, cwd=tmp_path).stdout
+    found, expected = (
+        json.loads((folder / "models/mine/1/assets.extra/manifest.json").read_text())
+        for folder in (tmp_path, after_one)
+    )
+    assert [file["path"][:19] for file in found["corpus"].pop("files")] == [f"part-0000{i}-of-00003" for i in range(3)]
+    del expected["corpus"]["files"], found["created"], expected["created"]
+    assert found == expected
+    assert "Wrote" in training("report", "mine", cwd=tmp_path).stdout

@@ -9,21 +9,20 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.processes import COMMAND, ENVIRONMENT, started
 from tests.texts import write_corpus
-from tests.training.learning.runs import history_of
-from tests.training.learning.workers import checkpoint_of, free_addresses
+from tests.training.data.encoded import encode_all
+from tests.training.learning.workers import assert_equal, free_addresses, result_of
 from tests.waiting import wait_until
+from training.config import TrainConfig
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, HISTORY
 
 SIZE = ["--layers", "1", "--units", "8", "--embedding", "4", "--batch-size", "4", "--window", "5"]
 DROPS = ["--dropout", "0.2", "--output-dropout", "0.2", "--weight-dropout", "0.2", "--grad-clip", "0.5", "--ema", "0.9"]
 LOST = "Error: The connection to another worker is lost"
-WALL_TIMES = ("chars_per_second", "seconds", "elapsed_seconds")
 STEPS = 60
 
 Start = Callable[..., ForkServerProcess]
@@ -46,6 +45,14 @@ def on_one_core(seconds_a_step: float) -> None:
     run.TrainingRun.take_step = slowly  # type: ignore[method-assign]
 
 
+def on_one_core_with_small_blocks(seconds_a_step: float) -> None:
+    """Runs in a worker's process: also fetch encoded parts every few steps."""
+    from training.data import encoded_parts
+
+    encoded_parts.BLOCK_SYMBOLS = 16
+    on_one_core(seconds_a_step)
+
+
 def with_two_replicas(_: None) -> None:
     """Runs in the process of a run that trains alone: compute the replicas of two workers."""
     from training.learning import backend
@@ -59,11 +66,11 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path, self.addresses = path, ",".join(free_addresses(2))
         self._started: list[ForkServerProcess] = []
-        write_corpus(path / "corpus.txt")
+        self.corpus = str(write_corpus(path / "corpus.txt"))
 
     def begin(self, steps: int) -> list[str]:
         """The flags of a new run."""
-        return ["--name", "me", "--force", "--corpus", "corpus.txt", *SIZE, *DROPS, "--steps", str(steps)]
+        return ["--name", "me", "--force", "--corpus", self.corpus, *SIZE, *DROPS, "--steps", str(steps)]
 
     def start(self, *flags: str, log: int, before: tuple[Callable[..., None], Any]) -> ForkServerProcess:
         """Begin or resume the run in a process."""
@@ -99,13 +106,7 @@ class Folder:
 
     def result(self) -> dict[str, Any]:
         """All that must be equal in two runs that end with the same bits."""
-        version = self.path / "models/me/1"
-        history = [
-            {key: value for key, value in record.items() if key not in WALL_TIMES}
-            for record in history_of(self.path / "runs/me")
-        ]
-        published = {path.name: path.read_bytes() for path in (version / "variables").iterdir()}
-        return {"history": history, "published": published} | checkpoint_of(self.path / "runs/me")
+        return result_of(self.path / "runs/me", self.path / "models/me/1")
 
     def kill(self) -> None:
         """End every process that is left."""
@@ -125,12 +126,6 @@ def exit_codes(processes: list[ForkServerProcess], timeout_s: float = 60) -> lis
     for process in processes:
         process.join(timeout_s)
     return [process.exitcode for process in processes]
-
-
-def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_equal(found[name], value, err_msg=name)
 
 
 def trained_alone(path: Path) -> dict[str, Any]:
@@ -161,6 +156,38 @@ def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int, time
     os.kill(processes[killed].pid or 0, by)
     assert exit_codes([processes[1 - killed]], timeout_s) == [4]
     assert folder.errors(1 - killed).splitlines()[-1].startswith(LOST)
+
+
+@pytest.mark.slow
+def test_workers_that_resume_a_published_run_end_without_an_error(folder: Folder) -> None:
+    """A launcher restarts all when a worker is lost between the publication and its end."""
+    assert exit_codes(folder.workers()) == [0, 0]
+    (version,) = (folder.path / "models/me").iterdir()
+    assert exit_codes(folder.workers()) == [0, 0], folder.errors(0) + folder.errors(1)
+    assert list((folder.path / "models/me").iterdir()) == [version]
+    for index in range(2):
+        assert "published as models/me/1: nothing to resume" in (folder.path / f"out{index}").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1], ids=["chief", "worker"])
+def test_a_worker_that_cannot_read_its_text_ends_the_other(folder: Folder, failing: int) -> None:
+    encode_all(folder.corpus, TrainConfig(), folder.path / "parts", 3)
+    folder.corpus = "parts"
+    processes = [
+        folder.start(
+            *("--workers", folder.addresses, "--worker", str(index)),
+            log=index,
+            before=(on_one_core_with_small_blocks if index == failing else on_one_core, 0.05),
+        )
+        for index in range(2)
+    ]
+    wait_until(lambda: folder.step() > 2)
+    for path in (folder.path / "parts").glob("*.ids"):
+        path.unlink()
+    assert exit_codes(processes, 10) == ([1, 4] if failing == 0 else [4, 1])
+    assert folder.errors(failing).splitlines()[-1].endswith(".ids is missing.")
+    assert folder.errors(1 - failing).splitlines()[-1].startswith(LOST)
 
 
 @pytest.mark.slow

@@ -32,13 +32,18 @@ class FakeBucket:
     def listing(self, folder: str) -> list[Stored]:
         prefix = f"{self._prefix}/" if self._prefix else ""
         now = datetime.now(UTC)
-        return [Stored(path.removeprefix(prefix), now) for path in OBJECTS if path.startswith(prefix)]
+        return [
+            Stored(path.removeprefix(prefix), now, len(content))
+            for path, content in OBJECTS.items()
+            if path.startswith(prefix)
+        ]
 
-    def has(self, path: str) -> bool:
-        return f"{self._prefix}/{path}".strip("/") in OBJECTS
+    def size_of(self, path: str) -> int | None:
+        content = OBJECTS.get(f"{self._prefix}/{path}".strip("/"))
+        return None if content is None else len(content)
 
-    def chunks(self, path: str) -> Iterator[bytes]:
-        content = OBJECTS[f"{self._prefix}/{path}".strip("/")]
+    def chunks(self, path: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        content = OBJECTS[f"{self._prefix}/{path}".strip("/")][start:stop]
         yield from (content[start : start + 3] for start in range(0, len(content), 3))
 
 
@@ -63,6 +68,12 @@ def test_a_folder_has_its_objects_in_name_order_without_hidden_ones() -> None:
 def test_a_url_may_name_one_object() -> None:
     (source,) = sources(["s3://bucket/texts/b.txt"])
     assert (source.name, source.repeatable, b"".join(source.blocks())) == ("b.txt", True, b"two two two ")
+
+
+def test_a_range_of_an_object_is_a_source() -> None:
+    (source,) = in_bucket("s3://bucket/texts/b.txt", Selection())
+    part = source.between(2, 9)
+    assert (source.size, part.size, part.start, b"".join(part.blocks())) == (12, 7, 2, b"o two t")
 
 
 def test_an_archive_is_refused() -> None:

@@ -20,6 +20,7 @@ RUSSIAN = "Кот сидел на ковре и смотрел в окно.\n" *
         (JAPANESE, "euc_jp", "euc_jp", 1),
         (RUSSIAN, "cp1251", "cp1251", 1),
         (RUSSIAN, "koi8_r", "koi8_r", 1),
+        ("plain text\n" * 20, "ascii", "utf-8", 1),
         ("plain text\n" * 20, "utf-16", "utf-16", 1),
         ("plain text\n" * 20, "utf-16-le", "utf-16-le", 1),
         ("plain text\n" * 20, "utf-16-be", "utf-16-be", 1),

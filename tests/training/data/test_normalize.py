@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from tests.training.data.texts import hard_text, plain_text
-from training.data.normalize import Composer, Normalizer, never_composes
+from training.data.normalize import Composer, Normalizer, changes_with_text_before, never_composes
 from training.data.reader import Source, SourceReader
 
 
@@ -95,3 +95,15 @@ def test_a_text_is_cut_only_before_characters_that_never_compose() -> None:
         assert not unicodedata.combining(first)
         assert first not in joining
     assert not any(map(never_composes, "\u1161\u11a8"))  # Hangul vowels and finals compose by rule, not by that table
+
+
+def test_every_character_that_composes_with_an_earlier_one_is_known() -> None:
+    """A share of a text does not begin with one."""
+    for point in range(0x110000):
+        parts = unicodedata.normalize("NFD", chr(point))
+        if len(parts) > 1 and unicodedata.normalize("NFC", parts) == chr(point):
+            assert changes_with_text_before(parts[-1]), hex(point)
+        if unicodedata.combining(chr(point)):
+            assert changes_with_text_before(chr(point)), hex(point)
+    assert changes_with_text_before("\u0f73")  # not composed, and decomposed into two accents
+    assert not any(map(changes_with_text_before, "aéД가漢かع\u0915\u2028\ufeff\U0001f600"))

@@ -100,3 +100,17 @@ def test_a_source_may_have_its_own_encoding(tmp_path: Path) -> None:
 def test_a_path_is_shown_as_utf_8_on_one_line() -> None:
     assert shown("na\udcefve.txt") == "na\ufffdve.txt"
     assert on_one_line("a\nb\u2028c\x85d\x1b[31m é紅\u3000.txt") == "a\\nb\\u2028c\\x85d\\x1b[31m é紅\u3000.txt"
+
+
+def test_a_range_of_a_file_is_a_source_whose_mark_and_signature_are_text(tmp_path: Path) -> None:
+    data = b"one\n" + b"\xef\xbb\xbf%PDF-\ntwo\n" + b"\xff"
+    (tmp_path / "t").write_bytes(data)
+    (source,) = sources_in(tmp_path / "t")
+    part = source.between(4, 17)
+    assert (source.size, part.size, part.start, part.open_range) == (len(data), 13, 4, None)
+    assert b"".join(part.blocks()) == data[4:17]
+    found = SourceReader(part)
+    assert "".join(found.text("utf-8")) == "\ufeff%PDF-\ntwo\n"
+    assert not found.marked
+    with pytest.raises(WrongEncoding, match="byte 0xff at offset 17"):
+        list(SourceReader(source.between(4, 19)).text("utf-8"))

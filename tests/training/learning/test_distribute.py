@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.training.data.encoded import encode_all
+from tests.training.learning.runs import SETTING
 from tests.training.learning.workers import trained
+from training.config import TrainConfig
+from training.data.join import join
+from training.learning.folder import CORPUS
 
 DROPS: dict[str, Any] = {"dropout": 0.2, "output_dropout": 0.2, "weight_dropout": 0.2}
 # Large enough that the bits of a norm depend on the number of threads.
@@ -30,6 +35,15 @@ def test_two_workers_end_with_the_bits_of_one_process_with_two_replicas(tmp_path
     changes = CHANGES | {"cell": cell}
     one = trained(tmp_path / "one", changes, processes=1, replicas=2)
     assert_equal(trained(tmp_path / "two", changes, processes=2, replicas=2), one)
+
+
+@pytest.mark.slow
+def test_two_workers_on_encoded_parts_end_with_the_bits_of_one_process_on_the_text(tmp_path: Path) -> None:
+    one = trained(tmp_path / "one", CHANGES, processes=1, replicas=2)
+    config = TrainConfig(**(SETTING | CHANGES))
+    encode_all(str(tmp_path / "one/text.txt"), config, tmp_path / "parts", 3)
+    join(str(tmp_path / "parts"), config, tmp_path / "two" / CORPUS)
+    assert_equal(trained(tmp_path / "two", CHANGES, processes=2, replicas=2), one)
 
 
 @pytest.mark.slow

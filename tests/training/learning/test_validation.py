@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.learning.runs import run_in
+from tests.training.data.encoded import count_read_bytes, encode_all
+from tests.training.learning.runs import SETTING, run_in
+from training.config import TrainConfig
+from training.data.join import join
+from training.learning.run import TrainingRun
 
 
 def generator() -> np.random.Generator:
@@ -30,6 +34,19 @@ def test_it_reads_at_most_eval_chars(tmp_path: Path) -> None:
     text = "".join(random.Random(1).choices("abcd", k=1000))
     validation = run_in(tmp_path, text, split=(0.5, 0.5, 0.0), eval_chars=123).validation
     assert validation.loss().characters == validation.characters == 123
+
+
+def test_encoded_parts_are_fetched_once_and_only_to_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = count_read_bytes(monkeypatch)
+    (tmp_path / "text.txt").write_text("".join(random.Random(1).choices("abcd", k=60_000)))
+    config = TrainConfig(**(SETTING | {"output_dropout": 0.1, "eval_chars": 123}))
+    encode_all(str(tmp_path / "text.txt"), config, tmp_path / "parts", 2)
+    corpus = join(str(tmp_path / "parts"), config, tmp_path / "corpus")
+    validation = TrainingRun(config, corpus, tmp_path).validation
+    assert opened[0].read_bytes == 0
+    for _ in range(2):
+        assert validation.loss().characters == 123
+        assert opened[0].read_bytes == validation.characters == 123 + 54_000 // 50
 
 
 def test_samples_have_three_temperatures_and_follow_from_the_generator(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Workers of a small run as processes of their own, each on one core, and the arrays of their checkpoint."""
+"""Workers of a small run as processes of their own, each on one core, and the results that must be equal."""
 
 import os
 import random
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from tests.processes import CONTEXT
-from tests.training.learning.runs import SETTING, run_in
+from tests.training.learning.runs import SETTING, history_of, run_in
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.learning.cluster import Cluster
 from training.learning.folder import CHECKPOINT, CORPUS
 
 STEPS = 20
+WALL_TIMES = ("chars_per_second", "seconds", "elapsed_seconds")
 
 
 def free_addresses(count: int) -> tuple[str, ...]:
@@ -36,6 +37,20 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
     """The arrays of the checkpoint in the folder of a run."""
     with np.load(folder / CHECKPOINT) as file:
         return {name: file[name] for name in file.files if name != "json"}
+
+
+def result_of(run: Path, version: Path) -> dict[str, Any]:
+    """All that must be equal in two runs that end with the same bits, from the folders of a run and its version."""
+    history = [{key: value for key, value in record.items() if key not in WALL_TIMES} for record in history_of(run)]
+    published = {path.name: path.read_bytes() for path in (version / "variables").iterdir()}
+    return {"history": history, "published": published} | checkpoint_of(run)
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Fail with the name of the first value of two results that differs."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_equal(found[name], value, err_msg=name)
 
 
 def take_steps(folder: Path, changes: dict[str, Any], replicas: int, steps: int, cluster: Cluster | None) -> None:
