@@ -26,11 +26,11 @@ PLAN = "run.json"
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.jsonl"
 CORPUS = "corpus"
-TEACHER_TEXT = "teachers"
+TEACHERS = "teachers"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 BASELINES = "baselines.json"
-RUN = (PLAN, CHECKPOINT, HISTORY, CORPUS, TEACHER_TEXT, TENSORBOARD, REPORT, BASELINES)
+RUN = (PLAN, CHECKPOINT, HISTORY, CORPUS, TEACHERS, TENSORBOARD, REPORT, BASELINES)
 
 OLD = "old"
 LOCK, MOVING, NEXT = ".lock", ".old", ".next"
@@ -75,8 +75,8 @@ class Plan:
         try:
             fields = json.loads((folder / PLAN).read_text(encoding="utf-8"))
             config = TrainConfig.from_json(fields.pop("config"))
-            lists = {name: tuple(fields.pop(name, ())) for name in ("corpus", "teachers")}
-            return cls(config=config, **lists, **fields)
+            corpus, teachers = tuple(fields.pop("corpus")), tuple(fields.pop("teachers", ()))
+            return cls(config=config, corpus=corpus, teachers=teachers, **fields)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{folder / PLAN} is damaged, or another program wrote it ({error}): --restart discards the run."
@@ -139,7 +139,7 @@ def discard(folder: Path) -> None:
     """Delete the run in `folder`, its checkpoint first: a kill in between leaves no mixture of two runs."""
     for name in (CHECKPOINT, HISTORY, PLAN, REPORT):
         (folder / name).unlink(missing_ok=True)
-    for name in (TENSORBOARD, TEACHER_TEXT):
+    for name in (TENSORBOARD, TEACHERS):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

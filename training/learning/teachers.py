@@ -1,26 +1,64 @@
-"""Trained networks write text for another network to learn from, with the probability of each next symbol.
+"""Trained networks compute targets for another network: probabilities of each next symbol.
 
-The mean of several networks' probabilities predicts better than each of them, and a network that learns the mean keeps
-much of the gain (Hinton et al. 2015, arXiv 1503.02531). It learns on text that the networks wrote: on the text that
-they were trained on, their probabilities are too sure (docs/experiments.md).
+The mean of several networks' probabilities predicts better than each of them, and a network that learns from them keeps
+a part of the gain (Hinton et al. 2015, arXiv 1503.02531). On text that a network was trained on, its probabilities are
+too sure. So each part of the corpus is labelled by a network that has not seen it, and all together write a text
+(docs/experiments.md).
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from training.data.teacher_text import IDS, PROBABILITIES
 from training.data.vocabulary import RESERVED
-from training.errors import InputError
 from training.learning.stages import Stages
 from training.network.network import Network, state_shape
 
-MAX_PASSAGES = 512
-LENGTH = 2000  # at least, of a passage, where the text is longer
+STREAMS, WARM_UP, WINDOW = 50, 500, 100
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network with trained weights, and the range [start, stop) of the training part that it has not seen."""
+
+    network: Network
+    start: int
+    stop: int
+
+
+def predict(teacher: Teacher, ids: NDArray[Any], probabilities: NDArray[np.float16], stages: Stages) -> None:
+    """Write the probabilities of the symbols in the range that a teacher has not seen.
+
+    The range is read as parallel streams, each after the `WARM_UP` symbols before it; without them at the text's start.
+
+    Args:
+        teacher: predicts.
+        ids: [symbols] of the training part.
+        probabilities: [stop - start, V], is written to.
+        stages: shows progress.
+    """
+    length = teacher.stop - teacher.start
+    share = max(WARM_UP, -(-length // STREAMS))
+    streams = -(-length // share)
+    read = tf.function(teacher.network, autograph=False, reduce_retracing=True)
+    state: Any = np.zeros(state_shape(teacher.network.config, streams), np.float32)
+    begins = teacher.start + share * np.arange(streams)[:, None]
+    stages.enter("labelling the text", share + WARM_UP)
+    for step in range(-WARM_UP, share, WINDOW):
+        steps = np.arange(step, min(step + WINDOW, 0 if step < 0 else share))
+        places = begins + steps
+        inside = (places > 0) & (places <= teacher.stop)
+        previous = np.where(inside, ids[np.where(inside, places - 1, 0)], RESERVED).astype(np.int32)
+        logits, state = read(previous, state)
+        state = tf.where(places[None, :, -1:] < 0, 0.0, state)  # before the text
+        if step >= 0:
+            labelled = places < teacher.stop
+            probabilities[places[labelled] - teacher.start] = tf.nn.softmax(logits).numpy()[labelled]
+        stages.advance(len(steps))
 
 
 class Ensemble:
@@ -29,13 +67,29 @@ class Ensemble:
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
         self.symbols = networks[0].symbols
-        self.draw = tf.function(self._draw, autograph=False)
+        self._draw = tf.function(self._drawn, autograph=False)
 
-    def initial_states(self, rows: int) -> list[NDArray[np.float32]]:
-        """Zeros [S, N, H] for each network."""
-        return [np.zeros(state_shape(network.config, rows), np.float32) for network in self._networks]
+    def write(
+        self, ids: NDArray[Any], probabilities: NDArray[np.float16], generator: np.random.Generator, stages: Stages
+    ) -> None:
+        """Write a text.
 
-    def _draw(self, previous: Any, states: Any, uniforms: Any) -> tuple[Any, Any, Any]:
+        Args:
+            ids: [passages, length], is written to. Each passage starts without a context.
+            probabilities: [passages, length, V] of the symbol at each place, is written to.
+            generator: of the draws.
+            stages: shows progress.
+        """
+        passages, length = ids.shape
+        previous: Any = np.full(passages, RESERVED, np.int32)
+        states: Any = [np.zeros(state_shape(network.config, passages), np.float32) for network in self._networks]
+        stages.enter("writing a text", length)
+        for place in range(length):
+            previous, mean, states = self._draw(previous, states, generator.random(passages, dtype=np.float32))
+            ids[:, place], probabilities[:, place] = previous, mean
+            stages.advance()
+
+    def _drawn(self, previous: Any, states: Any, uniforms: Any) -> tuple[Any, Any, Any]:
         """Draw the symbols [N] after `previous` [N] with `uniforms` [N].
 
         Returns:
@@ -47,46 +101,3 @@ class Ensemble:
         below = tf.cast(sums <= uniforms[:, None] * sums[:, -1:], tf.int32)
         drawn = tf.minimum(RESERVED + 1 + tf.reduce_sum(below, axis=1), self.symbols - 1)
         return drawn, tf.cast(mean, tf.float16), [state for _, state in read]
-
-
-def write_text(
-    ensemble: Ensemble,
-    folder: Path,
-    *,
-    characters: int,
-    window: int,
-    dtype: np.dtype[Any],
-    seed: int,
-    stages: Stages,
-) -> None:
-    """Write about so many symbols, in passages, into `folder` for `TeacherText.open`.
-
-    Args:
-        ensemble: the networks that write.
-        folder: is created.
-        characters: at most; the passages have equal lengths.
-        window: T of the run, the shortest passage.
-        dtype: of an id in the file.
-        seed: of the draws.
-        stages: shows progress.
-
-    Raises:
-        InputError: there are fewer characters than a window has.
-    """
-    if characters < window:
-        raise InputError(f"--teacher-chars must be at least --window, {window}, not {characters}.")
-    passages = max(1, min(MAX_PASSAGES, characters // max(LENGTH, window)))
-    length = characters // passages
-    folder.mkdir()
-    shape = (passages, length)
-    ids = np.lib.format.open_memmap(folder / IDS, "w+", dtype, shape)
-    probabilities = np.lib.format.open_memmap(folder / PROBABILITIES, "w+", np.float16, (*shape, ensemble.symbols))
-    generator = np.random.Generator(np.random.PCG64([seed, length]))
-    previous, states = np.full(passages, RESERVED, np.int32), ensemble.initial_states(passages)
-    stages.enter("writing the teachers' text", length)
-    for place in range(length):
-        previous, mean, states = ensemble.draw(previous, states, generator.random(passages, dtype=np.float32))
-        ids[:, place], probabilities[:, place] = previous, mean
-        stages.advance()
-    ids.flush()
-    probabilities.flush()

@@ -1,69 +1,87 @@
-"""`train --teachers`: published models write a text, and another network learns from it."""
+"""`train --teachers`: published models that left out a part of the text each teach another network."""
 
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.processes import training
+from tests.texts import write_corpus
 from tests.training.commands.cli import refusal
-from training.data.teacher_text import TeacherText
-from training.learning.folder import OLD, TEACHER_TEXT
+from tests.workers import made_once
+from training.data.teacher_targets import TeacherTargets
+from training.learning.folder import OLD, TEACHERS
 from training.release.store import manifest_of
 
 SIZE = ["--layers", "1", "--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "20"]
-LEARNING = [*SIZE, "--learning-rate", "0.05", "--warmup-steps", "5", "--weight-dropout", "0"]
-BEGIN = ["train", "--name", "student", "--corpus", "corpus.txt", *LEARNING, "--teachers", "tiny,tiny/1"]
+LEARNING = [*SIZE, "--learning-rate", "0.05", "--warmup-steps", "5", "--epochs", "2"]
+BEGIN = ["train", "--name", "student", "--corpus", "corpus.txt", *LEARNING, "--teacher-chars", "4000", "--teachers"]
+
+
+def _train_teachers(folder: Path) -> None:
+    write_corpus(folder / "corpus.txt")
+    for part in range(2):
+        name = ["--name", f"part-{part}", "--leave-out", f"{part}/2"]
+        training("train", *name, "--corpus", "corpus.txt", *LEARNING, cwd=folder)
 
 
 @pytest.fixture
-def folder(tiny: Path, tmp_path: Path) -> Path:
-    """A folder with the tiny model and its text."""
-    shutil.copytree(tiny / "models", tmp_path / "models")
-    shutil.copy(tiny / "corpus.txt", tmp_path)
-    return tmp_path
+def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A folder with a text and two models that left out a half of it each."""
+    original = made_once(tmp_path_factory, "teachers", _train_teachers)
+    return shutil.copytree(original, tmp_path / "teaching", ignore=shutil.ignore_patterns("runs"))
 
 
-def test_a_student_learns_from_its_teachers_and_goes_on_with_their_text(folder: Path) -> None:
-    training(*BEGIN, "--teacher-chars", "4000", "--epochs", "2", cwd=folder)
+def loss_of(version: Path) -> float:
+    return float(manifest_of(version)["metrics"]["validation"]["nats_per_char"])
+
+
+def test_a_student_learns_from_its_teachers_and_continues_with_their_targets(folder: Path) -> None:
+    training(*BEGIN, "part-1,part-0/1", cwd=folder)
     run = folder / "runs/student"
-    assert json.loads((run / "run.json").read_text())["teachers"] == ["tiny/1", "tiny/1"]
-    text = TeacherText.open(run / TEACHER_TEXT)
-    assert text.ids.shape == (2, 2000)
-    teacher, student = (
-        manifest_of(folder / f"models/{name}/1")["metrics"]["validation"]["nats_per_char"]
-        for name in ("tiny", "student")
-    )
-    assert student < teacher + 0.3
+    assert json.loads((run / "run.json").read_text())["teachers"] == ["part-0/1", "part-1/1"]
+    targets = TeacherTargets.open(run / TEACHERS)
+    assert targets.written.shape == (2, 2000)
+    np.testing.assert_allclose(targets.of_corpus.sum(axis=1, dtype=np.float32), 1, atol=0.01)
+    assert loss_of(folder / "models/student/1") < loss_of(folder / "models/part-0/1") + 0.1
     training("train", "--name", "student", "--resume", "--epochs", "3", cwd=folder)
     assert (folder / "models/student/2").is_dir()
-    training("train", "--name", "student", "--corpus", "corpus.txt", *LEARNING, "--steps", "5", "--force", cwd=folder)
-    assert TeacherText.open(run / OLD / "1" / TEACHER_TEXT).ids.shape == (2, 2000)
-    assert not (run / TEACHER_TEXT).exists()
+    training("train", "--name", "student", "--corpus", "corpus.txt", *SIZE, "--steps", "5", "--force", cwd=folder)
+    assert TeacherTargets.open(run / OLD / "1" / TEACHERS).written.shape == (2, 2000)
+    assert not (run / TEACHERS).exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--batch-size", "1"], "--batch-size must be at least 2 with --teachers, not 1"),
-        (["--teacher-chars", "19"], "--teacher-chars must be at least --window, 20, not 19."),
-        (["--teachers", "tiny,other"], "There is no model 'other'"),
-        (["--corpus", "other.txt"], "The teacher tiny/1 knows other symbols"),
+        (["part-0,part-1", "--batch-size", "1"], "--batch-size must be at least 2 with --teachers, not 1"),
+        (["part-0,part-1", "--teacher-chars", "19"], "--teacher-chars must be at least --window, 20, not 19."),
+        (["part-0,other"], "There is no model 'other'"),
+        (["part-0,part-1", "--split", "0.8,0.1,0.1"], "The teacher part-0/1 was trained on another text, or split"),
+        (["part-0"], "The --teachers must leave out each part of the training text once"),
+        (["part-0,part-1,part-1"], "The --teachers must leave out each part of the training text once"),
     ],
 )
-def test_a_text_that_cannot_be_written_is_one_sentence_and_leaves_no_run(
+def test_teachers_that_cannot_teach_are_one_sentence_and_leave_no_run(
     folder: Path, flags: list[str], sentence: str
 ) -> None:
-    (folder / "other.txt").write_text("Ünknown\n" * 1000)
     ended = training(*BEGIN, *flags, cwd=folder, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"Error: {sentence}")
+    assert ended.stderr.splitlines()[-1].startswith(f"Error: {sentence}")
     assert not (folder / "runs/student").exists()
 
 
-@pytest.mark.parametrize("value", ["", "tiny,", "tiny//1", "Tiny"])
+@pytest.mark.parametrize("value", ["", "part,", "part//1", "Part"])
 def test_a_list_of_teachers_is_checked(value: str) -> None:
     assert refusal("train", "--name", "a", "--corpus", "-", "--teachers", value).endswith(
         "must be NAME or NAME/VERSION of a published model."
+    )
+
+
+@pytest.mark.parametrize("value", ["2/2", "0/1", "0", "a/b", "-1/2", "0/2/3", ""])
+def test_a_part_is_checked(value: str) -> None:
+    assert refusal("train", "--name", "a", "--corpus", "-", "--leave-out", value).endswith(
+        f"--leave-out must be none or I/N with I below N, not {value}."
     )
