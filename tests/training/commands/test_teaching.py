@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from tests.processes import training
 from tests.texts import write_corpus
 from tests.training.commands.cli import refusal
 from tests.workers import made_once
+from training.commands.teaching import teachers_of
+from training.config import TrainConfig
+from training.data.prepare import prepare
 from training.data.teacher_targets import TeacherTargets
+from training.errors import InputError
 from training.learning.folder import OLD, TEACHERS
 from training.release.store import manifest_of
 
@@ -54,22 +59,34 @@ def test_a_student_learns_from_its_teachers_and_continues_with_their_targets(fol
 
 
 @pytest.mark.parametrize(
-    ("flags", "sentence"),
+    ("references", "changes", "sentence"),
     [
-        (["part-0,part-1", "--batch-size", "1"], "--batch-size must be at least 2 with --teachers, not 1"),
-        (["part-0,part-1", "--teacher-chars", "19"], "--teacher-chars must be at least --window, 20, not 19."),
-        (["part-0,other"], "There is no model 'other'"),
-        (["part-0,part-1", "--split", "0.8,0.1,0.1"], "The teacher part-0/1 was trained on another text, or split"),
-        (["part-0"], "The --teachers must leave out each part of the training text once"),
-        (["part-0,part-1,part-1"], "The --teachers must leave out each part of the training text once"),
+        (["part-0", "part-1"], {"batch_size": 1}, "--batch-size must be at least 2 with --teachers, not 1"),
+        (["part-0", "part-1"], {"teacher_chars": 19}, "--teacher-chars must be at least --window, 20, not 19."),
+        (["part-0", "other"], {}, "There is no model 'other'"),
+        (
+            ["part-0", "part-1"],
+            {"split": (0.8, 0.1, 0.1)},
+            "The teacher part-0/1 was trained on another text, or split",
+        ),
+        (["part-0"], {}, "The --teachers must leave out each part of the training text once"),
+        (["part-0", "part-1", "part-1"], {}, "The --teachers must leave out each part of the training text once"),
     ],
 )
-def test_teachers_that_cannot_teach_are_one_sentence_and_leave_no_run(
-    folder: Path, flags: list[str], sentence: str
+def test_teachers_that_cannot_teach_are_one_sentence(
+    folder: Path, tmp_path: Path, references: list[str], changes: dict[str, Any], sentence: str
 ) -> None:
-    ended = training(*BEGIN, *flags, cwd=folder, check=False)
+    config = TrainConfig(**({"window": 20} | changes))
+    corpus = prepare([str(folder / "corpus.txt")], config, tmp_path / "encoded")
+    with pytest.raises(InputError) as refused:
+        teachers_of(references, config, corpus, folder / "models")
+    assert str(refused.value).startswith(sentence)
+
+
+def test_an_error_of_the_teachers_leaves_no_run(folder: Path) -> None:
+    ended = training(*BEGIN, "part-0", cwd=folder, check=False)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith(f"Error: {sentence}")
+    assert ended.stderr.splitlines()[-1].startswith("Error: The --teachers must leave out each part")
     assert not (folder / "runs/student").exists()
 
 
