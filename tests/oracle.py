@@ -17,11 +17,11 @@ def log_softmax(logits: Any) -> Any:
 
 
 def loss_and_gradient(logits: Any, targets: Any) -> tuple[float, Any]:
-    """Mean cross-entropy in nats over targets [...], and its gradient by logits [..., V]."""
+    """Mean cross-entropy in nats over targets, ids [...] or probabilities [..., V], and its gradient by logits."""
     logprobs = log_softmax(logits)
-    chosen = np.take_along_axis(logprobs, targets[..., None], axis=-1)
-    one_hot = np.eye(logits.shape[-1])[targets]
-    return -chosen.mean(), (np.exp(logprobs) - one_hot) / targets.size
+    wanted = targets if targets.ndim == logits.ndim else np.eye(logits.shape[-1])[targets]
+    size = wanted[..., 0].size
+    return -(wanted * logprobs).sum() / size, (np.exp(logprobs) - wanted) / size
 
 
 @dataclass

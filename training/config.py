@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class TrainConfig:
     min_count: int = 1
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)
     split_by: str = "char"
+    leave_out: str = "none"
     # network
     cell: str = "lstm"
     layers: int = 2
@@ -66,6 +68,10 @@ class TrainConfig:
     ema: float = 0.0
     cold_start: float = 0.01
     precision: str = "float32"
+    # distillation; without effect where there are no teachers
+    teacher_weight: float = 0.4
+    teacher_share: float = 0.25
+    teacher_chars: int = 8_000_000
     # evaluation
     eval_every: float = 1.0
     eval_chars: int = 500_000
@@ -77,7 +83,7 @@ class TrainConfig:
             _require(not isinstance(value, float) or math.isfinite(value), name, "a finite number", value)
         for name, allowed in CHOICES.items():
             _require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}", getattr(self, name))
-        for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars"):
+        for name in ("min_count", "layers", "units", "batch_size", "window", "epochs", "eval_chars", "teacher_chars"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in (
             "embedding",
@@ -93,6 +99,12 @@ class TrainConfig:
         for name in ("input_dropout", "dropout", "output_dropout", "weight_dropout", "ema"):
             _require(0 <= getattr(self, name) < 1, name, "at least 0 and below 1", getattr(self, name))
         _require(0 <= self.cold_start <= 1, "cold_start", "between 0 and 1", self.cold_start)
+        _require(0 < self.teacher_share < 1, "teacher_share", "above 0 and below 1", self.teacher_share)
+        _require(0 <= self.teacher_weight <= 1, "teacher_weight", "between 0 and 1", self.teacher_weight)
+        part, parts = _part(self.leave_out)
+        _require(
+            self.leave_out == "none" or part < parts > 1, "leave_out", "none or I/N with I below N", self.leave_out
+        )
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
         for name in ("learning_rate", "eval_every"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
@@ -108,6 +120,11 @@ class TrainConfig:
         """Optimisation steps of the run, unless it is stopped early."""
         return self.steps or self.epochs * steps_per_epoch
 
+    @property
+    def teacher_rows(self) -> int:
+        """The rows of a batch that read the text of teachers: at least one, and not all."""
+        return min(max(round(self.teacher_share * self.batch_size), 1), self.batch_size - 1)
+
     def held_out(self, characters: int) -> int:
         """Characters at the start of a training part of `characters` that are held out for temperature scaling.
 
@@ -117,6 +134,16 @@ class TrainConfig:
         """
         held_out = min(MAX_HELD_OUT, characters // 50)
         return held_out if self.has_dropout and held_out >= MIN_HELD_OUT else 0
+
+    def left_out(self, characters: int) -> tuple[int, int]:
+        """The range [start, stop) of a training part of `characters` that `leave_out` leaves out.
+
+        The parts are equal shares of the text that is not held out for temperature scaling.
+        """
+        part, parts = _part(self.leave_out)
+        start = self.held_out(characters)
+        size = characters - start
+        return (start + part * size // parts, start + (part + 1) * size // parts) if parts else (start, start)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; `from_json` reads it."""
@@ -137,6 +164,12 @@ def with_decay_of_optimizer(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _require(condition: bool, name: str, range_: str, value: object) -> None:
     if not condition:
         raise InputError(f"--{name.replace('_', '-')} must be {range_}, not {value}.")
+
+
+def _part(value: str) -> tuple[int, int]:
+    """I and N of I/N; 0 and 0 of any other text."""
+    part, _, parts = value.partition("/")
+    return (int(part), int(parts)) if re.fullmatch("[0-9]{1,4}/[0-9]{1,4}", value) else (0, 0)
 
 
 def _require_split(split: tuple[float, float, float]) -> None:

@@ -110,7 +110,7 @@ def test_without_flags_the_configuration_is_the_default() -> None:
 
 
 def test_each_flag_sets_its_own_field() -> None:
-    others = {"split": "0.5,0.25,0.25", "encoding": "latin-1"}
+    others = {"split": "0.5,0.25,0.25", "encoding": "latin-1", "leave_out": "1/4"}
     others |= {name: values[1] for name, values in CHOICES.items()}
     for name in FIELDS:
         default = getattr(TrainConfig(), name)

@@ -62,6 +62,14 @@ def version_reference(context: click.Context, parameter: click.Parameter, value:
     return value
 
 
+def version_references(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """A click callback that splits a list of NAME or NAME/VERSION at its commas, and refuses other values."""
+    references = tuple(value.split(",")) if value is not None else ()
+    for reference in references:
+        version_reference(context, parameter, reference)
+    return references
+
+
 class ModelsPath(UserPath):
     """The folder of published models. A URL of a bucket becomes the working copy of the bucket."""
 

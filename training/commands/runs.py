@@ -8,18 +8,21 @@ import click
 
 from training.commands.options import published, use_devices
 from training.commands.selection import selection_of
+from training.commands.teaching import teachers_of
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.join import join
 from training.data.parts import location_of_parts
 from training.data.prepare import prepare
 from training.data.sources import ALL
+from training.data.teacher_targets import TeacherTargets
 from training.data.vocabulary import Vocabulary
 from training.errors import InputError
 from training.flags import config_of
 from training.learning.cluster import replicas_of
 from training.learning.folder import (
     PLAN,
+    TEACHERS,
     Plan,
     Position,
     adopt_corpus,
@@ -84,7 +87,8 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         replicas=before.replicas or _replicas(target),
     )
     _refuse_minutes(plan.config, target)
-    run = run_of(plan, before.open_corpus(target.folder), target, saved=True)
+    teachers = TeacherTargets.open(target.folder / TEACHERS) if plan.teachers else None
+    run = run_of(plan, before.open_corpus(target.folder), target, teachers=teachers, saved=True)
     run.restore()
     if longer:
         _extend(run, before, plan)
@@ -141,15 +145,24 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     with next_corpus(target.folder) as encoded:
         corpus = _encoded(options, config, encoded, vocabulary)
         plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
-        run = run_of(plan, corpus, target, start_from=weights)
+        teachers = None
+        if options["teachers"]:
+            if target.workers is not None or plan.replicas is None:  # None on JAX
+                raise InputError("--teachers is for one worker, and for TensorFlow.")
+            taught_by = teachers_of(options["teachers"], config, corpus, target.models)
+            teachers = taught_by.targets(encoded.parent / TEACHERS)
+            plan = replace(plan, teachers=taught_by.references)
+        run = run_of(plan, corpus, target, start_from=weights, teachers=teachers)
         if config.minutes:
             plan = _within_minutes(plan, run, target.began_s)
-            run = run_of(plan, corpus, target, start_from=weights)
+            run = run_of(plan, corpus, target, start_from=weights, teachers=teachers)
         if keeps_old:
             click.echo(f"The finished run of this name is kept in {keep_as_old(target.folder)}.")
         else:
             discard(target.folder)
         adopt_corpus(encoded, target.folder)
+        if teachers is not None:
+            (encoded.parent / TEACHERS).rename(target.folder / TEACHERS)
     run.save()  # before the plan, so that a resumed run always has these weights
     plan.save(target.folder)
     for note in corpus.notes:
@@ -201,7 +214,13 @@ def _keeps_old(folder: Path, *, restart: bool) -> bool:
 
 
 def run_of(
-    plan: Plan, corpus: Corpus, target: Target, *, start_from: "NetworkWeights | None" = None, saved: bool = False
+    plan: Plan,
+    corpus: Corpus,
+    target: Target,
+    *,
+    start_from: "NetworkWeights | None" = None,
+    teachers: TeacherTargets | None = None,
+    saved: bool = False,
 ) -> "TrainingRun":
     """The run of a plan at step 0, if the disk has enough free space."""
     use_devices(plan.replicas)
@@ -221,7 +240,14 @@ def run_of(
             replicas=plan.replicas,
             workers=target.workers,
         )
-    return TrainingRun(plan.config, corpus, target.folder, start_from=start_from, replicas=plan.replicas)
+    return TrainingRun(
+        plan.config,
+        corpus,
+        target.folder,
+        start_from=start_from,
+        teachers=teachers,
+        replicas=plan.replicas,
+    )
 
 
 def _replicas(target: Target) -> int | None:

@@ -17,6 +17,7 @@ from training.commands.options import (
     models_option,
     runs_option,
     version_reference,
+    version_references,
 )
 from training.commands.runs import Target, new_run, resumed_run
 from training.commands.selection import selection_options
@@ -51,6 +52,12 @@ WITH_RESUME = {"name", "runs", "models", "force", "resume", "workers", "worker",
     metavar="NAME[/VERSION]",
     callback=version_reference,
     help="Published model to take the first weights from (char-rnn: init_from).",
+)
+@click.option(
+    "--teachers",
+    metavar="NAME[/VERSION],...",
+    callback=version_references,
+    help="Published models of the same text; the model also learns their probabilities, on text that they write.",
 )
 @config_options
 @selection_options

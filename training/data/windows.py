@@ -22,7 +22,7 @@ class Window:
     """The input of N streams in one training step."""
 
     previous: NDArray[np.int32]  # [N, T] the symbol before each target; RESERVED after a reset
-    targets: NDArray[np.int32]  # [N, T]
+    targets: NDArray[Any]  # [N, T] ids, or [N, T, V] probabilities of the next symbol
     reset: NDArray[np.bool_]  # [N] streams whose state is set to zero before this window
 
 

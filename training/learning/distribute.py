@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.config import TrainConfig
-from training.data.windows import Window
+from training.data.windows import Window, Windows
 from training.learning.cluster import WorkerLost
 from training.learning.collectives import SAVE, Workers, lost_workers_reported
 from training.learning.run import Diverged, TrainingRun
@@ -87,6 +87,7 @@ class DistributedRun(TrainingRun):
     def __init__(self, *arguments: Any, workers: Workers, **options: Any) -> None:
         self.workers = workers
         super().__init__(*arguments, workers=workers, **options)
+        assert isinstance(self._windows, Windows)  # no teachers
         self._windows.streams = self.trainer.streams
         workers.should_save = super().is_checkpoint_due
         self.stages.should_stop = workers.is_stopping

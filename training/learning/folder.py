@@ -26,10 +26,11 @@ PLAN = "run.json"
 CHECKPOINT = "checkpoint.npz"
 HISTORY = "history.jsonl"
 CORPUS = "corpus"
+TEACHERS = "teachers"
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 BASELINES = "baselines.json"
-RUN = (PLAN, CHECKPOINT, HISTORY, CORPUS, TENSORBOARD, REPORT, BASELINES)
+RUN = (PLAN, CHECKPOINT, HISTORY, CORPUS, TEACHERS, TENSORBOARD, REPORT, BASELINES)
 
 OLD = "old"
 LOCK, MOVING, NEXT = ".lock", ".old", ".next"
@@ -45,6 +46,7 @@ class Plan:
     init_from: str | None = None  # NAME/VERSION of the model whose weights the run starts from
     published: str | None = None  # folder of the version
     published_step: int | None = None  # steps taken when it was published; older versions of Charloom did not record it
+    teachers: tuple[str, ...] = ()  # NAME/VERSION of the models whose text and probabilities the run learns too
     replicas: int | None = None  # that each batch is split between; None: as many as the machine has cores, or JAX
 
     def is_published_at(self, step: int) -> bool:
@@ -73,7 +75,8 @@ class Plan:
         try:
             fields = json.loads((folder / PLAN).read_text(encoding="utf-8"))
             config = TrainConfig.from_json(fields.pop("config"))
-            return cls(config=config, corpus=tuple(fields.pop("corpus")), **fields)
+            corpus, teachers = tuple(fields.pop("corpus")), tuple(fields.pop("teachers", ()))
+            return cls(config=config, corpus=corpus, teachers=teachers, **fields)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{folder / PLAN} is damaged, or another program wrote it ({error}): --restart discards the run."
@@ -136,7 +139,8 @@ def discard(folder: Path) -> None:
     """Delete the run in `folder`, its checkpoint first: a kill in between leaves no mixture of two runs."""
     for name in (CHECKPOINT, HISTORY, PLAN, REPORT):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    for name in (TENSORBOARD, TEACHERS):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def keep_as_old(folder: Path) -> Path:

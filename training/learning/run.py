@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from training import jsonl
 from training.config import TrainConfig
 from training.data.corpus import Corpus
-from training.data.windows import Windows
+from training.data.teacher_targets import TeacherTargets, windows_of
 from training.errors import ReportedError
 from training.files import write_atomically
 from training.learning.backend import make_trainer
@@ -67,10 +67,13 @@ class TrainingRun:
         folder: Path,
         *,
         start_from: NetworkWeights | None = None,
+        teachers: TeacherTargets | None = None,
         replicas: int | None = None,
         workers: "Workers | None" = None,
     ) -> None:
         """Set up step 0, with random weights or those of another network; `replicas` and `workers` as `make_trainer`.
+
+        With `teachers`, the targets are probabilities, and some rows of each batch read what the teachers wrote.
 
         Raises:
             InputError: the text is too short for the configuration, or `start_from` is of another shape.
@@ -78,13 +81,7 @@ class TrainingRun:
         self.config = config
         self.corpus = corpus
         self.folder = folder
-        self._windows = Windows(
-            corpus.training[config.held_out(len(corpus.training)) :],
-            batch_size=config.batch_size,
-            window=config.window,
-            cold_start=config.cold_start,
-            seed=config.seed,
-        )
+        self._windows = windows_of(corpus.training, config, teachers)
         self.stages = Stages()
         self.trainer = make_trainer(config, len(corpus.vocabulary), start_from, replicas=replicas, workers=workers)
         self.validation = Validation(config, corpus, self.trainer, self.stages)

@@ -20,7 +20,9 @@ MAX_REPLICAS = 2**16
 
 
 def next_symbol_losses(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Nats of each target: [N, T] from logits [N, T, V] and targets [N, T]."""
+    """Nats of each target: [N, T] from logits [N, T, V] and targets, ids [N, T] or probabilities [N, T, V]."""
+    if len(targets.shape) == 3:
+        return tf.nn.softmax_cross_entropy_with_logits(labels=tf.cast(targets, logits.dtype), logits=logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
 
 
@@ -86,7 +88,7 @@ class TensorFlowTrainer(Trainer):
         return next_symbol_losses(logits, targets)
 
     def _training_step(self, batch: Any, state: Any, seed: Any, rates: Any) -> Any:
-        """`batch`: previous [N, T], targets [N, T], reset [N]."""
+        """`batch`: previous [N, T], targets [N, T] or [N, T, V], reset [N]."""
         previous, targets, reset = batch
         state = tf.where(reset[None, :, None], tf.zeros_like(state), state)
         total = tf.cast(self._config.batch_size * tf.shape(targets)[1], state.dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 from training.config import TrainConfig
 from training.data.prepare import prepare
+from training.data.teacher_targets import TeacherTargets
 from training.learning.folder import CORPUS, HISTORY
 from training.learning.run import TrainingRun
 
@@ -27,13 +28,13 @@ STANDSTILL: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-30, "sched
 TEXT = "abcdefgh" * 50
 
 
-def run_in(folder: Path, text: str = TEXT, **changes: Any) -> TrainingRun:
+def run_in(folder: Path, text: str = TEXT, teachers: TeacherTargets | None = None, **changes: Any) -> TrainingRun:
     """A run at step 0 over `text`, with everything in `folder`."""
     folder.mkdir(exist_ok=True)
     path = folder / "text.txt"
     path.write_text(text)
     config = TrainConfig(**(SETTING | changes))
-    return TrainingRun(config, prepare([str(path)], config, folder / CORPUS), folder)
+    return TrainingRun(config, prepare([str(path)], config, folder / CORPUS), folder, teachers=teachers)
 
 
 def restored_in(folder: Path, **changes: Any) -> TrainingRun:

@@ -31,7 +31,9 @@ from training.learning.folder import (
     next_corpus,
 )
 
-PLANNED = Plan(TrainConfig(layers=1, split=(0.8, 0.1, 0.1)), ("a.txt", "-"), "key", "mine/3", "models/mine/4", 50)
+PLANNED = Plan(
+    TrainConfig(layers=1, split=(0.8, 0.1, 0.1)), ("a.txt", "-"), "key", "mine/3", "models/mine/4", 50, ("a/1", "b/2")
+)
 
 
 def run_at(folder: Path, step: int, losses: list[float], **changes: Any) -> Plan:

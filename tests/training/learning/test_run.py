@@ -2,11 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.oracle import log_softmax
 from tests.training.learning.runs import STANDSTILL, TEXT, history_of, restored_in, run_in, set_all_weights
+from training.data.teacher_targets import TeacherTargets
 from training.errors import InputError
 from training.learning.checkpoint import Checkpoint
 from training.learning.loop import train
@@ -208,6 +211,25 @@ def test_a_run_that_is_resumed_in_any_epoch_ends_with_the_same_bits(tmp_path: Pa
         run.take_step()
     run.save()
     assert weights_at_the_end(restored_in(tmp_path / "resumed", epochs=3, cold_start=0.1)) == straight
+
+
+def test_a_run_with_teachers_learns_from_their_text_and_resumes_with_the_same_bits(tmp_path: Path) -> None:
+    generator = np.random.Generator(np.random.PCG64(6))
+    ids = generator.integers(1, 9, (3, 40)).astype(np.uint8)
+    likely = np.full((400, 9), 0.01, np.float16)
+    likely[:, 1] = 0.92  # the corpus has the first symbol at every eighth place
+    targets = TeacherTargets(likely, ids, likely[:120].reshape(3, 40, 9))
+    settings: dict[str, Any] = {"batch_size": 4, "epochs": 3, "teacher_share": 0.5, "learning_rate": 0.05}
+    settings |= {"teacher_weight": 0.9, "teachers": targets}
+    learned = run_in(tmp_path / "straight", **settings)
+    straight = weights_at_the_end(learned)
+    logits, _ = learned.trainer.read(ids.astype(np.int32), learned.validation.initial_state(3))
+    assert np.exp(log_softmax(np.asarray(logits)))[:, :, 1].mean() > 0.5  # 1/8 in the corpus
+    run = run_in(tmp_path / "resumed", **settings)
+    for _ in range(40):
+        run.take_step()
+    run.save()
+    assert weights_at_the_end(restored_in(tmp_path / "resumed", **settings)) == straight
 
 
 def test_a_run_that_an_older_version_saved_keeps_its_order_of_the_text(tmp_path: Path) -> None:

@@ -43,6 +43,30 @@ def test_a_step_is_the_same_for_any_number_of_replicas(replicas: int, cell: str)
     assert_weights(trainer.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, gradients, strict=True)])
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_targets_can_be_probabilities(replicas: int) -> None:
+    setting = config(1, cell="lstm", optimizer="sgd", grad_clip=0.0)
+    trainer = trainer_of(setting, replicas=replicas)
+    oracle = oracle_of(trainer.network)
+    window, state = window_for(setting)
+    generator = np.random.Generator(np.random.PCG64(4))
+    given = generator.dirichlet(np.ones(trainer.network.symbols), window.previous.shape)
+    soft = dataclasses.replace(window, targets=given)
+    expected_loss, gradients, _ = oracle_step(oracle, soft, state)
+    loss, norm, _ = trainer.train(soft, state, rate=RATE, step=0)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert norm == pytest.approx(norm_of(gradients), rel=1e-12)
+    assert_weights(trainer.network, [w - 1.9 * RATE * g for w, g in zip(oracle.weights, gradients, strict=True)])
+
+
+def test_probabilities_of_1_have_the_loss_and_gradient_of_ids() -> None:
+    setting = vanilla()
+    window, state = window_for(setting)
+    certain = dataclasses.replace(window, targets=np.eye(trainer_of(setting).network.symbols)[window.targets])
+    found = [trainer_of(setting).train(targets, state, rate=RATE, step=0)[:2] for targets in (window, certain)]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
 @pytest.mark.parametrize(("clip_by", "limit"), [("norm", 0.02), ("norm", 100.0), ("value", 0.02)])
 def test_gradient_is_clipped(clip_by: str, limit: float) -> None:
     setting = vanilla(optimizer="sgd", clip_by=clip_by, grad_clip=limit)
