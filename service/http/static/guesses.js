@@ -77,6 +77,7 @@ export function inspectable(view, onGuess = null) {
   element.addEventListener("focus", () => {
     if (element.matches(":focus-visible") && view.characters.length) {
       if (cursor < 0 || cursor >= view.characters.length) cursor = firstGenerated(view);
+      view.lineOf(cursor).scrollIntoView({block: "nearest"}); // or there is no card
       show(cursor, {isPinned: true, isSpoken: true});
     }
   });

@@ -6,6 +6,7 @@ import subprocess
 
 from selenium.webdriver.common.keys import Keys
 
+from tests import browsers
 from tests.servers import Server
 from tests.system.browser.page import Page
 
@@ -68,6 +69,17 @@ def test_everything_works_with_the_keyboard_alone(page: Page) -> None:
     assert page.finish()[:9] == first[:9]
     page.keys(Keys.BACKSPACE)
     page.wait(lambda: page.text("#write .text") == first)
+
+
+def test_the_keyboard_reaches_a_text_whose_beginning_is_above_the_window(page: Page) -> None:
+    browsers.resize(page.driver, (1280, 300))
+    page.open(LINK.replace("120", "600"))
+    page.finish()
+    page.run("document.querySelector('main').focus()")
+    page.run("scrollTo(0, document.body.scrollHeight)")
+    assert page.run("return document.querySelector('#write .text').getBoundingClientRect().top") < 0
+    page.keys(Keys.TAB)
+    page.wait(lambda: page.shown(".card"), timeout_s=10)
 
 
 def test_a_stopped_text_is_made_again_by_its_link(page: Page) -> None:
