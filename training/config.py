@@ -101,10 +101,9 @@ class TrainConfig:
         _require(0 <= self.cold_start <= 1, "cold_start", "between 0 and 1", self.cold_start)
         _require(0 < self.teacher_share < 1, "teacher_share", "above 0 and below 1", self.teacher_share)
         _require(0 <= self.teacher_weight <= 1, "teacher_weight", "between 0 and 1", self.teacher_weight)
-        part, parts = _part(self.leave_out)
-        _require(
-            self.leave_out == "none" or part < parts > 1, "leave_out", "none or I/N with I below N", self.leave_out
-        )
+        part = part_of(self.leave_out)
+        is_part = part is not None and part[1] > 1
+        _require(self.leave_out == "none" or is_part, "leave_out", "none or I/N with I below N", self.leave_out)
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
         for name in ("learning_rate", "eval_every"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
@@ -140,8 +139,8 @@ class TrainConfig:
 
         The parts are equal shares of the text that is not held out for temperature scaling.
         """
-        part, parts = _part(self.leave_out)
         start = self.held_out(characters)
+        part, parts = part_of(self.leave_out) or (0, 0)
         size = characters - start
         return (start + part * size // parts, start + (part + 1) * size // parts) if parts else (start, start)
 
@@ -166,10 +165,10 @@ def _require(condition: bool, name: str, range_: str, value: object) -> None:
         raise InputError(f"--{name.replace('_', '-')} must be {range_}, not {value}.")
 
 
-def _part(value: str) -> tuple[int, int]:
-    """I and N of I/N; 0 and 0 of any other text."""
+def part_of(value: str) -> tuple[int, int] | None:
+    """I and N of I/N, where I counts N parts from 0; None of any other text."""
     part, _, parts = value.partition("/")
-    return (int(part), int(parts)) if re.fullmatch("[0-9]{1,4}/[0-9]{1,4}", value) else (0, 0)
+    return (int(part), int(parts)) if re.fullmatch("[0-9]{1,5}/[0-9]{1,5}", value) and int(part) < int(parts) else None
 
 
 def _require_split(split: tuple[float, float, float]) -> None:

@@ -1,6 +1,5 @@
 """`corpus`: list and download the blog post's texts, and encode a large text in parts."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 from training.commands.hints import command
 from training.commands.options import UserPath, corpus_help
 from training.commands.selection import selection_of, selection_options
-from training.config import CHOICES, TrainConfig
+from training.config import CHOICES, TrainConfig, part_of
 from training.corpora.catalogue import CATALOGUE
 from training.data.encode_part import encode_part
 from training.flags import HELP
@@ -52,10 +51,10 @@ def fetch_corpus(name: str, to: Path) -> None:
 
 def _share(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
     """I and N of the value I/N."""
-    part, _, parts = value.partition("/")
-    if not re.fullmatch("[0-9]{1,5}/[1-9][0-9]{0,4}", value) or int(part) >= int(parts):
+    part = part_of(value)
+    if part is None:
         raise click.BadParameter(f"{value!r} must be I/N with I from 0 to N - 1, for example 0/16.")
-    return int(part), int(parts)
+    return part
 
 
 @corpus_group.command("encode")

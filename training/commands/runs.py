@@ -140,6 +140,8 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     parent = published(target.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
     _refuse_minutes(config, target)
+    if options["teachers"] and (target.workers is not None or _replicas(target) is None):  # None on JAX
+        raise InputError("--teachers is for one worker, and for TensorFlow.")
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
@@ -147,8 +149,6 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
         plan = Plan(config, options["corpus"], corpus.key, start, replicas=_replicas(target))
         teachers = None
         if options["teachers"]:
-            if target.workers is not None or plan.replicas is None:  # None on JAX
-                raise InputError("--teachers is for one worker, and for TensorFlow.")
             taught_by = teachers_of(options["teachers"], config, corpus, target.models)
             teachers = taught_by.targets(encoded.parent / TEACHERS)
             plan = replace(plan, teachers=taught_by.references)

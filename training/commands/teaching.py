@@ -1,5 +1,6 @@
 """The models of --teachers: which text each has not seen, and the targets that they compute for a run."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,4 +134,8 @@ def _reference(model: "PublishedModel") -> str:
 
 
 def _array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):  # Linux; if the disk is full, writing into a sparse file would kill the process
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

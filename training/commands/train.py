@@ -57,7 +57,7 @@ WITH_RESUME = {"name", "runs", "models", "force", "resume", "workers", "worker",
     "--teachers",
     metavar="NAME[/VERSION],...",
     callback=version_references,
-    help="Published models of the same text; the model also learns their probabilities, on text that they write.",
+    help="Published models whose probabilities the model learns too; each has left out a part of this text.",
 )
 @config_options
 @selection_options

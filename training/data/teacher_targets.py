@@ -115,11 +115,15 @@ def windows_of(
     """The windows that a run reads of a training part [symbols], and of the text of its teachers if it has any.
 
     Raises:
-        InputError: the training part is too short.
+        InputError: the training part is too short for the windows, or to leave a part out.
     """
     start = config.held_out(len(training))
     first, last = config.left_out(len(training))
-    if first < last:
+    if config.leave_out != "none":
+        if first == last:
+            raise InputError(
+                f"--leave-out {config.leave_out} is no character of the {len(training):,} of the training part."
+            )
         ids = np.concatenate([np.asarray(training[start:first]), np.asarray(training[last:])])
     else:
         ids = training[start:]

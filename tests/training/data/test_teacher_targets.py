@@ -91,6 +91,11 @@ def test_a_part_is_left_out(part: int) -> None:
     assert set(read) == set(left[(left <= first) | (left > last)])
 
 
+def test_a_part_without_a_character_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^--leave-out 0/200 is no character of the 103 of the training part\.$"):
+        windows_of(CORPUS, TrainConfig(batch_size=4, window=5, leave_out="0/200"), None)
+
+
 def test_windows_continue_at_a_saved_position() -> None:
     reader, other = mixed(), mixed()
     for _ in range(17):
