@@ -23,7 +23,6 @@ from service.model.model import Model
 log = logging.getLogger(__name__)
 
 FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
-MANY_ROWS = 64
 
 
 class Batch:
@@ -119,7 +118,7 @@ class Batch:
         return tasks
 
     def _decode(self, rows: Slots) -> list[Task]:
-        """Each row samples as many symbols as fit into the time of a call, which is longer with many rows."""
+        """Each row samples as many symbols as fit into the time of a call, which is longer the more rows there are."""
         return self._sample(rows, rows.steps(share=_share(len(rows))))
 
     def _sample(self, rows: Slots, steps: int) -> list[Task]:
@@ -175,7 +174,7 @@ class Batch:
 def _share(rows: int) -> float:
     """The time of a decode call of so many rows, as a multiple of `CHARLOOM_CALL_MS`.
 
-    Delivering the symbols of a call takes time for each row, however few the symbols are. So a call of 32 rows takes a
-    quarter longer, one of `MANY_ROWS` twice as long, and one of more rows longer in proportion.
+    A call costs time beside its steps: some for itself, and some for each row, whose symbols are delivered. In a call of
+    this length, that cost is about the same part of the time for few rows as for many, and few rows wait less.
     """
-    return 1 + (rows / MANY_ROWS) ** 2 if rows <= MANY_ROWS else 2 * rows / MANY_ROWS
+    return (16 + rows) / 40
