@@ -174,7 +174,7 @@ class Batch:
 def _share(rows: int) -> float:
     """The time of a decode call of so many rows, as a multiple of `CHARLOOM_CALL_MS`.
 
-    A call costs time beside its steps: some for itself, and some for each row, whose symbols are delivered. In a call of
-    this length, that cost is about the same part of the time for few rows as for many, and few rows wait less.
+    A call costs time beside its steps: some for itself, and some for each row, whose symbols are delivered. This length
+    makes that cost about the same part of the time for few rows as for many, and few rows wait less.
     """
     return (16 + rows) / 40
