@@ -15,7 +15,7 @@ from training.config import TrainConfig
 from training.network.dropout import dropout
 from training.network.layer import CELLS, Recurrent
 
-# The units from which products in bfloat16 gain more than XLA does (docs/experiments.md).
+# The units from which a CPU gains by products in bfloat16 (docs/experiments.md). A smaller network has them in float32.
 SMALLEST_BFLOAT16 = 256
 
 
@@ -29,6 +29,8 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         super().__init__(dtype=dtype)
         keras.utils.set_random_seed(config.seed % 2**32)
         self.config, self.symbols = config, symbols
+        small = config.units < SMALLEST_BFLOAT16 and not stock  # on a GPU the layers are `stock`
+        self.precision = "float32" if small else config.precision
         width = config.embedding or symbols
         if config.embedding:
             # Keras' default embedding is so small that the gates ignore the text for some epochs.
@@ -37,7 +39,7 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         self.recurrent = []
         for number in range(config.layers):
             options: dict[str, Any] = {
-                "precision": config.precision,
+                "precision": self.precision,
                 "stock": stock,
                 "dtype": dtype,
                 "name": f"layer_{number}",
@@ -54,10 +56,9 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
     def is_compiled(self) -> bool:
         """Whether XLA compiles the training step. It fuses the small ops, but does not support cuDNN.
 
-        On a CPU it computes bfloat16 products in float32, which is slower than TensorFlow's from 256 units on.
+        On a CPU it computes products of bfloat16 in float32, which is slower than TensorFlow's.
         """
-        small = self.config.units < SMALLEST_BFLOAT16
-        return (self.config.precision == "float32" or small) and not self.recurrent[0].is_stock
+        return self.precision == "float32" and not self.recurrent[0].is_stock
 
     @property
     def recurrence(self) -> str:

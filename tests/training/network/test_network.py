@@ -125,11 +125,25 @@ def test_oracle_of_one_hot_characters_learns_hello() -> None:
         ("float32", 8, True, False),
     ],
 )
-def test_xla_compiles_float32_and_small_networks_in_bfloat16(
+def test_xla_compiles_float32_which_small_networks_have_in_any_precision(
     precision: str, units: int, stock: bool, compiled: bool
 ) -> None:
     setting = config(1, cell="rnn", units=units, precision=precision)
     assert Network(setting, SYMBOLS, stock=stock).is_compiled == compiled
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_small_network_computes_in_float32_on_a_cpu(cell: str) -> None:
+    """There float32 is faster, and a network of 256 units rounds its products."""
+    ids, found = np.array([[1, 2, 3]]), []
+    for units in (UNITS, 256):
+        for precision in ("float32", "mixed_bfloat16"):
+            setting = config(2, cell=cell, units=units, precision=precision)
+            network = Network(setting, SYMBOLS)
+            found.append(np.asarray(network(ids, np.zeros(state_shape(setting, 1), np.float32))[0]))
+    small, small_mixed, large, large_mixed = found
+    np.testing.assert_array_equal(small_mixed, small)
+    assert not np.array_equal(large_mixed, large)
 
 
 def test_the_shape_of_a_state_follows_from_the_cell() -> None:
