@@ -23,6 +23,7 @@ CHOICES = {
 # Settings that a run takes from the model that it starts from; with others, the weights would not fit.
 INHERITED = ("unit", "normalization", "cell", "layers", "units", "embedding")
 MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
+LEFT_OUT_BLOCK = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,15 +135,18 @@ class TrainConfig:
         held_out = min(MAX_HELD_OUT, characters // 50)
         return held_out if self.has_dropout and held_out >= MIN_HELD_OUT else 0
 
-    def left_out(self, characters: int) -> tuple[int, int]:
-        """The range [start, stop) of a training part of `characters` that `leave_out` leaves out.
+    def left_out(self, characters: int) -> list[tuple[int, int]]:
+        """The blocks [start, stop) of a training part of `characters` that `leave_out` leaves out.
 
-        The parts are equal shares of the text that is not held out for temperature scaling.
+        They are every Nth block of the text that is not held out for temperature scaling, so that a network has seen
+        the text around each of them. A text that is too short for whole blocks has one for each part.
         """
-        start = self.held_out(characters)
-        part, parts = part_of(self.leave_out) or (0, 0)
-        size = characters - start
-        return (start + part * size // parts, start + (part + 1) * size // parts) if parts else (start, start)
+        start, (part, parts) = self.held_out(characters), part_of(self.leave_out) or (0, 0)
+        if not parts:
+            return []
+        block = min(LEFT_OUT_BLOCK, -(-(characters - start) // parts))
+        starts = range(start + part * block, characters, parts * block)
+        return [(first, min(first + block, characters)) for first in starts]
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; `from_json` reads it."""

@@ -21,7 +21,8 @@ HELP = {
     "min_count": "Occurrences that a symbol needs to get into the vocabulary.",
     "split": "Shares of the text: training, validation, test (char-rnn: train_frac, val_frac).",
     "split_by": "Split the text as one (char), each file by itself, or lines or files shuffled by --seed.",
-    "leave_out": "Equal part I of N of the training text, as I/N, that is not trained on: for a model of --teachers.",
+    "leave_out": "Part I of N of the training text (every Nth block), as I/N, that is not trained on: for a model of "
+    "--teachers.",
     "cell": "Recurrent cell (char-rnn: model).",
     "layers": "Recurrent layers (char-rnn: num_layers).",
     "units": "Hidden size of each layer (char-rnn: rnn_size).",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class Teachers:
     """Published models that leave out parts of a training part, together all of it."""
 
     models: "Sequence[PublishedModel]"
-    ranges: Sequence[tuple[int, int]]  # [start, stop) of the training part that each leaves out, in order
+    blocks: Sequence[list[tuple[int, int]]]  # [start, stop) of the training part that each leaves out
     config: TrainConfig  # of the run that they teach
     corpus: Corpus
 
@@ -44,8 +45,8 @@ class Teachers:
         Raises:
             InputError: the disk has not enough free space.
         """
-        symbols, start = len(self.corpus.vocabulary), self.ranges[0][0]
-        labelled = len(self.corpus.training) - start
+        symbols, length = len(self.corpus.vocabulary), len(self.corpus.training)
+        labelled = length - self.config.held_out(length)
         passages = max(1, min(MAX_PASSAGES, self.config.teacher_chars // max(PASSAGE, self.config.window)))
         shape = (passages, self.config.teacher_chars // passages)
         size = (labelled + shape[0] * shape[1]) * symbols * np.dtype(np.float16).itemsize
@@ -61,8 +62,8 @@ class Teachers:
         stages, ids = Stages(), np.asarray(self.corpus.training)
         networks = [_network(model, self.config.precision) for model in self.models]
         with StageProgress(stages):
-            for network, (first, last) in zip(networks, self.ranges, strict=True):
-                predict(Teacher(network, first, last), ids, of_corpus[first - start : last - start], stages)
+            for network, blocks in zip(networks, self.blocks, strict=True):
+                predict(Teacher(network, blocks), ids, of_corpus, stages)
             generator = np.random.Generator(np.random.PCG64([self.config.seed, passages]))
             Ensemble(networks).write(written, of_written, generator, stages)
         for array in (of_corpus, written, of_written):
@@ -92,20 +93,21 @@ def teachers_of(references: Sequence[str], config: TrainConfig, corpus: Corpus, 
         raise InputError(f"--teacher-chars must be at least --window, {config.window}, not {config.teacher_chars}.")
     length = len(corpus.training)
     found = [published(models, *reference.split("/")) for reference in references]
-    ranges = [TrainConfig.from_json(model.manifest["config"]).left_out(length) for model in found]
+    blocks = [TrainConfig.from_json(model.manifest["config"]).left_out(length) for model in found]
     for model in found:
         if not _is_of(model, corpus):
             raise InputError(f"The teacher {_reference(model)} was trained on another text, or split it differently.")
-    order = sorted(range(len(found)), key=lambda number: ranges[number])
-    ends = [config.held_out(length), *(ranges[number][1] for number in order)]
-    starts = [*(ranges[number][0] for number in order), length]
+    order = sorted(range(len(found)), key=lambda number: blocks[number])
+    every = sorted(chain.from_iterable(blocks))
+    ends = [config.held_out(length), *(last for _, last in every)]
+    starts = [*(first for first, _ in every), length]
     if ends != starts:
         parts = ", ".join(model.manifest["config"].get("leave_out", "none") for model in found)
         raise InputError(
             "The --teachers must leave out each part of the training text once (--leave-out 0/N, 1/N, ...), so that "
             f"each part is labelled by a model that has not seen it; they leave out: {parts}."
         )
-    return Teachers([found[number] for number in order], [ranges[number] for number in order], config, corpus)
+    return Teachers([found[number] for number in order], [blocks[number] for number in order], config, corpus)
 
 
 def _is_of(model: "PublishedModel", corpus: Corpus) -> bool:

@@ -118,15 +118,14 @@ def windows_of(
         InputError: the training part is too short for the windows, or to leave a part out.
     """
     start = config.held_out(len(training))
-    first, last = config.left_out(len(training))
+    ids = training[start:]
     if config.leave_out != "none":
-        if first == last:
+        blocks = config.left_out(len(training))
+        if not blocks:
             raise InputError(
                 f"--leave-out {config.leave_out} is no character of the {len(training):,} of the training part."
             )
-        ids = np.concatenate([np.asarray(training[start:first]), np.asarray(training[last:])])
-    else:
-        ids = training[start:]
+        ids = np.delete(ids, np.r_[tuple(slice(first - start, last - start) for first, last in blocks)])
     if teachers is not None:
         return TeacherWindows(ids, config, teachers)
     return Windows(

@@ -18,47 +18,43 @@ from training.data.vocabulary import RESERVED
 from training.learning.stages import Stages
 from training.network.network import Network, state_shape
 
-STREAMS, WARM_UP, WINDOW = 50, 500, 100
+WARM_UP, WINDOW = 500, 100
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network with trained weights, and the range [start, stop) of the training part that it has not seen."""
+    """A network with trained weights, and the blocks [start, stop) of the training part that it has not seen."""
 
     network: Network
-    start: int
-    stop: int
+    blocks: Sequence[tuple[int, int]]
 
 
 def predict(teacher: Teacher, ids: NDArray[Any], probabilities: NDArray[np.float16], stages: Stages) -> None:
-    """Write the probabilities of the symbols in the range that a teacher has not seen.
+    """Write the probabilities of the symbols in the blocks that a teacher has not seen.
 
-    The range is read as parallel streams, each after the `WARM_UP` symbols before it; without them at the text's start.
+    Each block is a stream, after the `WARM_UP` symbols before it; without them at the text's start.
 
     Args:
         teacher: predicts.
         ids: [symbols] of the training part.
-        probabilities: [stop - start, V], is written to.
+        probabilities: [at most symbols, V] of the last symbols, is written to.
         stages: shows progress.
     """
-    length = teacher.stop - teacher.start
-    share = max(WARM_UP, -(-length // STREAMS))
-    streams = -(-length // share)
+    begins, ends = np.array(teacher.blocks).T[:, :, None]
+    longest, skipped = int(np.max(ends - begins)), len(ids) - len(probabilities)
     read = tf.function(teacher.network, autograph=False, reduce_retracing=True)
-    state: Any = np.zeros(state_shape(teacher.network.config, streams), np.float32)
-    begins = teacher.start + share * np.arange(streams)[:, None]
-    stages.enter("labelling the text", share + WARM_UP)
-    for step in range(-WARM_UP, share, WINDOW):
-        steps = np.arange(step, min(step + WINDOW, 0 if step < 0 else share))
-        places = begins + steps
-        inside = (places > 0) & (places <= teacher.stop)
+    state: Any = np.zeros(state_shape(teacher.network.config, len(begins)), np.float32)
+    stages.enter("labelling the text", longest + WARM_UP)
+    for step in range(-WARM_UP, longest, WINDOW):
+        places = begins + np.arange(step, min(step + WINDOW, 0 if step < 0 else longest))
+        inside = (places > 0) & (places <= ends)
         previous = np.where(inside, ids[np.where(inside, places - 1, 0)], RESERVED).astype(np.int32)
         logits, state = read(previous, state)
         state = tf.where(places[None, :, -1:] < 0, 0.0, state)  # before the text
         if step >= 0:
-            labelled = places < teacher.stop
-            probabilities[places[labelled] - teacher.start] = tf.nn.softmax(logits).numpy()[labelled]
-        stages.advance(len(steps))
+            labelled = places < ends
+            probabilities[places[labelled] - skipped] = tf.nn.softmax(logits).numpy()[labelled]
+        stages.advance(places.shape[1])
 
 
 class Ensemble:

@@ -22,16 +22,22 @@ def expected(network: Network, previous: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(log_softmax(logits)))
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, 150), (700, 901), (700, 6000)])
-def test_a_range_is_predicted_after_the_text_before_it(networks: list[Network], start: int, stop: int) -> None:
+@pytest.mark.parametrize("blocks", [[(0, 150)], [(700, 901)], [(0, 150), (450, 600), (5800, 6000)]])
+@pytest.mark.parametrize("skipped", [0, 20])
+def test_blocks_are_predicted_after_the_text_before_them(
+    networks: list[Network], blocks: list[tuple[int, int]], skipped: int
+) -> None:
+    blocks = [(max(first, skipped), last) for first, last in blocks]
     ids = np.random.Generator(np.random.PCG64(2)).integers(1, SYMBOLS, 6000).astype(np.uint8)
-    found = np.full((stop - start, SYMBOLS), np.nan, np.float16)
-    predict(Teacher(networks[1], start, stop), ids, found, Stages())
-    for place in (start, start + 1, (start + stop) // 2, stop - 1):
-        context = ids[max(0, place - WARM_UP) : place].astype(int)
-        probabilities = expected(networks[1], np.concatenate([[0], context])[None])[0, -1]
-        np.testing.assert_allclose(found[place - start], probabilities, rtol=0, atol=1e-3)
-    assert not np.isnan(found).any()
+    found = np.full((len(ids) - skipped, SYMBOLS), np.nan, np.float16)
+    predict(Teacher(networks[1], blocks), ids, found, Stages())
+    for first, last in blocks:
+        for place in (first, first + 1, (first + last) // 2, last - 1):
+            context = ids[max(0, place - WARM_UP) : place].astype(int)
+            probabilities = expected(networks[1], np.concatenate([[0], context])[None])[0, -1]
+            np.testing.assert_allclose(found[place - skipped], probabilities, rtol=0, atol=1e-3)
+    predicted = np.concatenate([np.arange(first, last) for first, last in blocks]) - skipped
+    assert np.flatnonzero(~np.isnan(found).any(axis=1)).tolist() == predicted.tolist()
 
 
 def written(networks: list[Network], shape: tuple[int, int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
