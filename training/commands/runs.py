@@ -87,7 +87,7 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         replicas=before.replicas or _replicas(target),
     )
     _refuse_minutes(plan.config, target)
-    teachers = TeacherTargets.open(target.folder / TEACHERS) if plan.teachers else None
+    teachers = before.open_teachers(target.folder)
     run = run_of(plan, before.open_corpus(target.folder), target, teachers=teachers, saved=True)
     run.restore()
     if longer:

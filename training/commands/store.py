@@ -83,7 +83,7 @@ def _publish_run(name: str, run: Path, models: Path, *, force: bool) -> None:
 
         corpus = plan.open_corpus(run)
         require_disk_space(plan.config, len(corpus.vocabulary), models / name)
-        training_run = TrainingRun(plan.config, corpus, run)
+        training_run = TrainingRun(plan.config, corpus, run, teachers=plan.open_teachers(run))
         training_run.restore()
         if training_run.best is None:
             raise InputError(f"The run in {run} was never evaluated, so it has no best weights yet: resume it first.")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from training.config import TrainConfig
 from training.data.corpus import Corpus
+from training.data.teacher_targets import TeacherTargets
 from training.errors import InputError
 from training.files import write_atomically
 from training.learning.checkpoint import Checkpoint
@@ -99,6 +100,14 @@ class Plan:
                 f"{folder / CORPUS} is not the text that this run began with: use --restart to train anew."
             )
         return corpus
+
+    def open_teachers(self, folder: Path) -> TeacherTargets | None:
+        """The targets of the run's teachers; None if it has none.
+
+        Raises:
+            InputError: they are missing or damaged.
+        """
+        return TeacherTargets.open(folder / TEACHERS) if self.teachers else None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def model_of_run(folder: Path) -> PublishedModel:
         raise InputError(f"The run in {folder} has learned nothing yet: it has no {CHECKPOINT}.")
     plan = Plan.load(folder)
     corpus = plan.open_corpus(folder)
-    run = TrainingRun(plan.config, corpus, folder)
+    run = TrainingRun(plan.config, corpus, folder, teachers=plan.open_teachers(folder))
     run.restore()
     if run.best is None:
         raise InputError(f"The run in {folder} was not evaluated yet: it can be sampled after its first evaluation.")

@@ -52,7 +52,9 @@ def test_a_student_learns_from_its_teachers_and_continues_with_their_targets(fol
     np.testing.assert_allclose(targets.of_corpus.sum(axis=1, dtype=np.float32), 1, atol=0.01)
     assert loss_of(folder / "models/student/1") < loss_of(folder / "models/part-0/1") + 0.1
     training("train", "--name", "student", "--resume", "--epochs", "3", cwd=folder)
-    assert (folder / "models/student/2").is_dir()
+    training("publish", "again", "--from", "runs/student", cwd=folder)
+    assert loss_of(folder / "models/again/1") == loss_of(folder / "models/student/2")
+    assert len(training("sample", "--run", "runs/student", "--length", "20", "--seed", "1", cwd=folder).stdout) >= 20
     training("train", "--name", "student", "--corpus", "corpus.txt", *SIZE, "--steps", "5", "--force", cwd=folder)
     assert TeacherTargets.open(run / OLD / "1" / TEACHERS).written.shape == (2, 2000)
     assert not (run / TEACHERS).exists()
