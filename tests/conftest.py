@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # "make test" exports its variables, and a make that a test runs would read them.
 for _name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "NAME", "CORPUS", "PORT"):
     os.environ.pop(_name, None)
+# A shell that starts the tests in the background ignores SIGINT, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Started first, so that no worker of pytest-xdist is left alone with one of them at the end.
 SLOWEST_FILES = (
@@ -30,6 +34,7 @@ SLOWEST_FILES = (
     "training/learning/test_step_jax.py",
     "training/learning/test_interruption.py",
     "training/learning/test_run.py",
+    "training/commands/test_teaching.py",
 )
 
 
