@@ -49,7 +49,7 @@ HELP = {
     "have 0 unless it is given.",
     "ema": "Decay of the moving average of the weights that is evaluated and published; 0: none.",
     "cold_start": "Probability of resetting a stream's state at the start of a window.",
-    "precision": "Number format of matrix products; on a CPU, networks of fewer than 256 units have float32.",
+    "precision": "Number format of matrix products; on a CPU, networks of fewer than 256 units use float32.",
     "teacher_weight": "Weight of the --teachers' probabilities in the corpus's targets; its symbols have the rest.",
     "teacher_share": "Share of each batch that reads a text which the --teachers write.",
     "teacher_chars": "Symbols of that text.",

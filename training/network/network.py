@@ -15,7 +15,7 @@ from training.config import TrainConfig
 from training.network.dropout import dropout
 from training.network.layer import CELLS, Recurrent
 
-# The units from which a CPU gains by products in bfloat16 (docs/experiments.md). A smaller network has them in float32.
+# The units from which a CPU gains by products in bfloat16 (docs/experiments.md); smaller networks use float32 on it.
 SMALLEST_BFLOAT16 = 256
 
 
@@ -29,7 +29,7 @@ class Network(keras.Model):  # type: ignore[misc]  # Keras is untyped
         super().__init__(dtype=dtype)
         keras.utils.set_random_seed(config.seed % 2**32)
         self.config, self.symbols = config, symbols
-        small = config.units < SMALLEST_BFLOAT16 and not stock  # on a GPU the layers are `stock`
+        small = config.units < SMALLEST_BFLOAT16 and not stock  # `stock`: on a GPU or on JAX
         self.precision = "float32" if small else config.precision
         width = config.embedding or symbols
         if config.embedding:
