@@ -1,4 +1,4 @@
-# Each target installs what it needs in .venv/. A fresh machine needs Python >= 3.11, make and a network.
+# Each target installs what it needs in .venv/. A fresh machine needs Python 3.11 to 3.13, make and a network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,14 +47,15 @@ clean:  ## remove .venv/
 	rm -rf $(VENV)
 
 # An unusable environment (incomplete, or its Python was removed or replaced) is made again, with all packages.
-USABLE := import importlib.metadata, sys; importlib.metadata.version("pip"); sys.exit(sys.version_info < (3, 11))
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+USABLE := import importlib.metadata; importlib.metadata.version("pip"); $(FITS)
 ifneq ($(shell $(BIN)/python -c '$(USABLE)' 2>/dev/null && echo usable),usable)
 .PHONY: $(BIN)/python $(addprefix $(VENV)/,service.done training.done dev.done bench.done)
 endif
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Charloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || \
+		{ echo "Charloom needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another with make PYTHON=..." >&2; exit 1; }
 	@rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt install python3-venv first." >&2; exit 1; }

@@ -47,7 +47,7 @@ class Compose:
         (self.corpora / "mine").mkdir(parents=True)
         self._project = f"charloom-test-{uuid.uuid4().hex[:8]}"
         self._environment = os.environ | {
-            "PORT": str(self.port),
+            "PORT": f"127.0.0.1:{self.port}",
             "CHARLOOM_CORPORA": str(self.corpora),
             **settings,
         }

@@ -1,5 +1,7 @@
 """The metrics of a version are removed together. Every metric's count is tested beside the code that changes it."""
 
+from pathlib import Path
+
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -37,3 +39,12 @@ def test_counters_by_reason_begin_at_zero() -> None:
         assert REGISTRY.get_sample_value("charloom_rejected_total", {"reason": reason}) is not None
     for part in ("join", "call", "engine"):
         assert REGISTRY.get_sample_value("charloom_engine_failures_total", {"part": part}) is not None
+
+
+def test_the_docs_list_every_metric() -> None:
+    listed = (Path(__file__).parents[2] / "docs/http.md").read_text(encoding="utf-8")
+    every = [found for found in vars(metrics).values() if isinstance(found, MetricWrapperBase)]
+    assert len(every) > 20
+    for metric in every:
+        name = metric._name + ("_total" if metric._type == "counter" else "")
+        assert f"`{name}`" in listed

@@ -90,6 +90,27 @@ def test_without_python3_venv_no_environment_is_left_and_the_message_names_the_p
     assert (folder / ".venv/bin/charloom").exists()
 
 
+@pytest.mark.parametrize(("release", "fits"), [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False)])
+def test_a_python_that_tensorflow_has_no_package_for_is_one_sentence(
+    folder: Path, release: tuple[int, int], fits: bool
+) -> None:
+    # The wrapper claims the release, and makes no environment.
+    wrapper = folder / "python3"
+    claimed = f"import sys; sys.version_info = {release}; code = sys.argv.pop(1); exec(code)"
+    wrapper.write_text(f"""#!/bin/sh
+case $1 in
+  --version) echo Python {release[0]}.{release[1]} ;;
+  -c) shift; exec {PYTHON} -c '{claimed}' "$@" ;;
+  *) exit 1 ;;
+esac
+""")
+    wrapper.chmod(0o755)
+    result = make(folder, ".venv/service.done", python=wrapper)
+    sentence = f"Charloom needs Python 3.11, 3.12 or 3.13; {wrapper} is Python {release[0]}.{release[1]}."
+    assert (sentence in result.stderr) is not fits
+    assert not (folder / ".venv").exists()
+
+
 def without_pip(venv: Path) -> None:
     for path in venv.glob("lib/*/site-packages/pip*"):
         shutil.rmtree(path)

@@ -53,7 +53,7 @@ export default class Inside {
     this.takeButton = button("Take the text of Write", () => this.take());
     const key = h("p", {class: "scale note"}, h("span", {}, "−1"), h("i", {class: "ramp"}), h("span", {}, "+1"),
       h("span", {class: "reads"}, "A bar above the line is a positive activation, below it a negative one."));
-    this.guessKey = h("p", {class: "note"}, "Under each character: the five that the network expected, the redder the more likely; framed where it was right.");
+    this.guessKey = h("p", {class: "note"}, "Below each character are the five that the network expected: the redder, the more likely. A frame marks a correct guess.");
     this.result = h("div", {}, this.unit.title, this.unit.facts, this.text.element, key, this.guessKey, this.grid.element, this.unit.positions);
     const bar = actionBar(this.start, this.stop, this.editButton, this.writeButton, this.takeButton);
     this.page = h("div", {class: "page"}, this.input, this.result, this.notice.element, h("div", {class: "foot"}, bar, this.status.element));

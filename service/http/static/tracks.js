@@ -29,7 +29,7 @@ export class TrackList {
     this.#list.replaceChildren(
       isOwn ? "" : h("p", {class: "note"}, `${count(chars)} characters that the model writes with seed 1.`),
       ...ranked.map((feature) => this.#feature(feature)),
-      missing.length ? h("p", {class: "note"}, `The same throughout, so that nothing can track it: ${missing.join(", ")}.`) : "",
+      missing.length ? h("p", {class: "note"}, `These features have one value in the whole text, so no unit can track them: ${missing.join(", ")}.`) : "",
     );
     this.element.hidden = false;
   }

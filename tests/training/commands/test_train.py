@@ -269,16 +269,16 @@ def test_a_resumed_run_needs_neither_its_files_nor_stdin(stopped: Path) -> None:
 def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus.txt", words=5000)
     network = [*SIZE, "--layers", "1", "--weight-dropout", "0"]
-    out = training("train", "--name", "me", "--corpus", "corpus.txt", *network, "--minutes", "0.6", cwd=tmp_path).stdout
+    out = training("train", "--name", "me", "--corpus", "corpus.txt", *network, "--minutes", "0.4", cwd=tmp_path).stdout
     plan = Plan.load(tmp_path / "runs/me")
-    assert plan.config.minutes == 0.6
+    assert plan.config.minutes == 0.4
     assert plan.config.steps >= MIN_STEPS
-    assert "steps in 0.6 minutes" in out  # an evaluation may have corrected them since
+    assert "steps in 0.4 minutes" in out  # an evaluation may have corrected them since
     assert "About" not in out
     last = history_of(tmp_path / "runs/me")[-1]
     assert last["step"] == plan.config.steps
     assert last["learning_rate"] < plan.config.learning_rate / 100
-    assert last["elapsed_seconds"] < 60 * 0.6 * 1.5  # far wider than the promise: other tests have the cores too
+    assert last["elapsed_seconds"] < 60 * 0.4 * 1.5  # far wider than the promise: other tests have the cores too
 
 
 @pytest.mark.parametrize("flag", ["--runs", "--models"])

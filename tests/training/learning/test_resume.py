@@ -15,7 +15,7 @@ from tests.processes import CONTEXT, started, training
 from tests.texts import write_corpus
 from training.learning.checkpoint import Checkpoint
 
-KILLS = 4
+KILLS = 3
 STEPS, EVALUATED_EVERY = 200, 50
 NETWORK = ["--units", "12", "--embedding", "4", "--batch-size", "4", "--window", "10", "--seed", "3"]
 DROPOUT = [
