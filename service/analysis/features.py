@@ -20,7 +20,8 @@ _SAME_PARAGRAPH = r"\n(?![^\S\n]*\n)"
 # Words that begin or end with an apostrophe, which is no quotation mark.
 _ELIDED_START = r"(?:tis|twas|twere|twill|twixt|tween|twould|t|em|gainst|fore|scape|cause|til)\b"
 _ELIDED_END = r"(?<!\bth)(?<!\bo)(?<!\bha)(?<!\bi)"
-_OPEN = rf"(?<!\w)'(?=\S)(?!{_ELIDED_START})"
+# A mark after a backslash opens none. If it did, a text of such marks would be scanned to its end from each of them.
+_OPEN = rf"(?<![\w\\])'(?=\S)(?!{_ELIDED_START})"
 _CLOSE = rf"(?<=\S){_ELIDED_END}'(?!\w)"
 _DIRECTIVE = r"(?:include|define|undef|ifn?def|if|elif|else|endif|pragma|error|warning|line)\b"  # of C
 

@@ -34,6 +34,11 @@ MAX_LINGER_BYTES = 64 * 1024
 EXPIRY_INTERVAL_S = 0.05
 EXPIRED_AT_ONCE = 50
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Errors of a connection that ended before it was accepted: Linux reports them to accept().
+ENDED = (
+    *(errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN),
+    *(errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.EPERM),
+)
 
 TOO_LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.")
 
@@ -71,27 +76,34 @@ class Connections:
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 sock, client = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
                 return
             except OSError as error:
+                if error.errno in ENDED:
+                    continue
                 if error.errno not in OUT_OF_RESOURCES:
                     raise
                 if not self._close_oldest(is_admin=False):
                     return
                 continue
-            self._enforce_limit(is_admin)
+            if not self._make_room(is_admin):
+                EVICTED.inc()
+                util.close(sock)
+                continue
             connection = Connection(sock, client, listener.getsockname(), is_admin)
             self.open[is_admin].add(connection)
             self.take(connection, partial(self._begin, connection))
 
-    def _enforce_limit(self, is_admin: bool) -> None:
+    def _make_room(self, is_admin: bool) -> bool:
         """At the limit, close the connection that the main thread has waited for longest.
 
         New clients are served however many connections stay silent, and a client that sends its request at once is
         never the oldest.
+
+        Returns:
+            Whether one more connection may be open: not if threads have all that are.
         """
-        if len(self.open[is_admin]) >= self.max_open[is_admin]:
-            self._close_oldest(is_admin)
+        return len(self.open[is_admin]) < self.max_open[is_admin] or self._close_oldest(is_admin)
 
     def _close_oldest(self, is_admin: bool) -> bool:
         """Close the connection that the main thread has waited for longest; False if it waits for none."""
@@ -245,7 +257,8 @@ class Connections:
         self._expired_s = now_s
         late = [connection for connection in self.waiting if connection.deadline_s <= now_s]
         for connection in late[:EXPIRED_AT_ONCE]:
-            if self.waiting[connection] == self._read and connection.request.received:
+            step = self.waiting.get(connection)  # None: closed a moment ago, to free the memory for a response
+            if step == self._read and connection.request.received:
                 metrics.REJECTED.labels("timeout").inc()
                 self.send(connection, TOO_LATE.response())
             else:

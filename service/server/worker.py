@@ -12,6 +12,7 @@ import math
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -43,7 +44,11 @@ PROBE_REST_FACTOR = 4.0
 SHORT_THREADS = 3  # for responses that never stream; computing them holds the interpreter's lock, so more do not help
 MAX_REQUEST_LINE = 16 * 1024  # bytes; a model name of 10 kB in a path is an unknown model like any other
 MAX_PENDING = 256  # complete requests that wait for a thread
+MAX_PENDING_PROBES = 64  # of one path and port
 LAST_BYTES_S = 5  # after the drain, for clients to read the ends of their streams
+
+Probe = tuple[bytes, bool]
+"""The path of a probe, and whether it came to the admin port."""
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +60,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Run the worker after the fork; returns when it ends."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._answering = 0  # requests that a thread of a pool has or will take, probes aside
+        self._probing: Counter[Probe] = Counter()  # the same for probes
         self._drain_requested = threading.Event()
         try:
             self._pool = Pool(self.cfg.threads, "request")
             self._short_pool = Pool(SHORT_THREADS, "short")
             # One thread for each path and port: a client that requests metrics all the time delays only itself.
-            self._probe_pools = {
+            self._probe_pools: dict[Probe, Pool] = {
                 (path, is_admin): Pool(1, path[1:].decode(), rest_factor=PROBE_REST_FACTOR)
                 for path in (b"/readyz", b"/metrics")
                 for is_admin in (False, True)
@@ -140,25 +146,33 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _dispatch(self, connection: Connection) -> None:
         """Pass a complete request to a thread."""
         if connection.request.is_probe:
-            pool = self._probe_pools.get((connection.request.path, connection.is_admin))
-            if pool:
-                pool.submit(partial(self._answer_probe, connection))
-            else:
-                self._answer_livez(connection)
+            self._dispatch_probe(connection)
         elif connection.is_admin:
             message = "This port answers GET /livez, /readyz and /metrics only."
             self._connections.refuse(connection, Refusal(HTTPStatus.NOT_FOUND, "not_found", message))
         elif self._answering >= self.cfg.threads + MAX_PENDING:
-            metrics.REJECTED.labels("connections").inc()
-            message = f"{self._answering} requests are in progress, which is the limit."
-            status = HTTPStatus.TOO_MANY_REQUESTS
-            self._connections.refuse(connection, Refusal(status, "overloaded", message, retry_after_s=1))
+            self._refuse_overload(connection, f"{self._answering} requests are in progress, which is the limit.")
         else:
             self._answering += 1
             if connection.request.may_stream:
                 self.tpool.submit(partial(self._answer, connection))
             else:
                 self._short_pool.submit(partial(self._answer_short, connection))
+
+    def _dispatch_probe(self, connection: Connection) -> None:
+        probe = (connection.request.path, connection.is_admin)
+        if probe not in self._probe_pools:
+            self._answer_livez(connection)
+        elif self._probing[probe] >= MAX_PENDING_PROBES:
+            self._refuse_overload(connection, f"{MAX_PENDING_PROBES} such requests are waiting, which is the limit.")
+        else:
+            self._probing[probe] += 1
+            self._probe_pools[probe].submit(partial(self._answer_probe, connection, probe))
+
+    def _refuse_overload(self, connection: Connection, message: str) -> None:
+        metrics.REJECTED.labels("connections").inc()
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        self._connections.refuse(connection, Refusal(status, "overloaded", message, retry_after_s=1))
 
     def _next_request(self, connection: Connection, after: bytes) -> None:
         """Keep the connection for the client's next request, of which `after` has already arrived."""
@@ -192,7 +206,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         id_ = request_id(connection.request.header(b"x-request-id"))
         self._connections.send(connection, json_response(HTTPStatus.OK, ALIVE, id_), send_s=PROBE_SEND_S)
 
-    def _answer_probe(self, connection: Connection) -> None:
+    def _answer_probe(self, connection: Connection, probe: Probe) -> None:
         """As `_answer_short`, but the connection then closes; later requests on it are dropped."""
         request, _ = connection.request.take()
 
@@ -202,7 +216,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             response, _ = self._complete_response(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
-        self.method_queue.defer(self._connections.take, connection, self._next_step(connection, respond))
+        self.method_queue.defer(self._after_probe, connection, self._next_step(connection, respond), probe)
 
     def _complete_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
         """The response's bytes, and whether the connection may be kept."""
@@ -233,6 +247,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _after_answer(self, connection: Connection, step: Step) -> None:
         self._answering -= 1
+        self._connections.take(connection, step)
+
+    def _after_probe(self, connection: Connection, step: Step, probe: Probe) -> None:
+        self._probing[probe] -= 1
         self._connections.take(connection, step)
 
     def handle_exit(self, sig: int, frame: Any) -> None:

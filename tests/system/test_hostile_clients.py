@@ -119,6 +119,22 @@ def test_past_the_limit_of_connections_only_idle_ones_are_closed(serve, tiny: Pa
         assert json.loads(stream.read().split(b"\n")[-2])["finish_reason"] == "length"
 
 
+def test_probes_that_wait_are_limited_and_others_are_served(serve, tiny: Path) -> None:
+    few_files = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (450, 450))
+    server = serve(tiny / "models", engines=1, slots=1, queue=0, before_start=few_files)
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(600):
+            clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
+            clients[-1].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert server.request("GET", "/models")[0] == 200
+        assert server.request("GET", "/livez")[0] == 200
+        received = [read_to_end(client).partition(b"\r\n")[0] for client in clients]
+    assert set(received) <= {b"HTTP/1.1 200 OK", b"HTTP/1.1 429 Too Many Requests", b""}
+    assert received.count(b"HTTP/1.1 429 Too Many Requests") > 100
+    assert "cannot be read" not in server.log()
+
+
 @pytest.mark.parametrize("size", [b"-1", b"0x2", b"0_2", b"2;\x01"])
 def test_malformed_chunks_are_a_400_without_a_traceback(small: Server, attack, size: bytes) -> None:
     status, error = error_of(attack(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n"))

@@ -18,6 +18,8 @@ He said "No" and «oui» and “ja”, didn't he?
 11111111  1111111111111111111111  1
 a('"', "\"'", '\'') 'not closed
   11   1111   111
+x \'don\'t stop' y
+
 'first 'second' third
        1111111
 "to the⏎next line" "to the paragraph⏎ ⏎its end "x"
@@ -89,6 +91,7 @@ HOSTILE = [
     '"',
     "\\",
     "'\\a",
+    " \\'a",
     "/*",
     "/*/",
     "# ",

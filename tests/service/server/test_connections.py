@@ -1,9 +1,11 @@
 """The main thread's part of the server, on real sockets and in the test's own thread."""
 
+import errno
 import selectors
 import socket
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -95,6 +97,22 @@ def test_past_the_limit_the_oldest_waiting_connection_is_closed(server: Server) 
     server.run_until(lambda: len(server.complete) == 2)
 
 
+def test_past_the_limit_a_new_connection_is_closed_if_threads_have_all_others(server: Server) -> None:
+    server.connections.max_open[False] = 1
+    server.connect(COMPLETE)
+    newest = server.dial()
+    server.run_until(lambda: len(server.connections) == 1 and is_closed(newest))
+
+
+def test_a_connection_that_ended_before_it_was_accepted_is_skipped(server: Server) -> None:
+    def accept() -> Any:
+        raise next(errors)
+
+    errors = iter([OSError(errno.EPROTO, ""), OSError(errno.ECONNABORTED, ""), BlockingIOError()])
+    server.connections.accept(SimpleNamespace(accept=accept), is_admin=False)
+    assert not [*errors]
+
+
 def is_closed(client: socket.socket) -> bool:
     client.setblocking(False)
     try:
@@ -130,6 +148,19 @@ def test_a_late_request_gets_408_and_a_silent_connection_is_closed(
     clock.now_s += 100
     server.connections.expire()
     assert len(server.connections) == 0
+
+
+def test_a_late_connection_may_be_closed_for_the_memory_of_the_response_to_another(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = server.connect(b"GET /a HT"), server.connect(b"GET /b HT")
+    monkeypatch.setattr(module, "MAX_BUFFERED_BYTES", 100)  # less than one response
+    clock = SimpleNamespace(monotonic=lambda: max(waits.deadline_s for waits in server.connections.waiting))
+    monkeypatch.setattr(module, "time", clock)
+    server.connections.expire()
+    assert len(server.connections) == 0
+    assert is_closed(first)
+    assert is_closed(second)
 
 
 def test_a_client_that_does_not_read_its_response_is_closed_at_the_deadline(
