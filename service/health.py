@@ -13,6 +13,13 @@ log = logging.getLogger(__name__)
 STALLED_AFTER_S = 60.0  # in one task; an engine's call takes milliseconds
 
 
+def report_progress() -> None:
+    """Tell the current thread, if it is watched, that its task advances, however long it takes."""
+    thread = threading.current_thread()
+    if isinstance(thread, WatchedThread):
+        thread.restart_clock()
+
+
 class WatchedThread(threading.Thread):
     """A daemon thread that the service depends on, with metrics of its state."""
 
@@ -46,9 +53,13 @@ class WatchedThread(threading.Thread):
         finally:
             self._busy_since_s = None
 
+    def restart_clock(self) -> None:
+        """The current task has advanced: it counts as busy from now on."""
+        self._busy_since_s = time.monotonic()
+
     @property
     def busy_s(self) -> float:
-        """Seconds since the current task began; 0 between tasks."""
+        """Seconds since the current task began or last advanced; 0 between tasks."""
         since = self._busy_since_s
         return 0.0 if since is None else time.monotonic() - since
 

@@ -61,7 +61,7 @@ def check(storage: RedisStorage) -> None:
     client = cast(redis.Redis, storage.get_connection())
     try:
         client.ping()
-    except redis.RedisError as error:
+    except (redis.RedisError, UnicodeError) as error:  # a host with an empty or too long part cannot be encoded
         reason = " ".join(str(error).split()).rstrip(".")
         raise RateStorageError(f"names a Redis that cannot be used: {reason}") from error
     finally:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import metrics
-from service.engine.generation import Status
+from service.engine.generation import LOWEST, Status
 from service.engine.row import Row
 from service.engine.sampling import SamplingParams
 from service.engine.scheduler import Scheduler
@@ -23,6 +23,7 @@ from service.model.model import Model
 from service.model.version import ModelVersion
 
 MAX_CHARS_AT_ONCE = 4096  # of one `ScoredCharacters`
+MAX_EXPONENT = 709.0  # math.exp of more overflows
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Score:
     @property
     def perplexity(self) -> float | None:
         """The number of equally likely characters that would give the same loss."""
-        return None if self.nats_per_char is None else math.exp(self.nats_per_char)
+        return None if self.nats_per_char is None else math.exp(min(self.nats_per_char, MAX_EXPONENT))
 
     @property
     def chars_per_second(self) -> float:
@@ -157,7 +158,7 @@ class Scoring:
             return ScoredCharacters(first, np.zeros(0, np.float32))
         ends = self._ends[first:stop]
         start = int(self._ends[first - 1]) if first else 0
-        symbols = self._followed.logprobs[start : ends[-1]].astype(np.float64)
+        symbols = np.maximum(self._followed.logprobs[start : ends[-1]], LOWEST).astype(np.float64)
         self._nats -= float(symbols.sum())
         sums = np.add.reduceat(symbols, np.append(start, ends[:-1]) - start)
         return ScoredCharacters(first, sums.astype(np.float32))

@@ -20,7 +20,7 @@ from service import metrics
 from service.model.model import Model
 
 ENTRY_BYTES = 600  # approximate size of an entry without its state
-MAX_SYMBOLS = 500_000  # of a cached prompt: to compute more fingerprints would delay an engine's rows by 10 ms
+MAX_SYMBOLS = 500_000  # of a cached prompt: more fingerprints would delay an engine's rows by over 10 ms
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class PrefixCache:
 
     def longest(self, model: Model, prompt: NDArray[np.int32]) -> Prefix | None:
         """The longest cached prefix of `prompt` (ids), which may be all of it."""
+        prompt = prompt[:MAX_SYMBOLS]  # as no longer one is cached
         fingerprints = self._fingerprints(model, prompt).tolist()
         with self._lock:
             for key in reversed(fingerprints):

@@ -1,5 +1,6 @@
 """POST /v1/completions, as OpenAI's clients use it: a body -> a generation for each choice. A token is a character."""
 
+import math
 import secrets
 from typing import Any
 
@@ -159,4 +160,5 @@ def _completion(completion: CompletionFormat, body: CompletionBody, results: tup
 
 
 def _nats_per_char(result: Result) -> float:
-    return -sum(result.logprobs) / len(result.logprobs) if result.logprobs else 0.0
+    """The mean loss, by which candidates are compared. A text without characters is the last choice."""
+    return -sum(result.logprobs) / len(result.logprobs) if result.logprobs else math.inf

@@ -17,10 +17,9 @@ def to_bind(host: str, port: int) -> list[str]:
     """
     try:
         found = [entry for name in _names(host) for entry in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
-    except OSError as error:
-        raise ConfigError(
-            f"CHARLOOM_HOST names {host!r}, which cannot be resolved: {str(error.strerror).lower()}."
-        ) from None
+    except (OSError, UnicodeError) as error:  # a name with an empty or too long part cannot be encoded
+        reason = error.strerror if isinstance(error, OSError) else "it is no valid name"
+        raise ConfigError(f"CHARLOOM_HOST names {host!r}, which cannot be resolved: {str(reason).lower()}.") from None
     addresses = {
         f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}": None
         for family, _, _, _, address in found

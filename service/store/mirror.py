@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import metrics
+from service.health import report_progress
 from service.model.version import ModelVersion
 from service.object_storage import Bucket, DamagedError
 from service.store.errors import refused_because
@@ -70,10 +71,12 @@ class Mirror:
     def update(self) -> None:
         """Make the folder hold the versions of the bucket. A failure is logged once, until an update succeeds.
 
-        Waits for an update in another thread or process that uses the same folder.
+        Does nothing while another thread or process updates the same folder.
         """
         try:
-            with self._locked():
+            with self._locked() as is_mine:
+                if not is_mine:
+                    return
                 self._update()
         except OSError as error:
             metrics.OBJECT_STORAGE_FAILURES.inc()
@@ -94,12 +97,17 @@ class Mirror:
         self._closed.set()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Lock the folder, which another service on this machine may use too."""
+    def _locked(self) -> Iterator[bool]:
+        """Lock the folder, which another service on this machine may use too; false if it is locked."""
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            yield False
+            return
+        try:
+            yield True
         finally:
             os.close(descriptor)
 
@@ -145,12 +153,17 @@ class Mirror:
             for path, facts in index.files.items():
                 (aside / path).parent.mkdir(parents=True, exist_ok=True)
                 source = f"{index.folder}/{path}"
-                self._bucket.download(source, aside / path, facts, lambda: not self._closed.is_set())
+                self._bucket.download(source, aside / path, facts, self._go_on)
             if folder.exists():
                 _remove(folder)
             aside.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def _go_on(self) -> bool:
+        """Called after each chunk of a download, which may take longer than any other task of its thread."""
+        report_progress()
+        return not self._closed.is_set()
 
     def _remove_all_but(self, versions: set[ModelVersion]) -> None:
         local = Folder(self.folder)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from service.health import WatchedThread
 from service.store.failures import Failures
 
-STALLED_AFTER_S = 600.0  # of one poll, which may load a large model from a slow disk
+STALLED_AFTER_S = 600.0  # of one poll without a chunk from a bucket; it may load a large model from a slow disk
 
 
 class Poller:

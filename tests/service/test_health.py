@@ -55,5 +55,24 @@ def test_a_task_that_lasts_too_long_is_a_fault(monkeypatch: pytest.MonkeyPatch) 
         now_s = health.time.monotonic()
         patch.setattr(health.time, "monotonic", lambda: now_s + 31)
         assert thread.fault() == f"Thread test has been busy with one task for {thread.busy_s:.0f} s."
+        thread.restart_clock()
+        assert thread.fault() is None
     target.may_end.set()
     thread.join(10)
+
+
+def test_a_task_reports_its_progress_from_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy_s = []
+
+    def target(thread: WatchedThread) -> None:
+        with thread.task(), monkeypatch.context() as patch:
+            now_s = health.time.monotonic()
+            patch.setattr(health.time, "monotonic", lambda: now_s + 31)
+            health.report_progress()
+            busy_s.append(thread.busy_s)
+
+    thread = WatchedThread(target, "test", stalled_after_s=30)
+    thread.start()
+    thread.join(10)
+    assert busy_s == [0]
+    health.report_progress()  # in a thread that is not watched

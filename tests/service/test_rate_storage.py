@@ -49,6 +49,11 @@ def test_a_redis_that_does_not_answer_fails_the_check() -> None:
         check(open_storage(f"redis://127.0.0.1:{Server.free_port()}"))
 
 
+def test_a_host_that_is_no_name_fails_the_check() -> None:
+    with pytest.raises(RateStorageError, match="cannot be used: "):
+        check(open_storage("redis://a..b:6379/0"))
+
+
 @needs_redis
 def test_the_check_needs_the_right_password(tmp_path: Path) -> None:
     with running_redis(tmp_path, "--requirepass", "right-one") as server:

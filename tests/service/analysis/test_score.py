@@ -1,6 +1,7 @@
 import math
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,23 @@ def test_each_character_has_its_logprob_and_the_loss_is_their_mean(
     assert score.perplexity == pytest.approx(math.exp(9.5))
     assert 0 <= score.queue_ms <= score.total_ms
     scoring.close()
+
+
+def test_a_text_that_a_model_finds_impossible_has_a_finite_score(
+    scheduler: Scheduler, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = model.advance
+
+    def impossible(*arguments: Any, **options: Any) -> Any:
+        outputs = advance(*arguments, **options)
+        outputs.logprobs[:] = -math.inf
+        return outputs
+
+    monkeypatch.setattr(model, "advance", impossible)
+    _, score = read(Scoring(model, TEXT, scheduler))
+    assert math.isfinite(score.nats)
+    assert score.perplexity is not None
+    assert math.isfinite(score.perplexity)
 
 
 def test_a_character_of_a_byte_model_has_the_sum_of_its_bytes(scheduler: Scheduler, byte_model: FakeByteModel) -> None:

@@ -138,4 +138,5 @@ def test_a_prompt_that_is_too_long_is_not_cached(model: FakeModel, monkeypatch: 
     cache = PrefixCache(100_000)
     for text in ("abcd", "xyz"):
         cache.keep(model, ids(text), STATE)
-    assert [cached_symbols(cache, model, text) for text in ("abcd", "xyz")] == [0, 3]
+    assert [cached_symbols(cache, model, text) for text in ("abcd", "xyz", "xyzabc")] == [0, 3, 3]
+    assert len(cache._weights) <= 2 * 3  # a longer prompt has no more fingerprints

@@ -266,10 +266,19 @@ def test_best_of_returns_the_most_likely_candidates(client: FlaskClient, schedul
     every = complete(client, **fields, n=5)
     wait_until(lambda: scheduler.is_idle, 10)  # a request of ten choices needs every slot
     best = complete(client, **fields, n=2, best_of=5)
-    expected = [text for i in (0, 5) for text in sorted(texts_of(every)[i : i + 5], key=len)[:2]]
+    expected = [text for i in (0, 5) for text in sorted(texts_of(every)[i : i + 5], key=lambda text: len(text) or 99)[:2]]
     assert list(map(len, texts_of(best))) == list(map(len, expected))
     assert best["usage"] == every["usage"]
     assert best["usage"]["prompt_tokens"] == 2
+
+
+def test_an_empty_candidate_is_the_last_choice(client: FlaskClient, scheduler: Scheduler) -> None:
+    fields = {"max_tokens": 5, "seed": 3, "prompt": "b"}
+    first = texts_of(complete(client, **fields, n=5))
+    wait_until(lambda: scheduler.is_idle, 10)
+    (best,) = texts_of(complete(client, **fields, best_of=5, stop=first[0][0]))
+    assert len({text[0] for text in first}) > 1
+    assert best
 
 
 def test_a_logit_bias_reaches_the_rows_that_sample(client: FlaskClient, model: FakeModel) -> None:

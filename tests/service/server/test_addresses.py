@@ -37,7 +37,7 @@ def test_a_port_in_use_is_refused_in_one_sentence() -> None:
     addresses.require_free([f"127.0.0.1:{port}"])
 
 
-@pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "999.1.1.1"])
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "999.1.1.1", "a..b", "a" * 64 + ".org"])
 def test_a_host_of_another_machine_is_refused_in_one_sentence(host: str) -> None:
     with pytest.raises(ConfigError, match=rf"CHARLOOM_HOST names '{host}'"):
         addresses.to_bind(host, free_port())

@@ -10,6 +10,7 @@ import pytest
 
 from service.model.version import ModelVersion
 from service.object_storage import DamagedError, Facts, StorageError
+from service.store import mirror as module
 from service.store.errors import NoModel
 from service.store.index import Index
 from service.store.mirror import Mirror
@@ -152,6 +153,30 @@ def test_the_start_does_not_wait_for_a_slow_bucket(bucket: FakeBucket, mirror: M
     bucket.answers.set()
     wait_until(lambda: mirror.fault is None)
     assert store.get() == "a/1one"
+
+
+def test_a_poll_does_not_wait_for_a_copy_of_another_thread(bucket: FakeBucket, mirror: Mirror, store: Store) -> None:
+    bucket.publish("a", 1, "one")
+    store.poll()
+    bucket.publish("a", 2, "two")
+    bucket.answers.clear()
+    mirror.start(wait_s=0.01)
+    store.poll()
+    assert store.get() == "a/1one"
+    bucket.answers.set()
+    wait_until(lambda: mirror.folder.joinpath("a/2").is_dir())
+    store.poll()
+    assert store.get() == "a/2two"
+
+
+def test_each_chunk_of_a_download_is_progress(
+    bucket: FakeBucket, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[bool] = []
+    monkeypatch.setattr(module, "report_progress", lambda: reported.append(True))
+    bucket.publish("a", 1, "one")
+    store.poll()
+    assert reported == [True]
 
 
 def test_a_full_disk_leaves_the_versions(
