@@ -27,7 +27,8 @@ class CharloomError(Exception):
     Attributes:
         message: one sentence.
         status: the HTTP status; 200 if a stream failed after its beginning, None without a response.
-        code: the service's word for the error, or `connection_error`, `incomplete_response`, `unexpected_response`.
+        code: the service's word for the error, or `connection_error`, `timeout`, `incomplete_response`,
+            `unexpected_response`.
         param: the field of the request that is wrong, if it is one.
         retry_after_s: the time after which the service expects the request again, if it has said so.
     """
@@ -212,8 +213,10 @@ class Client:
         headers = self._headers | {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        is_sent = False
         try:
             connection.request("GET" if body is None else "POST", self._path + path, body, headers)
+            is_sent = True
             response = connection.getresponse()
             if response.status != 200:
                 with response:
@@ -221,6 +224,9 @@ class Client:
             return connection, response
         except BaseException as error:
             connection.close()
+            if is_sent and isinstance(error, TimeoutError):
+                message = f"The service at {self._host}:{self._port} has been silent for {self._timeout_s:g} seconds."
+                raise CharloomError(message, "timeout") from error
             if isinstance(error, OSError | HTTPException):
                 message = f"The service at {self._host}:{self._port} cannot be reached: {_reason(error)}."
                 raise CharloomError(message, "connection_error") from error

@@ -20,6 +20,7 @@ from service.http.schemas import (
     NeuronsBody,
     ScoreBody,
     body_bytes,
+    length_of,
     read_body,
 )
 from service.http.scoring import ScoreDelivery, TextLimit
@@ -39,13 +40,14 @@ def blueprint(config: Config, store: Store, streams: OpenStreams, scheduler: Sch
         body = read_body(ScoreBody, request, config, max_bytes=body_bytes(config.max_text))
         model = store.get(body.model, body.version)
         is_streamed = _wants_lines(request.accept_mimetypes)
-        if body.logprobs and not is_streamed and len(body.text) > MAX_LOGPROBS:
-            problem = f"for a text of more than {MAX_LOGPROBS:,} characters; this one has {len(body.text):,}"
+        chars = length_of(body.text)
+        if body.logprobs and not is_streamed and chars > MAX_LOGPROBS:
+            problem = f"for a text of more than {MAX_LOGPROBS:,} characters; this one has {chars:,}"
             raise InvalidField(f"logprobs needs 'Accept: {NDJSON.media_type}' {problem}.", "logprobs")
         # A character may take as long as one of the longest text that may be generated.
-        timeout_s = config.request_timeout * max(1, len(body.text) / config.max_length)
+        timeout_s = config.request_timeout * max(1, chars / config.max_length)
         with ExitStack() as held:
-            held.callback(limit.reserve(len(body.text)))
+            held.callback(limit.reserve(chars))
             held.callback(streams.reserve())
             scoring = Scoring(model, body.text, scheduler, timeout_s=timeout_s)
             held.callback(scoring.close)

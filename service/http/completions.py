@@ -17,7 +17,7 @@ from service.http.completion_format import CompletionFormat
 from service.http.delivery import OpenStreams
 from service.http.errors import InvalidField, UnsupportedField, shorten
 from service.http.generate import SEED_BITS
-from service.http.schemas import read_body
+from service.http.schemas import length_of, read_body
 from service.http.tokens import text_of
 from service.model.model import Model
 from service.store.store import Store
@@ -101,7 +101,7 @@ def _texts(body: CompletionBody, model: Model, config: Config) -> list[str]:
         InvalidField: the model has no such id, or the prompts of all choices together are too long.
     """
     texts = [prompt if isinstance(prompt, str) else text_of(prompt, model, "prompt") for prompt in body.prompts]
-    if (chars := sum(map(len, texts)) * body.candidates) > config.max_prompt:
+    if (chars := sum(map(length_of, texts)) * body.candidates) > config.max_prompt:
         of_choices = " over all choices" if len(texts) * body.candidates > 1 else ""
         message = f"prompt should have at most {config.max_prompt} characters{of_choices}, not {chars}."
         raise InvalidField(message, "prompt")

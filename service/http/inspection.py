@@ -13,7 +13,7 @@ from service.analysis.neurons import FeatureTracking, Ranking
 from service.engine.generation import Status
 from service.http.delivery import while_connected
 from service.http.errors import InvalidField
-from service.http.schemas import InspectBody, NeuronsBody
+from service.http.schemas import InspectBody, NeuronsBody, length_of
 from service.http.scoring import decimals
 from service.model.manifest import Manifest
 from service.model.model import Model
@@ -67,8 +67,8 @@ def units_of(body: InspectBody, manifest: Manifest) -> list[Unit]:
         if unit >= manifest.units:
             raise _beyond(f"units.{index}.1", manifest.units, unit)
     units = body.units if body.layer is None else [(body.layer, unit) for unit in range(manifest.units)]
-    if (activations := len(body.text) * len(units)) > MAX_ACTIVATIONS:
-        size = f"{len(body.text):,} characters and {len(units):,} units have {activations:,}"
+    if (activations := length_of(body.text) * len(units)) > MAX_ACTIVATIONS:
+        size = f"{length_of(body.text):,} characters and {len(units):,} units have {activations:,}"
         raise InvalidField(f"A response has at most {MAX_ACTIVATIONS:,} activations: {size}.", "text")
     return units
 

@@ -1,6 +1,7 @@
 """Request bodies and their limits. Knows no route, model or engine."""
 
 import logging
+import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -41,6 +42,14 @@ MAX_RANKED_UNITS = 1000
 Body = TypeVar("Body", bound=BaseModel)
 
 
+def length_of(text: str) -> int:
+    """The characters of a text as it is or composed (NFC), whichever are more: a model may read either.
+
+    Some characters have no composed form of one character, and become up to three.
+    """
+    return len(text) if text.isascii() else max(len(text), len(unicodedata.normalize("NFC", text)))
+
+
 @dataclass(frozen=True)
 class Limit:
     """The greatest number of a field, or the most characters of its text; and the fewest characters.
@@ -65,7 +74,7 @@ class Limit:
 
     def _check(self, value: int | str, info: ValidationInfo) -> int | str:
         limit = self.at_most if isinstance(self.at_most, int) else getattr(_config(info), self.at_most)
-        size = len(value) if isinstance(value, str) else value
+        size = length_of(value) if isinstance(value, str) else value
         if size < self.at_least:
             raise _out_of_range("should have at least {limit} character, not {value}", self.at_least, size)
         if size > limit and isinstance(value, str):
@@ -267,7 +276,11 @@ def _sentence(error: ErrorDetails, field: str) -> str:
             return f"{field} is required."
         case "out_of_range":
             return f"{field} {error['msg']}."
-    return f"{field or 'The body'} {error['msg'].removeprefix('Input ')}, not {shorten(repr(error['input']))}."
+        case "too_long":
+            count = error["ctx"]["actual_length"] or "more"  # an object is not counted past its limit
+            return f"{field} should have at most {error['ctx']['max_length']} items, not {count}."
+    rule = error["msg"][error["msg"].index("should ") :]  # without Pydantic's name of the type
+    return f"{field or 'The body'} {rule}, not {shorten(repr(error['input']))}."
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:

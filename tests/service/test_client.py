@@ -274,9 +274,14 @@ def test_a_stream_cut_inside_a_chunk_is_incomplete() -> None:
 
 def test_a_silent_service_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.1, retries=0)
-        with pytest.raises(CharloomError, match="cannot be reached: timed out"):
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.1)
+        with pytest.raises(CharloomError, match=r"has been silent for 0\.1 seconds\.$") as failure:
             client.models()
+        assert failure.value.code == "timeout"
+        listener.accept()[0].close()
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):  # it may be at work: no second request
+            listener.accept()
 
 
 def test_an_error_page_of_a_proxy_is_reported_by_its_status() -> None:

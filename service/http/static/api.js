@@ -98,6 +98,7 @@ export async function* events(response, signal) {
 }
 
 const withoutGuesses = new Set(); // versions that were published without the function that gives guesses
+const FORGET_MS = 60_000; // the newest version of a model may be another one by then
 
 /**
  * Generate a text. Calls `onStart` with the model, version and seed, and `onCharacters` with lists of characters.
@@ -114,9 +115,9 @@ export async function generate(params, {signal, onWait, onStart, onCharacters}) 
       response = await send("generate", {body, accept: "text/event-stream", signal, onWait});
       break;
     } catch (error) {
-      const isRefused = error.status === 501 || (error.status === 422 && error.param === "top_guesses");
-      if (!isRefused || withoutGuesses.has(id)) throw error;
+      if (error.status !== 501 || withoutGuesses.has(id)) throw error;
       withoutGuesses.add(id);
+      if (params.version === undefined) setTimeout(() => withoutGuesses.delete(id), FORGET_MS);
     }
   }
   const header = (name) => response.headers.get(name);

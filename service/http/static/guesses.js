@@ -95,7 +95,7 @@ export function inspectable(view, onGuess = null) {
       card.querySelector("button")?.focus();
     } else if (number >= 1 && number <= 5 && onGuess) {
       const guess = view.characters[at].top?.[number - 1];
-      if (guess && guess[0] !== "\ufffd") onGuess(at, guess);
+      if (guess && canFollow(guess[0], view.characters[at].text)) onGuess(at, guess);
     } else {
       const next = moved(view, at, event.key);
       if (next === null) return;
@@ -166,6 +166,12 @@ function draw() {
   place();
 }
 
+/** Whether a text can go on with a guess in place of the character `taken`. */
+function canFollow(character, taken) {
+  // U+FFFD stands for many characters, and "\xNN" for a part of one.
+  return character !== taken && character !== "\ufffd" && [...character].length === 1;
+}
+
 function guessRow(guess, at, text, onGuess) {
   const [character, logprob] = guess;
   const bar = h("i", {});
@@ -174,10 +180,8 @@ function guessRow(guess, at, text, onGuess) {
     h("b", {"aria-hidden": "true"}, glyph(character)), h("span", {class: "unseen"}, `${spoken(character)}, `),
     h("span", {class: "rail"}, bar), h("span", {}, chance(Math.exp(logprob))),
   ];
-  const isTaken = character === text;
-  // U+FFFD stands for many characters, and "\xNN" for a part of one: the text cannot go on with them.
-  if (!onGuess || isTaken || character === "\ufffd" || [...character].length > 1) {
-    return h("span", {class: isTaken ? "guess taken" : "guess"}, cells);
+  if (!onGuess || !canFollow(character, text)) {
+    return h("span", {class: character === text ? "guess taken" : "guess"}, cells);
   }
   const go = () => {
     const {view, index} = open;

@@ -123,6 +123,7 @@ export default class Inside {
     await reading.begin();
     const {manifest} = await versionOf(reading.model.model, reading.model.version);
     this.size = {layers: manifest.layers, units: manifest.units};
+    reading.fitPictures(manifest.units);
     this.reading = reading;
     this.cursor.forget();
     this.#draw();

@@ -6,6 +6,7 @@ import {present} from "./params.js";
 import {rowsOf} from "./cells.js";
 
 export const MOST_CHARS = 10000; // of a text in POST /inspect
+const MOST_ACTIVATIONS = 1_000_000; // of one response
 export const PICTURE = {columns: 64, rows: 30}; // characters in the picture of a unit
 const SHORT = 1000; // a text with fewer characters has rough rankings
 const SAMPLE = {length: 3000, seed: 1, stream: false};
@@ -66,6 +67,13 @@ export class Reading {
       characters.slice(0, values.length).forEach((character, index) => (values[index] = character.activations[at]));
       this.#units.set(nameOf(layer, unit), values);
     }
+  }
+
+  /** Shorten the pictures so that one response can have the activations of all `units` of a layer. */
+  fitPictures(units) {
+    const rows = this.pictureRows.filter(([, stop]) => stop * units <= MOST_ACTIVATIONS);
+    this.pictureRows = rows;
+    this.pictureChars = rows.at(-1)?.[1] ?? 0;
   }
 
   /** Ask for the activations of a layer over the characters of the pictures. */

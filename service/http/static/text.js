@@ -196,7 +196,13 @@ export class TextView {
     return range;
   }
 
+  /** The index of the character at a position of the document, or -1. */
   #indexOf(node, offset) {
+    const unit = this.#unitOf(node, offset);
+    return unit < 0 ? -1 : this.#characterAt(unit);
+  }
+
+  #unitOf(node, offset) {
     const element = (node.nodeType === Node.TEXT_NODE ? node.parentElement : node).closest(".line");
     if (!element) return -1;
     let unit = this.#lines.find((line) => line.element === element).start;
@@ -205,16 +211,17 @@ export class TextView {
       for (; span.firstChild !== node; span = span.nextSibling) unit += span.firstChild.length;
       unit += offset;
     }
-    return this.#characterAt(unit);
+    return unit;
   }
 
   #copy(event) {
     const range = getSelection().rangeCount && getSelection().getRangeAt(0);
     if (!range || !this.element.contains(range.commonAncestorContainer)) return;
-    const first = this.#indexOf(range.startContainer, range.startOffset);
-    const last = this.#indexOf(range.endContainer, range.endOffset);
-    if (first < 0 || last < 0) return;
-    const copied = this.characters.slice(first, last).map((character) => character.text);
+    const start = this.#unitOf(range.startContainer, range.startOffset);
+    const end = this.#unitOf(range.endContainer, range.endOffset);
+    if (start < 0 || end < 0) return;
+    const last = end < this.#units ? this.#characterAt(end) : this.characters.length;
+    const copied = this.characters.slice(this.#characterAt(start), last).map((character) => character.text);
     event.clipboardData.setData("text/plain", copied.join(""));
     event.preventDefault();
   }

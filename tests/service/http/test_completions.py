@@ -266,7 +266,9 @@ def test_best_of_returns_the_most_likely_candidates(client: FlaskClient, schedul
     every = complete(client, **fields, n=5)
     wait_until(lambda: scheduler.is_idle, 10)  # a request of ten choices needs every slot
     best = complete(client, **fields, n=2, best_of=5)
-    expected = [text for i in (0, 5) for text in sorted(texts_of(every)[i : i + 5], key=lambda text: len(text) or 99)[:2]]
+    expected = [
+        text for i in (0, 5) for text in sorted(texts_of(every)[i : i + 5], key=lambda text: len(text) or 99)[:2]
+    ]
     assert list(map(len, texts_of(best))) == list(map(len, expected))
     assert best["usage"] == every["usage"]
     assert best["usage"]["prompt_tokens"] == 2

@@ -48,7 +48,15 @@ def test_null_is_the_default_of_optional_fields_only(client: FlaskClient, path: 
         ('{"%s": 1}' % ("x" * 1_000_000), "x" * 60 + "…", "not a field"),
         ('{"stop": "%s"}' % ("x" * 1_000_000), "stop", "array"),
         (json.dumps({"prompt": "x" * 100_001}), "prompt", "at most 100000 characters, not 100001"),
+        (json.dumps({"prompt": "\U0001d160" * 33_334}), "prompt", "at most 100000 characters, not 100002"),  # in NFC
         (json.dumps({"length": 100_001}), "length", "at most 100000, not 100001"),
+        (json.dumps({"stop": ["a"] * 5}), "stop", "stop should have at most 4 items, not 5."),
+        (
+            json.dumps({"logit_bias": dict.fromkeys(map(chr, range(300, 1400)), 1)}),
+            "logit_bias",
+            "1024 items, not more.",
+        ),
+        (json.dumps({"stop": ["x" * 257]}), "stop.0", "stop.0 should have at most 256 characters, not "),
         (json.dumps(dict.fromkeys(range(9999), 0)), None, "9,999 fields"),
     ],
     ids=lambda value: str(value)[:20],

@@ -243,3 +243,19 @@ def test_a_key_is_asked_for(closed_page: Page) -> None:
     page.open(f"#inside?{urlencode({'text': SHORT})}")
     give_key(page, KEY)
     page.wait(lambda: page.shown("#inside .units [role=option]"), 180)
+
+
+def test_the_pictures_of_a_wide_layer_fit_into_one_response(page: Page) -> None:
+    page.open("#models")
+    chars = page.driver.execute_async_script("""
+        const done = arguments[0];
+        import(new URL("static/reading.js", document.baseURI)).then(({Reading}) => {
+            const reading = new Reading({}, "", {});
+            done([360, 700, 1024].map((units) => {
+                reading.pictureRows = Array.from({length: 30}, (_, row) => [64 * row, 64 * row + 64]);
+                reading.fitPictures(units);
+                return reading.pictureChars;
+            }));
+        });
+    """)
+    assert chars == [1920, 1408, 960]

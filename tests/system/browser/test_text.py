@@ -30,3 +30,27 @@ def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
         })();
     """)
     assert differences == []
+
+
+def test_a_copy_ends_with_the_last_character_of_the_selection(page: Page) -> None:
+    page.open("#models")
+    copied = page.driver.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+            const {TextView} = await import(new URL("static/text.js", document.baseURI));
+            const view = new TextView("A text");
+            document.querySelector("main").replaceChildren(view.element);
+            view.push(["a", "😀", "b"].map((text) => ({text, logprob: -1})));
+            await view.drained();
+            const node = document.createTreeWalker(view.element, NodeFilter.SHOW_TEXT).nextNode();
+            const copied = [];
+            for (const [start, end] of [[0, 4], [1, 4], [0, 3], [0, 1]]) {
+                getSelection().setBaseAndExtent(node, start, node, end);
+                const event = new ClipboardEvent("copy", {clipboardData: new DataTransfer(), bubbles: true, cancelable: true});
+                view.element.dispatchEvent(event);
+                copied.push(event.clipboardData.getData("text/plain"));
+            }
+            done(copied);
+        })();
+    """)
+    assert copied == ["a😀b", "😀b", "a😀", "a"]
