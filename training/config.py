@@ -24,6 +24,7 @@ CHOICES = {
 INHERITED = ("unit", "normalization", "cell", "layers", "units", "embedding")
 MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
 LEFT_OUT_BLOCK = 10_000
+MOST = 1_000_000  # minutes, or epochs between evaluations: more could overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +105,16 @@ class TrainConfig:
         _require(0 <= self.teacher_weight <= 1, "teacher_weight", "between 0 and 1", self.teacher_weight)
         part = part_of(self.leave_out)
         is_part = part is not None and part[1] > 1
-        _require(self.leave_out == "none" or is_part, "leave_out", "none or I/N with I below N", self.leave_out)
+        _require(
+            self.leave_out == "none" or is_part,
+            "leave_out",
+            "none or I/N with I below N, and N at least 2",
+            self.leave_out,
+        )
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
-        for name in ("learning_rate", "eval_every"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        _require(0 < self.eval_every <= MOST, "eval_every", f"above 0 and at most {MOST:,}", self.eval_every)
+        _require(self.minutes <= MOST, "minutes", f"at most {MOST:,}", self.minutes)
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2^63-1", self.seed)
         _require_split(self.split)
 

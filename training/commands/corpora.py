@@ -46,7 +46,8 @@ def fetch_corpus(name: str, to: Path) -> None:
             bar.update(done - bar.n)
 
         path = fetch(CATALOGUE[name], to, say=lambda sentence: bar.write(sentence), progress=progress)
-    click.echo(f"Train on it: {command('train', '--name', name, '--preset', name, '--corpus', path)}")
+    if not CATALOGUE[name].note:  # which says how to train on it
+        click.echo(f"Train on it: {command('train', '--name', name, '--preset', name, '--corpus', path)}")
 
 
 def _share(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:

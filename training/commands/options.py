@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from training.errors import InputError, ReportedError
 from training.object_storage import is_url
 from training.packages import check_backend
 from training.release.remote import working_copy
@@ -101,12 +102,22 @@ model_argument = click.argument("name", callback=model_name)
 
 
 def published(models: Path, name: str, version: str | None = None, *, precision: str = "float32") -> "PublishedModel":
-    """Load a version of a model, by default the newest, with TensorFlow's output hidden."""
+    """Load a version of a model, by default the newest, with TensorFlow's output hidden.
+
+    Raises:
+        InputError: there is no such version, or it is damaged.
+    """
     check_backend()
     with quietly():
         from training.release.published import PublishedModel
 
-    return PublishedModel(version_folder(models, name, version), precision)
+    folder = version_folder(models, name, version)
+    try:
+        return PublishedModel(folder, precision)
+    except (ReportedError, MemoryError):
+        raise
+    except Exception as error:  # TensorFlow's errors of damaged files have many types
+        raise InputError(f"{folder} is damaged ({type(error).__name__}: {error}): withdraw or remove it.") from error
 
 
 @cache

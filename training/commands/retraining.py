@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from training.commands.options import UserPath, models_option, runs_option, use_devices
+from training.errors import ReportedError
 from training.files import require_writable
 from training.release.store import require_store
 from training.retraining.config import NightlyConfig
@@ -85,7 +86,10 @@ def schedule(path: Path, runs: Path, models: Path, metrics_port: int) -> None:
     names = [job.name for job in config.model]
     if metrics_port:
         REGISTRY.register(RetrainingMetrics(models, names))
-        start_http_server(metrics_port)
+        try:
+            start_http_server(metrics_port)
+        except OSError as error:
+            raise ReportedError(f"--metrics-port {metrics_port} cannot be used: {error.strerror}.") from error
     folders = ["--config", str(path), "--runs", str(runs), "--models", str(models)]
     daily = Schedule([sys.executable, "-m", "training", "retrain", *folders], config.at, config.time_zone)
     last = [last_completed(models, name) for name in names]

@@ -87,6 +87,8 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         replicas=before.replicas or _replicas(target),
     )
     _refuse_minutes(plan.config, target)
+    if before.teachers:
+        _require_one_worker_for_teachers(target)
     teachers = before.open_teachers(target.folder)
     run = run_of(plan, before.open_corpus(target.folder), target, teachers=teachers, saved=True)
     run.restore()
@@ -140,8 +142,8 @@ def new_run(context: click.Context, options: dict[str, Any], target: Target) -> 
     parent = published(target.models, *options["init_from"].split("/")) if options["init_from"] else None
     config = config_of(context, options, options["preset"], parent.manifest["config"] if parent else None)
     _refuse_minutes(config, target)
-    if options["teachers"] and (target.workers is not None or _replicas(target) is None):  # None on JAX
-        raise InputError("--teachers is for one worker, and for TensorFlow.")
+    if options["teachers"]:
+        _require_one_worker_for_teachers(target)
     vocabulary, weights = (parent.vocabulary, parent.weights()) if parent else (None, None)
     start = f"{parent.manifest['name']}/{parent.manifest['version']}" if parent else None
     with next_corpus(target.folder) as encoded:
@@ -248,6 +250,11 @@ def run_of(
         teachers=teachers,
         replicas=plan.replicas,
     )
+
+
+def _require_one_worker_for_teachers(target: Target) -> None:
+    if target.workers is not None or _replicas(target) is None:  # None on JAX
+        raise InputError("--teachers is for one worker, and for TensorFlow.")
 
 
 def _replicas(target: Target) -> int | None:

@@ -10,6 +10,7 @@ import click
 
 from training.commands.options import (
     FiniteRange,
+    UserPath,
     models_option,
     published,
     use_devices,
@@ -54,7 +55,7 @@ MAX_UNKNOWN_SHOWN = 10
 )
 @click.option(
     "--run",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=UserPath(path_type=Path, exists=True, file_okay=False),
     help="Folder of a run, whose best weights so far are used instead of a published model.",
 )
 @models_option
@@ -100,6 +101,8 @@ def _of_run(folder: Path) -> "PublishedModel":
 
 def _read(path: str) -> bytes:
     if path == "-":
+        if sys.stdin is None:  # closed, as by <&-
+            raise InputError("--prompt-file - needs standard input, which is closed.")
         return sys.stdin.buffer.read()
     try:
         return Path(path).expanduser().read_bytes()

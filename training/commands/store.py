@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from training.commands.options import UserPath, force_option, model_argument, models_option, use_devices
+from training.commands.options import UserPath, force_option, model_argument, model_name, models_option, use_devices
 from training.errors import InputError
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.packages import check_backend
@@ -18,7 +18,7 @@ HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'paramete
 
 
 @click.command("list")
-@click.argument("name", required=False)
+@click.argument("name", required=False, callback=lambda *given: given[2] and model_name(*given))
 @models_option
 def list_models(name: str | None, models: Path) -> None:
     """List the published versions, each with its loss on its own validation text."""

@@ -91,12 +91,23 @@ def teachers_of(references: Sequence[str], config: TrainConfig, corpus: Corpus, 
         )
     if config.teacher_chars < config.window:
         raise InputError(f"--teacher-chars must be at least --window, {config.window}, not {config.teacher_chars}.")
+    if config.leave_out != "none":
+        raise InputError("--leave-out is for teachers: a run with --teachers learns the whole training text.")
     length = len(corpus.training)
     found = [published(models, *reference.split("/")) for reference in references]
-    blocks = [TrainConfig.from_json(model.manifest["config"]).left_out(length) for model in found]
-    for model in found:
-        if not _is_of(model, corpus):
+    configs = [TrainConfig.from_json(model.manifest["config"]) for model in found]
+    blocks = [each.left_out(length) for each in configs]
+    for model, each in zip(found, configs, strict=True):
+        if model.vocabulary != corpus.vocabulary:
+            raise InputError(f"The teacher {_reference(model)} has other symbols than the text of this run.")
+        if not _is_of(model, corpus) or _order(each) != _order(config):
             raise InputError(f"The teacher {_reference(model)} was trained on another text, or split it differently.")
+        if each.held_out(length) != config.held_out(length):
+            raise InputError(
+                f"The teacher {_reference(model)} has {'' if each.has_dropout else 'no '}dropout, and this run has "
+                f"{'some' if config.has_dropout else 'none'}: give all of them dropout or none, because a network with "
+                "dropout holds out the start of the text for temperature scaling."
+            )
     order = sorted(range(len(found)), key=lambda number: blocks[number])
     every = sorted(chain.from_iterable(blocks))
     ends = [config.held_out(length), *(last for _, last in every)]
@@ -111,14 +122,15 @@ def teachers_of(references: Sequence[str], config: TrainConfig, corpus: Corpus, 
 
 
 def _is_of(model: "PublishedModel", corpus: Corpus) -> bool:
-    """Whether a model was trained on this training part, in the same symbols."""
+    """Whether a model was trained on the files of this training part, and on as many symbols of them."""
     recorded = model.manifest["corpus"]
     files = [file["sha256"] for file in recorded["files"]]
-    return (
-        model.vocabulary == corpus.vocabulary
-        and files == corpus.fingerprints
-        and tuple(recorded["split"]["train"]) == tuple(corpus.split.train)
-    )
+    return files == corpus.fingerprints and tuple(recorded["split"]["train"]) == tuple(corpus.split.train)
+
+
+def _order(config: TrainConfig) -> tuple[Any, ...]:
+    """What decides the order of a text: the seed too, where lines or files are shuffled."""
+    return config.split_by, config.split, config.seed if config.split_by in ("line", "file") else None
 
 
 def _network(model: "PublishedModel", precision: str) -> "Network":

@@ -78,8 +78,9 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
     """
     try:
         b"a".decode(encoding)  # also raises LookupError for codecs from bytes to bytes
-    except LookupError:
-        raise InputError(f"--encoding {encoding} is not an encoding that Python knows.") from None
+    except (LookupError, UnicodeEncodeError):  # the second: the name itself is no text
+        name = encoding.encode("ascii", "backslashreplace").decode()
+        raise InputError(f"--encoding {name} is not an encoding that Python knows.") from None
     except UnicodeError:
         pass  # a known encoding, in which one byte is not a text
     return codecs.getincrementaldecoder(encoding)()

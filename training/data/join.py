@@ -63,7 +63,7 @@ def join(
         "parts": {"location": storage.url, "key": key_of(parts)},
     }
     with replacing(folder, {IDS, RECORD}) as aside:
-        (aside / RECORD).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (aside / RECORD).write_text(json.dumps(record, indent=1) + "\n")  # ASCII: a folder's name may not be UTF-8
     return Corpus.open(folder)
 
 

@@ -123,7 +123,8 @@ def windows_of(
         blocks = config.left_out(len(training))
         if not blocks:
             raise InputError(
-                f"--leave-out {config.leave_out} is no character of the {len(training):,} of the training part."
+                f"--leave-out {config.leave_out} leaves out nothing: the training part has only {len(training):,} "
+                "characters."
             )
         ids = np.delete(ids, np.r_[tuple(slice(first - start, last - start) for first, last in blocks)])
     if teachers is not None:

@@ -78,7 +78,7 @@ class Plan:
             config = TrainConfig.from_json(fields.pop("config"))
             corpus, teachers = tuple(fields.pop("corpus")), tuple(fields.pop("teachers", ()))
             return cls(config=config, corpus=corpus, teachers=teachers, **fields)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last: JSON, but no object
             raise InputError(
                 f"{folder / PLAN} is damaged, or another program wrote it ({error}): --restart discards the run."
             ) from error
@@ -130,7 +130,7 @@ class Position:
         values = Checkpoint.values_of(path)
         try:
             step, history = values["step"], values["history"]
-            if not history:  # the last step of a run is always evaluated
+            if not history or history[-1]["step"] != step:  # a finished run has been evaluated after its last step
                 return cls(step, is_finished=False)
             steps_per_epoch = round(history[-1]["step"] / history[-1]["epoch"])
             losses = [record["validation_nats_per_char"] for record in history]
@@ -145,8 +145,11 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def discard(folder: Path) -> None:
-    """Delete the run in `folder`, its checkpoint first: a kill in between leaves no mixture of two runs."""
-    for name in (CHECKPOINT, HISTORY, PLAN, REPORT):
+    """Delete the run in `folder`, its plan first, because a kill may come at any time.
+
+    A folder without a plan is not a run; a plan without a checkpoint would be a run from random weights.
+    """
+    for name in (PLAN, CHECKPOINT, HISTORY, REPORT):
         (folder / name).unlink(missing_ok=True)
     for name in (TENSORBOARD, TEACHERS):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -188,9 +188,10 @@ def withdraw(models: Path, name: str, to: int) -> list[int]:
 
 
 def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]:
-    """Delete all versions except the `keep` highest and `spare`; returns the numbers of the deleted ones.
+    """Delete all versions except the `keep` highest and `spare`, and the remains of killed processes.
 
-    Withdrawn versions are deleted too, and so are the remains of killed processes.
+    Returns:
+        The numbers of the deleted versions; of a folder, withdrawn versions are among them.
     """
     store = models / name
     with changing(store):
@@ -203,12 +204,19 @@ def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]
             gone = set(doomed)
         for number in gone:
             (store / str(number)).rename(store / f"{REMOVED}{number}")
-        for leftover in [*store.glob(f"{PARTIAL}*"), *store.glob(f"{REMOVED}*")]:
-            shutil.rmtree(leftover)
-        for withdrawn in store.glob(f"{WITHDRAWN}*/*"):
-            shutil.rmtree(withdrawn) if withdrawn.is_dir() else withdrawn.unlink()
+        withdrawn = [number for number in _numbers(store, WITHDRAWN) if any((store / f"{WITHDRAWN}{number}").glob("*"))]
+        for leftover in [*store.glob(f"{PARTIAL}*"), *store.glob(f"{REMOVED}*"), *store.glob(f"{WITHDRAWN}*/*")]:
+            _remove(leftover)
         flush_folder(store)
-    return doomed
+    return sorted([*doomed, *withdrawn])
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with its content, or a file or link that a person has put into its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _fields(path: Path, read: Callable[[], bytes]) -> dict[str, Any]:

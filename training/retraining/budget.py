@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from training.config import INHERITED, TrainConfig
+from training.config import INHERITED, TrainConfig, with_decay_of_optimizer
 from training.errors import InputError
 from training.learning.budget import MIN_STEPS, of_steps, within
 from training.learning.run import TrainingRun
@@ -38,7 +38,8 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
                 f"The settings of {job.name} have {name} {wanted}, and version {served['version']} has {found}: "
                 "another network needs another name."
             )
-    config = replace(parent, **job.settings)
+    settings = with_decay_of_optimizer(job.settings) if "optimizer" in job.settings else job.settings
+    config = replace(parent, **settings)
     return replace(
         config,
         learning_rate=job.learning_rate,

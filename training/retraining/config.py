@@ -62,7 +62,7 @@ class Job(_Table):
     """Whether to accept files that look like noise: DNA, the digits of pi."""
     preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
     settings: dict[str, Any] = {}
-    """Flags of `train`, for the first version. They win over the preset."""
+    """Flags of `train`, for all versions. They win over the preset."""
 
     @field_validator("settings")
     @classmethod
@@ -75,12 +75,12 @@ class Job(_Table):
             if name == "minutes":
                 raise ValueError("minutes is a key of [[model]] itself: write it outside of settings")
         try:
-            TypeAdapter(TrainConfig).validate_python(settings)
+            config = TypeAdapter(TrainConfig).validate_python(settings)
         except ValidationError as error:
             raise ValueError(_sentence(error)) from None
         except InputError as error:
             raise ValueError(str(error)) from None
-        return settings
+        return {name: getattr(config, name) for name in settings}  # "0.4" and 128.0 have become numbers of their type
 
     @property
     def selection(self) -> Selection:

@@ -12,7 +12,7 @@ from training.data.kinds import kind_of
 from training.data.selection import Selection
 from training.data.sources import sources
 from training.data.survey import survey
-from training.errors import ReportedError
+from training.errors import InputError, ReportedError
 from training.learning.evaluate import evaluate
 from training.release.published import PublishedModel
 from training.retraining.noise import is_noise
@@ -38,9 +38,15 @@ def refuse_noise(paths: Sequence[str], config: TrainConfig, selection: Selection
 
     Raises:
         Refused: a file looks like noise.
+        InputError: a text can be read only once, and its start would be lost here.
     """
     skips = selection.skip_unreadable
     for source in survey(paths, config, selection).sources if skips else sources(paths, selection):
+        if not source.repeatable:
+            raise InputError(
+                f"The corpus has {source.display_path}, which can be read only once: retraining needs files, folders "
+                "or archives."
+            )
         head = next(source.blocks(), b"")
         if is_noise(head) and not (source.kind or kind_of(head)):
             raise Refused(f"{source.display_path} looks like noise: remove it, or accept it with noise = true.")

@@ -46,7 +46,8 @@ def test_a_copy_ends_with_the_last_character_of_the_selection(page: Page) -> Non
             const copied = [];
             for (const [start, end] of [[0, 4], [1, 4], [0, 3], [0, 1]]) {
                 getSelection().setBaseAndExtent(node, start, node, end);
-                const event = new ClipboardEvent("copy", {clipboardData: new DataTransfer(), bubbles: true, cancelable: true});
+                const clipboardData = new DataTransfer();
+                const event = new ClipboardEvent("copy", {clipboardData, bubbles: true, cancelable: true});
                 view.element.dispatchEvent(event);
                 copied.push(event.clipboardData.getData("text/plain"));
             }

@@ -25,6 +25,7 @@ def test_a_fetched_corpus_comes_with_the_command_that_trains_on_it(
     monkeypatch.setattr("training.corpora.download.fetch", lambda entry, to, **_: to / entry.name)
     output = run("corpus", "fetch", "shakespeare", "--to", str(tmp_path)).output
     assert output.endswith(f" train --name shakespeare --preset shakespeare --corpus {tmp_path}/shakespeare\n")
+    assert run("corpus", "fetch", "names", "--to", str(tmp_path)).output == ""  # `fetch` says that it must be unpacked
 
 
 def test_an_unknown_corpus_is_refused_with_the_known_ones() -> None:

@@ -1,11 +1,14 @@
 """Flags and arguments that several commands share."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.training.commands.cli import refusal, run
+from training.commands.options import published
+from training.errors import InputError
 from training.release.store import NAME
 
 
@@ -42,6 +45,18 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: p
     assert str(missing.exception) == f"--corpus {tmp_path}/texts does not exist."
     unknown = run("retrain", "other", "--config=~/nightly.toml")
     assert str(unknown.exception) == "No model 'other' is configured, only mine."
+
+
+@pytest.mark.parametrize("damage", ["manifest", "weights", "graph"])
+def test_a_damaged_version_is_one_sentence(tiny: Path, tmp_path: Path, damage: str) -> None:
+    folder = shutil.copytree(tiny / "models/tiny/1", tmp_path / "tiny/1")
+    if damage == "manifest":
+        (folder / "assets.extra/manifest.json").write_text("{}")
+    else:
+        path = folder / {"weights": "variables/variables.data-00000-of-00001", "graph": "saved_model.pb"}[damage]
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=rf"^{folder} is damaged \("):
+        published(tmp_path, "tiny")
 
 
 @pytest.mark.parametrize("start", ["", "a/b/c", "../models", "a/", "a/one", "a/0", "a/-1", "/1", "Tale"])

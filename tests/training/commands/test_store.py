@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.commands.cli import failure, run
+from tests.training.commands.cli import failure, refusal, run
 from training.release.store import versions
 
 
@@ -29,6 +29,7 @@ def test_list_shows_each_version_and_the_damage_of_one(models: Path) -> None:
 
 def test_list_of_an_empty_store_is_a_sentence(tmp_path: Path) -> None:
     assert run("list", "--models", str(tmp_path)).output == f"There is no model in {tmp_path} yet.\n"
+    assert "for example a-b" in refusal("list", "A B", "--models", str(tmp_path))
 
 
 def test_rollback_withdraws_every_version_above_the_target(models: Path) -> None:

@@ -71,6 +71,9 @@ def test_a_student_learns_from_its_teachers_and_continues_with_their_targets(fol
             {"split": (0.8, 0.1, 0.1)},
             "The teacher part-0/1 was trained on another text, or split",
         ),
+        (["part-0", "part-1"], {"leave_out": "0/2"}, "--leave-out is for teachers"),
+        (["part-0", "part-1"], {"split_by": "each-file"}, "The teacher part-0/1 was trained on another text, or split"),
+        (["part-0", "part-1"], {"min_count": 200}, "The teacher part-0/1 has other symbols"),
         (["part-0"], {}, "The --teachers must leave out each part of the training text once"),
         (["part-0", "part-1", "part-1"], {}, "The --teachers must leave out each part of the training text once"),
     ],
@@ -83,6 +86,18 @@ def test_teachers_that_cannot_teach_are_one_sentence(
     with pytest.raises(InputError) as refused:
         teachers_of(references, config, corpus, folder / "models")
     assert str(refused.value).startswith(sentence)
+
+
+def test_a_teacher_with_dropout_cannot_teach_a_run_without(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.config.MIN_HELD_OUT", 10)  # so that a short text holds out its start
+    config = TrainConfig(window=20, dropout=0, output_dropout=0, weight_dropout=0)
+    corpus = prepare([str(folder / "corpus.txt")], config, tmp_path / "encoded")
+    with pytest.raises(
+        InputError, match=r"part-0/1 has dropout, and this run has none: give all of them dropout or none"
+    ):
+        teachers_of(["part-0", "part-1"], config, corpus, folder / "models")
 
 
 def test_an_error_of_the_teachers_leaves_no_run(folder: Path) -> None:
@@ -102,5 +117,5 @@ def test_a_list_of_teachers_is_checked(value: str) -> None:
 @pytest.mark.parametrize("value", ["2/2", "0/1", "0", "a/b", "-1/2", "0/2/3", ""])
 def test_a_part_is_checked(value: str) -> None:
     assert refusal("train", "--name", "a", "--corpus", "-", "--leave-out", value).endswith(
-        f"--leave-out must be none or I/N with I below N, not {value}."
+        f"--leave-out must be none or I/N with I below N, and N at least 2, not {value}."
     )

@@ -69,6 +69,9 @@ def test_a_folder_without_a_plan_or_with_a_damaged_one_is_refused(tmp_path: Path
     (tmp_path / PLAN).write_text((tmp_path / PLAN).read_text()[:-20])
     with pytest.raises(InputError, match=r"run\.json is damaged.*--restart"):
         Plan.load(tmp_path)
+    (tmp_path / PLAN).write_text("null")
+    with pytest.raises(InputError, match=r"run\.json is damaged.*--restart"):
+        Plan.load(tmp_path)
 
 
 def test_the_text_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -83,7 +86,13 @@ def test_a_run_without_a_checkpoint_is_at_step_0(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "losses", "is_finished"), [(5, [], False), (39, [3.0, 2.0, 1.0], False), (40, [3.0, 2.0, 2.5, 2.6], True)]
+    ("step", "losses", "is_finished"),
+    [
+        (5, [], False),
+        (39, [3.0, 2.0, 1.0], False),
+        (40, [3.0, 2.0, 2.5], False),  # interrupted in the last evaluation
+        (40, [3.0, 2.0, 2.5, 2.6], True),
+    ],
 )
 def test_the_position_is_that_of_the_checkpoint(
     tmp_path: Path, step: int, losses: list[float], is_finished: bool
@@ -112,6 +121,20 @@ def test_a_discarded_run_leaves_its_text(tmp_path: Path) -> None:
     discard(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [CORPUS]
     discard(tmp_path)  # a second time too
+
+
+def test_a_kill_while_a_run_is_discarded_leaves_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_at(tmp_path, 5, [])
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        discard(tmp_path)
+    assert not (tmp_path / PLAN).exists()
 
 
 def test_the_folders_of_retraining_and_the_lock_are_not_moved(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_a_withdrawn_version_is_hidden_and_its_number_not_used_again(tmp_path: P
     assert store.versions(tmp_path, "a") == [1, 2]
     assert publish(tmp_path) == 5
     assert store.withdraw(tmp_path, "a", 1) == [5, 2]
+    assert store.prune(tmp_path, "a", keep=9, spare=None) == [2, 3, 4, 5]
     assert store.prune(tmp_path, "a", keep=9, spare=None) == []
     assert publish(tmp_path) == 6
     assert hidden(tmp_path) == [".withdrawn-2", ".withdrawn-3", ".withdrawn-4", ".withdrawn-5", "1", "6"]
@@ -90,6 +91,18 @@ def test_pruning_deletes_the_remains_of_a_killed_process(tmp_path: Path) -> None
     store.prune(tmp_path, "a", keep=1, spare=1)
     assert hidden(tmp_path) == ["1"]
     assert (tmp_path / "a" / "retraining.jsonl").exists()
+
+
+def test_pruning_deletes_a_file_or_a_link_in_place_of_a_version(tmp_path: Path) -> None:
+    publish(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "a" / "2").write_text("")
+    (tmp_path / "a" / "3").symlink_to(elsewhere)
+    publish(tmp_path)
+    assert store.prune(tmp_path, "a", keep=1, spare=None) == [1, 2, 3]
+    assert hidden(tmp_path) == ["4"]
+    assert elsewhere.is_dir()
 
 
 def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ def test_later_versions_are_trained_as_the_served_one_within_the_job() -> None:
     assert config.split_by == "each-file"
 
 
+def test_another_optimizer_than_adamw_has_no_decay_in_later_versions_either() -> None:
+    assert config_of(job(settings={"optimizer": "sgd"}), MANIFEST).weight_decay == 0
+    assert config_of(job(settings={"optimizer": "sgd", "weight_decay": 0.1}), MANIFEST).weight_decay == 0.1
+    assert config_of(job(), MANIFEST).weight_decay == SERVED.weight_decay > 0
+
+
 @pytest.mark.parametrize("split_by", ["line", "file"])
 def test_a_shuffled_split_is_kept(split_by: str) -> None:
     manifest = MANIFEST | {"config": TrainConfig(split_by=split_by).to_json()}

@@ -60,6 +60,12 @@ def test_another_optimizer_than_adamw_has_no_decay_unless_it_is_given(tmp_path: 
     assert decay("{}") > 0
 
 
+def test_settings_have_the_types_of_their_flags(tmp_path: Path) -> None:
+    (job,) = read(tmp_path, MODEL + 'settings = { dropout = "0.4", units = 128.0 }').model
+    assert job.settings == {"dropout": 0.4, "units": 128}
+    assert isinstance(job.settings["units"], int)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -1,5 +1,6 @@
 """The quality gate: the texts that it compares, and the versions and files that it refuses."""
 
+import os
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from training.config import TrainConfig
 from training.data.selection import Selection
 from training.data.sources import ALL
 from training.data.vocabulary import Vocabulary
+from training.errors import InputError
 from training.retraining import gate
 from training.retraining.gate import MAX_CHARS, MIN_CHARS, Refused
 
@@ -85,6 +87,13 @@ def test_noise_is_refused_and_text_is_not(tmp_path: Path) -> None:
         gate.refuse_noise([str(tmp_path)], config, ALL)
     assert refused.value.exit_code == 3
     gate.refuse_noise([str(tmp_path)], config, Selection(exclude=("b.txt",)))
+
+
+def test_a_text_that_can_be_read_only_once_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for corpus in (str(tmp_path / "pipe"), "-"):
+        with pytest.raises(InputError, match="which can be read only once"):
+            gate.refuse_noise([corpus], TrainConfig(), ALL)
 
 
 def test_a_file_of_a_known_kind_is_not_called_noise(tmp_path: Path) -> None:
