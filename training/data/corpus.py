@@ -4,6 +4,7 @@ The ids of encoded parts stay in the folder or bucket that `corpus.json` names. 
 one is written (prepare.py, join.py).
 """
 
+import hashlib
 import json
 from collections.abc import Container
 from dataclasses import dataclass
@@ -110,6 +111,15 @@ class Corpus:
                 ranges.append(self.ids[start : start + length])
             start += length
         return np.concatenate([self.ids[:0], *ranges])
+
+    def held_out_sha256(self) -> str:
+        """SHA-256 of the text outside the training part, by which another encoding of the same files can be recognised.
+
+        Shuffled lines and files, and text that an earlier version had held out, may be other text of the same size.
+        """
+        start, stop = self.split.validation[0], self.split.test[1]
+        points = np.array([0, *self.vocabulary.points], "<u4")
+        return hashlib.sha256(points[np.asarray(self.ids[start:stop])].tobytes()).hexdigest()
 
     def held_out(self) -> HeldOut:
         """The text outside the training part, to be found again when a later version of the text is encoded."""

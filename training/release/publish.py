@@ -179,6 +179,7 @@ def _facts(release: Release) -> dict[str, Any]:
             "files": [asdict(file) for file in corpus.files],
             "characters": len(corpus),
             "split": {name: list(range_) for name, range_ in asdict(corpus.split).items()},
+            "held_out_sha256": corpus.held_out_sha256() if config.split_by != "char" else None,
         },
         "config": config.to_json(),
         "seed": config.seed,

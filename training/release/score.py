@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import TrainConfig
+from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.data.selection import Selection
 from training.data.sources import ALL
@@ -71,9 +72,16 @@ def score(
         corpus = encoded(paths, in_order, Path(folder) / "text")
         ranges = {"text": (0, len(corpus))}
         if corpus.fingerprints == [file["sha256"] for file in trained_on["files"]]:
-            if config.split_by != "char":
-                corpus = encoded(paths, config, Path(folder) / "parts")
-            ranges = {part: tuple(trained_on["split"][part]) for part in parts or ("validation", "test")}
+            arranged = corpus if config.split_by == "char" else encoded(paths, config, Path(folder) / "parts")
+            if _holds_out(model.manifest, arranged):
+                corpus = arranged
+                ranges = {part: tuple(trained_on["split"][part]) for part in parts or ("validation", "test")}
+            elif parts:
+                raise InputError(
+                    f"--part {parts[0]} cannot be made of the files again: {model.manifest['name']} "
+                    f"{model.manifest['version']} also holds out text that earlier versions held out. Leave out --part "
+                    "to read all of the text."
+                )
         elif parts:
             raise InputError(
                 f"--part {parts[0]} needs the text that {model.manifest['name']} {model.manifest['version']} was "
@@ -82,6 +90,14 @@ def score(
         for part, (start, stop) in ranges.items():
             if start < stop:
                 yield _score(part, model, np.asarray(corpus.ids[start:stop]), against)
+
+
+def _holds_out(manifest: dict[str, Any], corpus: Corpus) -> bool:
+    """Whether the version has the validation and test part of this encoding of its files."""
+    split_by, recorded = manifest["config"].get("split_by", "char"), manifest["corpus"].get("held_out_sha256")
+    if recorded is None:  # characters in order, or published by an older version of Charloom
+        return split_by != "each-file" or manifest["parent"] is None
+    return bool(recorded == corpus.held_out_sha256())
 
 
 def _require_parts(model: PublishedModel, parts: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,6 +46,13 @@ def test_a_saved_run_is_resumed_where_it_stopped_and_with_another_total(tmp_path
     assert plan_of(tmp_path).config.steps == 80
     with pytest.raises(InputError, match=r"^--steps 60 means 60 steps, and the run in .* has taken 60 already"):
         resumed_run(target(tmp_path), {"steps": 60})
+
+
+def test_a_run_with_teachers_is_not_resumed_by_several_workers(tmp_path: Path) -> None:
+    folder = run_of(tmp_path, steps=60)
+    replace(Plan.load(folder), teachers=("a/1", "b/1")).save(folder)
+    with pytest.raises(InputError, match=r"^--teachers is for one worker"):
+        resumed_run(replace(target(tmp_path), workers=SimpleNamespace(replicas=[1, 1])), {"steps": 80})
 
 
 def run_on_parts(folder: Path, steps: int) -> None:
@@ -89,7 +97,7 @@ def test_flags_that_choose_files_do_not_apply_to_encoded_parts(
 
 
 def test_a_published_run_without_steps_left_is_not_resumed(tmp_path: Path) -> None:
-    folder = run_of(tmp_path, steps=100)
+    folder = run_of(tmp_path, steps=101)  # more than it has, so that its last evaluation is not interrupted
     replace(plan_of(tmp_path), published="models/mine/1", published_step=100).save(folder)
     with pytest.raises(InputError, match=r"is finished after 100 steps and published as models/mine/1"):
         resumed_run(target(tmp_path), {})

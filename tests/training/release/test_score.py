@@ -1,5 +1,6 @@
 """The loss of a published model on its own text and on others, beside a second computation in NumPy."""
 
+import dataclasses
 import json
 import shutil
 from dataclasses import replace
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from tests import oracle
+from training.config import TrainConfig
+from training.data.corpus import Corpus
+from training.data.prepare import prepare
 from training.errors import InputError
 from training.release.export import write_saved_model
 from training.release.published import PublishedModel
@@ -105,6 +109,38 @@ def test_parts_of_another_text_are_refused(tmp_path: Path, model: PublishedModel
     (tmp_path / "other.txt").write_text("the cat sat on a mat.\n" * 20)
     with pytest.raises(InputError, match="--part test needs the text that tiny 1 was trained on"):
         list(score(model, [str(tmp_path / "other.txt")], encoding="utf-8", parts=["test"]))
+
+
+def test_parts_of_a_text_that_earlier_versions_arranged_are_refused(tmp_path: Path, tiny: Path) -> None:
+    """A file grows. Its earlier held-out text stays held out, so the parts are others than those of the files alone."""
+    config = TrainConfig(split_by="each-file", split=(0.8, 0.1, 0.1), batch_size=2, window=10)
+    model, text = PublishedModel(tiny / "models/tiny/1"), (tiny / "corpus.txt").read_text()
+    path = tmp_path / "text.txt"
+
+    def encoded(folder: str, earlier: Corpus | None = None) -> Corpus:
+        return prepare([str(path)], config, tmp_path / folder, vocabulary=model.vocabulary, earlier=earlier)
+
+    def scored_of(corpus: Corpus, parts: list[str]) -> list[str]:
+        model.manifest["corpus"] = {
+            "files": [{"sha256": sha256} for sha256 in corpus.fingerprints],
+            "split": dataclasses.asdict(corpus.split),
+            "held_out_sha256": corpus.held_out_sha256(),
+        }
+        return [scored.part for scored in score(model, [str(path)], encoding="utf-8", parts=parts)]
+
+    model.manifest["config"] |= {"split_by": "each-file", "split": [0.8, 0.1, 0.1]}
+    path.write_text(text[: len(text) // 2])
+    first = encoded("first")
+    assert scored_of(first, []) == ["validation", "test"]
+    path.write_text(text)
+    grown = encoded("grown", first)
+    assert grown.fingerprints == encoded("again").fingerprints
+    with pytest.raises(InputError, match=r"^--part test cannot be made of the files again: tiny 1 also holds out text"):
+        scored_of(grown, ["test"])
+    assert scored_of(grown, []) == ["text"]
+    model.manifest["corpus"].pop("held_out_sha256")  # an older version of Charloom
+    model.manifest["parent"] = 3
+    assert [scored.part for scored in score(model, [str(path)], encoding="utf-8")] == ["text"]
 
 
 def test_a_part_that_the_model_lacks_is_refused(tiny: Path) -> None:
