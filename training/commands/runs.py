@@ -94,6 +94,8 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
     run.restore()
     if longer:
         _extend(run, before, plan)
+    elif plan.replicas != before.replicas:  # a run that JAX or an older version began: from now on, it keeps these
+        plan.save(run.folder)
     return plan, run
 
 
@@ -230,7 +232,8 @@ def run_of(
         from training.learning.disk_space import require_disk_space
         from training.learning.run import TrainingRun
 
-    require_disk_space(plan.config, len(corpus.vocabulary), target.store, run=target.folder, saved=saved)
+    if target.workers is None or target.workers.is_chief:  # the others write nothing
+        require_disk_space(plan.config, len(corpus.vocabulary), target.store, run=target.folder, saved=saved)
     if target.workers is not None:
         from training.learning.distribute import DistributedRun
 

@@ -86,12 +86,15 @@ class RunRecord:
 
     @property
     def parameters(self) -> int | None:
-        """Number of the network's parameters, from the manifest of the published version, if there is one."""
+        """Number of the network's parameters, from the manifest of the published version, if there is a valid one."""
         published = self.plan.get("published")
         manifest = Path(published or "") / "assets.extra" / "manifest.json"
         if not published or not manifest.is_file():
             return None
-        return int(json.loads(manifest.read_text(encoding="utf-8"))["parameters"])
+        try:
+            return int(json.loads(manifest.read_text(encoding="utf-8"))["parameters"])
+        except (ValueError, KeyError, TypeError):  # a damaged version does not prevent a report of the run
+            return None
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -104,7 +107,8 @@ def read_run(folder: Path) -> RunRecord:
         raise InputError(f"There is no run in {folder}: a report needs the folder that a training run wrote.")
     try:
         plan = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except ValueError as error:
+        plan["config"]["split"]
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / 'run.json'} is damaged: {error}.") from None
     evaluations = read_history(folder)
     corpus = Corpus.open(folder / "corpus")

@@ -48,6 +48,13 @@ def test_a_saved_run_is_resumed_where_it_stopped_and_with_another_total(tmp_path
         resumed_run(target(tmp_path), {"steps": 60})
 
 
+def test_a_run_without_replicas_keeps_those_of_its_first_resume(tmp_path: Path) -> None:
+    folder = run_of(tmp_path, steps=60)
+    replace(Plan.load(folder), replicas=None).save(folder)
+    plan, _ = resumed_run(target(tmp_path), {})
+    assert Plan.load(folder).replicas == plan.replicas is not None
+
+
 def test_a_run_with_teachers_is_not_resumed_by_several_workers(tmp_path: Path) -> None:
     folder = run_of(tmp_path, steps=60)
     replace(Plan.load(folder), teachers=("a/1", "b/1")).save(folder)

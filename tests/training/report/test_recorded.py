@@ -31,6 +31,8 @@ def test_parameters_are_those_of_the_published_version(tmp_path: Path) -> None:
     (version / "assets.extra/manifest.json").write_text('{"parameters": 12345}')
     assert read_run(write_run(tmp_path / "x", published=str(version))).parameters == 12_345
     assert read_run(write_run(tmp_path / "x", published="models/gone/1")).parameters is None
+    (version / "assets.extra/manifest.json").write_text("{")
+    assert read_run(write_run(tmp_path / "x", published=str(version))).parameters is None
 
 
 def test_a_byte_run_has_bytes(tmp_path: Path) -> None:
@@ -70,6 +72,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"There is no run in {tmp_path}"):
         read_run(tmp_path)
     write_run(tmp_path)
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(InputError, match=r"run\.json is damaged"):
-        read_run(tmp_path)
+    for content in ("{", "[]", "{}", "null"):
+        (tmp_path / "run.json").write_text(content)
+        with pytest.raises(InputError, match=r"run\.json is damaged"):
+            read_run(tmp_path)
