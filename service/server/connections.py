@@ -18,6 +18,7 @@ from typing import Any
 from gunicorn import util
 
 from service import metrics
+from service.request_id import request_id
 from service.server.connection import Connection
 from service.server.refusal import Refusal
 from service.server.request import IncomingRequest
@@ -39,8 +40,6 @@ ENDED = (
     *(errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT, errno.EHOSTDOWN),
     *(errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH, errno.EPERM),
 )
-
-TOO_LATE = Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.")
 
 Step = Callable[[], None]
 """The main thread's next step with a connection."""
@@ -194,7 +193,9 @@ class Connections:
             self._buffer(connection, len(data))
 
     def refuse(self, connection: Connection, refusal: Refusal) -> None:
-        """Send the error response of a refusal, then close."""
+        """Send the error response of a refusal, then close. It has the id of the request, if its head has arrived."""
+        if connection.request.has_head:
+            refusal.request_id = request_id(connection.request.header(b"x-request-id"))
         fields = {"request_id": refusal.request_id, "status": refusal.status.value, "error": refusal.code}
         log.info("Refused before the application: %d", refusal.status, extra=fields)
         self.send(connection, refusal.response())
@@ -260,7 +261,8 @@ class Connections:
             step = self.waiting.get(connection)  # None: closed a moment ago, to free the memory for a response
             if step == self._read and connection.request.received:
                 metrics.REJECTED.labels("timeout").inc()
-                self.send(connection, TOO_LATE.response())
+                message = "The request did not arrive in time."
+                self.refuse(connection, Refusal(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", message))
             else:
                 self.close(connection)
 

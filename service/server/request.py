@@ -58,6 +58,11 @@ class IncomingRequest:
         )
 
     @property
+    def has_head(self) -> bool:
+        """Whether the head has arrived and is valid."""
+        return self._head_s is not None
+
+    @property
     def is_complete(self) -> bool:
         """Whether head and body have arrived."""
         return bool(self._parser.is_complete)

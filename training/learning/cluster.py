@@ -108,8 +108,10 @@ def _from_environment(text: str) -> Cluster:
         chiefs, workers = jobs.get("chief", []), jobs.get("worker", [])
         task = given["task"]
         if task["type"] not in ("chief", "worker"):
-            raise InputError(f"The task type in TF_CONFIG must be chief or worker, not {task['type']!r}.")
+            raise InputError(f"the type of the task must be chief or worker, not {task['type']!r}.")
         before = len(chiefs) if task["type"] == "worker" else 0
         return Cluster((*chiefs, *workers), before + int(task["index"]))
+    except InputError as error:
+        raise InputError(f"TF_CONFIG describes workers that are not valid: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"TF_CONFIG does not describe a cluster and this process's task ({error}): {text}") from error

@@ -1,6 +1,7 @@
 """The main thread's part of the server, on real sockets and in the test's own thread."""
 
 import errno
+import re
 import selectors
 import socket
 from collections.abc import Callable, Iterator
@@ -148,6 +149,20 @@ def test_a_late_request_gets_408_and_a_silent_connection_is_closed(
     clock.now_s += 100
     server.connections.expire()
     assert len(server.connections) == 0
+
+
+def test_a_refusal_has_the_id_of_its_request_if_the_head_has_arrived(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 9\r\n"
+    clients = [server.connect(data) for data in (head + b"\r\n{", head, head)]
+    clock = SimpleNamespace(monotonic=lambda: max(waits.deadline_s for waits in server.connections.waiting))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "time", clock)
+        server.connections.expire()
+    ids = [re.findall(r"X-Request-Id: (\S+)", client.recv(1000).decode()) for client in clients]
+    assert ids[0] == ["mine"]
+    assert len({*ids[1], *ids[2]} - {"mine"}) == 2
 
 
 def test_a_late_connection_may_be_closed_for_the_memory_of_the_response_to_another(

@@ -63,7 +63,11 @@ def test_invalid_flags_are_refused(workers: str | None, worker: int | None, mess
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}', config({"worker": ["a:1", "b:2"]}, "ps", 0)]
+    "text",
+    [
+        *("{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}'),
+        *(config({"worker": ["a:1", "b:2"]}, "ps", 0), config({"worker": ["a:1", "b:2"]}, "worker", 5)),
+    ],
 )
 def test_an_invalid_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
