@@ -35,6 +35,7 @@ FIELDS = {
     "seed": int,
     "metrics": dict,
     "parent": type(None),
+    "teachers": list,
     "git_commit": (str, type(None)),
     "probe": dict,
 }

@@ -52,6 +52,7 @@ class Release:
     config: TrainConfig
     corpus: Corpus
     parent: int | None = None  # the version whose weights training started from
+    teachers: tuple[str, ...] = ()  # NAME/VERSION of the models whose text and probabilities it has learned
 
 
 def publish(
@@ -185,6 +186,7 @@ def _facts(release: Release) -> dict[str, Any]:
         "seed": config.seed,
         "metrics": {},
         "parent": release.parent,
+        "teachers": list(release.teachers),
         "probe": {},
     } | _origin()
 

@@ -50,6 +50,7 @@ def test_a_student_learns_from_its_teachers_and_continues_with_their_targets(fol
     targets = TeacherTargets.open(run / TEACHERS)
     assert targets.written.shape == (2, 2000)
     np.testing.assert_allclose(targets.of_corpus.sum(axis=1, dtype=np.float32), 1, atol=0.01)
+    assert manifest_of(folder / "models/student/1")["teachers"] == ["part-0/1", "part-1/1"]
     assert loss_of(folder / "models/student/1") < loss_of(folder / "models/part-0/1") + 0.1
     training("train", "--name", "student", "--resume", "--epochs", "3", cwd=folder)
     training("publish", "again", "--from", "runs/student", cwd=folder)
