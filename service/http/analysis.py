@@ -9,6 +9,7 @@ from werkzeug.datastructures import MIMEAccept
 from service.analysis.score import Scoring
 from service.config import Config
 from service.engine.scheduler import Scheduler
+from service.http.body import read_body
 from service.http.delivery import OpenStreams, headers_of, in_one_object
 from service.http.errors import InvalidField
 from service.http.formats import NDJSON
@@ -21,7 +22,6 @@ from service.http.schemas import (
     ScoreBody,
     body_bytes,
     length_of,
-    read_body,
 )
 from service.http.scoring import ScoreDelivery, TextLimit
 from service.store.store import Store

@@ -12,12 +12,13 @@ from service.config import Config
 from service.engine.generation import GenerationRequest, Result
 from service.engine.sampling import SamplingParams
 from service.http import model_ids
+from service.http.body import read_body
 from service.http.completion_body import MAX_CHOICES, CompletionBody
 from service.http.completion_format import CompletionFormat
 from service.http.delivery import OpenStreams
 from service.http.errors import InvalidField, UnsupportedField, shorten
 from service.http.generate import SEED_BITS
-from service.http.schemas import length_of, read_body
+from service.http.schemas import length_of
 from service.http.tokens import text_of
 from service.model.model import Model
 from service.store.store import Store

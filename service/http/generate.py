@@ -10,10 +10,11 @@ from flask.typing import ResponseReturnValue
 from service.config import Config
 from service.engine.generation import GenerationRequest, Result, top_of
 from service.engine.sampling import SamplingParams
+from service.http.body import read_body
 from service.http.delivery import OpenStreams
 from service.http.errors import InvalidField, shorten
 from service.http.formats import format_for
-from service.http.schemas import GenerateBody, read_body
+from service.http.schemas import GenerateBody
 from service.model.codec import RESERVED, TextCodec
 from service.store.store import Store
 

@@ -6,8 +6,9 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from service.config import Config
+from service.http.body import read_body
 from service.http.errors import InvalidField, shorten
-from service.http.schemas import DetokenizeBody, TokenizeBody, read_body
+from service.http.schemas import DetokenizeBody, TokenizeBody
 from service.model.model import Model
 from service.store.store import Store
 

@@ -164,7 +164,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if probe not in self._probe_pools:
             self._answer_livez(connection)
         elif self._probing[probe] >= MAX_PENDING_PROBES:
-            self._refuse_overload(connection, f"{MAX_PENDING_PROBES} such requests are waiting, which is the limit.")
+            self._refuse_overload(
+                connection, f"{MAX_PENDING_PROBES} requests for this path are waiting, which is the limit."
+            )
         else:
             self._probing[probe] += 1
             self._probe_pools[probe].submit(partial(self._answer_probe, connection, probe))

@@ -25,7 +25,8 @@ def publish_run(run: TrainingRun, plan: Plan, *, name: str, models: Path, force:
     Raises:
         Refused: the version is worse than a unigram model or than the served version. Never with `force`.
     """
-    release = Release(name, run.result(), plan.config, run.corpus, plan.parent_of(name), plan.teachers)
+    parent = plan.parent_of(name)
+    release = Release(name, run.result(), plan.config, run.corpus, parent=parent, teachers=plan.teachers)
     unrecorded = None if plan.is_published_at(run.step) else placed_before(release, models)
     try:
         version = unrecorded or publish(release, models, None if force else _gate(release, models), stages=run.stages)

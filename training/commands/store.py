@@ -17,8 +17,12 @@ from training.terminal import quietly, stop_on_signal
 HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
 
 
+def _name_if_given(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else model_name(context, parameter, value)
+
+
 @click.command("list")
-@click.argument("name", required=False, callback=lambda *given: given[2] and model_name(*given))
+@click.argument("name", required=False, callback=_name_if_given)
 @models_option
 def list_models(name: str | None, models: Path) -> None:
     """List the published versions, each with its loss on its own validation text."""

@@ -124,11 +124,11 @@ def teachers_of(references: Sequence[str], config: TrainConfig, corpus: Corpus, 
 def _is_of(model: "PublishedModel", corpus: Corpus) -> bool:
     """Whether a model was trained on the files of this training part, and on as many symbols of them."""
     recorded = model.manifest["corpus"]
-    files, held_out = [file["sha256"] for file in recorded["files"]], recorded.get("held_out_sha256")
+    files = [file["sha256"] for file in recorded["files"]]
     return (
         files == corpus.fingerprints
         and tuple(recorded["split"]["train"]) == tuple(corpus.split.train)
-        and held_out in (None, corpus.held_out_sha256() if held_out else None)
+        and recorded.get("held_out_sha256") in (None, corpus.held_out_sha256())
     )
 
 

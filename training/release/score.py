@@ -63,33 +63,42 @@ def score(
     _require_parts(model, parts)
     if against:
         _require_same_unit(model, against)
-    trained_on, fields = model.manifest["corpus"], model.manifest["config"]
+    fields = model.manifest["config"]
     known = {name: fields[name] for name in ("unit", "normalization", "split_by", "seed") if name in fields}
     config = TrainConfig(**known, encoding=encoding, split=tuple(fields["split"]))
     in_order = replace(config, split=(0.5, 0.5, 0.0), split_by="char")
     encoded = partial(prepare, vocabulary=model.vocabulary, selection=selection)
     with tempfile.TemporaryDirectory() as folder:
         corpus = encoded(paths, in_order, Path(folder) / "text")
-        ranges = {"text": (0, len(corpus))}
-        if corpus.fingerprints == [file["sha256"] for file in trained_on["files"]]:
-            arranged = corpus if config.split_by == "char" else encoded(paths, config, Path(folder) / "parts")
-            if _holds_out(model.manifest, arranged):
-                corpus = arranged
-                ranges = {part: tuple(trained_on["split"][part]) for part in parts or ("validation", "test")}
-            elif parts:
-                raise InputError(
-                    f"--part {parts[0]} cannot be made of the files again: {model.manifest['name']} "
-                    f"{model.manifest['version']} also holds out text that earlier versions held out. Leave out --part "
-                    "to read all of the text."
-                )
-        elif parts:
-            raise InputError(
-                f"--part {parts[0]} needs the text that {model.manifest['name']} {model.manifest['version']} was "
-                "trained on, and this is another text: leave out --part to read all of it."
-            )
+        is_own_text = corpus.fingerprints == [file["sha256"] for file in model.manifest["corpus"]["files"]]
+        is_arranged = is_own_text and config.split_by != "char"
+        arranged = encoded(paths, config, Path(folder) / "parts") if is_arranged else corpus
+        if is_own_text and _holds_out(model.manifest, arranged):
+            corpus = arranged
+            split = model.manifest["corpus"]["split"]
+            ranges = {part: tuple(split[part]) for part in parts or ("validation", "test")}
+        else:
+            _refuse_parts(model, parts, is_own_text=is_own_text)
+            ranges = {"text": (0, len(corpus))}
         for part, (start, stop) in ranges.items():
             if start < stop:
                 yield _score(part, model, np.asarray(corpus.ids[start:stop]), against)
+
+
+def _refuse_parts(model: PublishedModel, parts: Sequence[str], *, is_own_text: bool) -> None:
+    """Refuse --part for a text whose parts are not known."""
+    if not parts:
+        return
+    version = f"{model.manifest['name']} {model.manifest['version']}"
+    if is_own_text:
+        raise InputError(
+            f"--part {parts[0]} cannot be made of the files again: {version} also holds out text that earlier versions "
+            "held out. Leave out --part to read all of the text."
+        )
+    raise InputError(
+        f"--part {parts[0]} needs the text that {version} was trained on, and this is another text: leave out --part "
+        "to read all of it."
+    )
 
 
 def _holds_out(manifest: dict[str, Any], corpus: Corpus) -> bool:

@@ -191,7 +191,7 @@ def prune(models: Path, name: str, *, keep: int, spare: int | None) -> list[int]
     """Delete all versions except the `keep` highest and `spare`, and the remains of killed processes.
 
     Returns:
-        The numbers of the deleted versions; of a folder, withdrawn versions are among them.
+        The numbers of the deleted versions. Withdrawn ones are among them, but not those of a bucket.
     """
     store = models / name
     with changing(store):

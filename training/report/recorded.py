@@ -107,8 +107,9 @@ def read_run(folder: Path) -> RunRecord:
         raise InputError(f"There is no run in {folder}: a report needs the folder that a training run wrote.")
     try:
         plan = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        plan["config"]["split"]
-    except (ValueError, KeyError, TypeError) as error:
+        if "config" not in plan:
+            raise ValueError("it has no configuration")
+    except (ValueError, TypeError) as error:  # TypeError: JSON, but no object
         raise InputError(f"{folder / 'run.json'} is damaged: {error}.") from None
     evaluations = read_history(folder)
     corpus = Corpus.open(folder / "corpus")

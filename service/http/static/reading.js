@@ -31,9 +31,11 @@ export class Reading {
     this.characters = read.characters;
     this.isCut = read.finish_reason === "timeout";
     this.model = {model: read.model, version: read.version};
-    const rows = rowsOf(this.characters, PICTURE.columns).slice(0, PICTURE.rows);
-    this.pictureRows = rows;
-    this.pictureChars = rows.at(-1)?.[1] ?? 0;
+    this.pictureRows = rowsOf(this.characters, PICTURE.columns).slice(0, PICTURE.rows);
+  }
+
+  get pictureChars() {
+    return this.pictureRows.at(-1)?.[1] ?? 0;
   }
 
   /** Rank the units on this text, or on one that the model writes; `isOwn` is undefined for "as the length suggests". */
@@ -71,9 +73,7 @@ export class Reading {
 
   /** Shorten the pictures so that one response can have the activations of all `units` of a layer. */
   fitPictures(units) {
-    const rows = this.pictureRows.filter(([, stop]) => stop * units <= MOST_ACTIVATIONS);
-    this.pictureRows = rows;
-    this.pictureChars = rows.at(-1)?.[1] ?? 0;
+    this.pictureRows = this.pictureRows.filter(([, stop]) => stop * units <= MOST_ACTIVATIONS);
   }
 
   /** Ask for the activations of a layer over the characters of the pictures. */

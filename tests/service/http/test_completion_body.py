@@ -4,9 +4,9 @@ import pytest
 from flask import Flask, request
 
 from service.config import Config
+from service.http.body import read_body
 from service.http.completion_body import CompletionBody
 from service.http.errors import InvalidField
-from service.http.schemas import read_body
 
 
 def body_of(**fields: Any) -> CompletionBody:

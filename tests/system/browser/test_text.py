@@ -1,17 +1,29 @@
 """The text of the playground beside its characters."""
 
+from typing import Any
+
 from tests.system.browser.page import Page
 
 
-def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
+def result_of(page: Page, script: str) -> Any:
+    """The value that an asynchronous script returns. It has an empty `view`, which is the content of the page."""
     page.open("#models")
     page.driver.set_script_timeout(30)
-    differences = page.driver.execute_async_script("""
+    return page.driver.execute_async_script(f"""
         const done = arguments[0];
-        (async () => {
-            const {TextView} = await import(new URL("static/text.js", document.baseURI));
+        (async () => {{
+            const {{TextView}} = await import(new URL("static/text.js", document.baseURI));
             const view = new TextView("A text");
             document.querySelector("main").replaceChildren(view.element);
+            {script}
+        }})().then(done);
+    """)
+
+
+def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
+    differences = result_of(
+        page,
+        """
             const differences = [];
             for (let round = 0; round < 100; round += 1) {
                 const more = Array.from({length: round % 7 + 1}, (_, index) =>
@@ -26,20 +38,16 @@ def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
                 const found = view.indexAt((left + right) / 2, (top + bottom) / 2);
                 if (right > left && found !== index) differences.push(index);
             }
-            done(differences);
-        })();
-    """)
+            return differences;
+        """,
+    )
     assert differences == []
 
 
 def test_a_copy_ends_with_the_last_character_of_the_selection(page: Page) -> None:
-    page.open("#models")
-    copied = page.driver.execute_async_script("""
-        const done = arguments[0];
-        (async () => {
-            const {TextView} = await import(new URL("static/text.js", document.baseURI));
-            const view = new TextView("A text");
-            document.querySelector("main").replaceChildren(view.element);
+    copied = result_of(
+        page,
+        """
             view.push(["a", "😀", "b"].map((text) => ({text, logprob: -1})));
             await view.drained();
             const node = document.createTreeWalker(view.element, NodeFilter.SHOW_TEXT).nextNode();
@@ -51,7 +59,7 @@ def test_a_copy_ends_with_the_last_character_of_the_selection(page: Page) -> Non
                 view.element.dispatchEvent(event);
                 copied.push(event.clipboardData.getData("text/plain"));
             }
-            done(copied);
-        })();
-    """)
+            return copied;
+        """,
+    )
     assert copied == ["a😀b", "😀b", "a😀", "a"]
