@@ -60,7 +60,6 @@ class FeatureTracking:
         self._text = model.text.normalize(text)
         self._layers, self._units = model.manifest.layers, model.manifest.units
         count = self._layers * self._units
-        self.text_chars = len(self._text)
         self.chars = 0
         self._features = np.array([feature.values(self._text) for feature in FEATURES], np.float64)  # [F, characters]
         self._binary = [index for index, feature in enumerate(FEATURES) if feature.is_binary]

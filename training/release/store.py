@@ -6,6 +6,7 @@ folder. The folder may be the working copy of a bucket (`remote`); its versions 
 
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from training.errors import InputError, ReportedError
 from training.files import flush_folder, flush_tree, require_writable
 from training.release.remote import remote_of, remove_old_downloads, shown
 
+LOG = logging.getLogger(__name__)
 MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
@@ -128,11 +130,15 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 @contextmanager
 def changing(store: Path) -> Iterator[None]:
-    """Lock a model's folder `models/<name>` for this process; waits for another process that has it locked."""
+    """Lock a model's folder `models/<name>` for this process; waits for a process that has it locked, and says so."""
     store.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(store, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            LOG.warning("Another process is publishing or deleting versions of %s; waiting for it.", store.name)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -106,21 +105,13 @@ def both_ways(cell: str, folder: Path, seed: int) -> Ended:
     return Ended(folder, [f"seed {seed}", *kills])
 
 
-@pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """Both cells in parallel, because most of the time is spent starting processes."""
-    seed = random.SystemRandom().randrange(10**6)
-    print(f"The moments are those of seed {seed}.")
-    cells = ("lstm", "gru")
-    folders = [tmp_path_factory.mktemp(cell) for cell in cells]
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(cells, pool.map(both_ways, cells, folders, (seed, seed + 1)), strict=True))
+@pytest.fixture(scope="module", params=["lstm", pytest.param("gru", marks=pytest.mark.slow)])
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return both_ways(request.param, tmp_path_factory.mktemp(request.param), random.SystemRandom().randrange(10**6))
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_checkpoint_of_a_killed_run_is_the_same(ended: dict[str, Ended], cell: str) -> None:
-    runs, how = ended[cell], ended[cell].kills
-    straight, killed = runs.checkpoint("straight"), runs.checkpoint("killed")
+def test_the_checkpoint_of_a_killed_run_is_the_same(ended: Ended) -> None:
+    straight, killed, how = ended.checkpoint("straight"), ended.checkpoint("killed"), ended.kills
     assert set(killed.arrays) == {"network", "optimizer", "averages", "best", "state"}
     for group, arrays in straight.arrays.items():
         found = [(array.dtype, array.shape, array.tobytes()) for array in killed.arrays[group]]
@@ -133,12 +124,11 @@ def test_the_checkpoint_of_a_killed_run_is_the_same(ended: dict[str, Ended], cel
     assert straight.values["step"] == STEPS
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_history_and_model_of_a_killed_run_are_the_same(ended: dict[str, Ended], cell: str) -> None:
-    runs, how = ended[cell], ended[cell].kills
-    assert len(runs.history("straight")) == STEPS // EVALUATED_EVERY
-    assert runs.history("killed") == runs.history("straight"), how
-    straight, killed = runs.manifest("straight"), runs.manifest("killed")
+def test_history_and_model_of_a_killed_run_are_the_same(ended: Ended) -> None:
+    how = ended.kills
+    assert len(ended.history("straight")) == STEPS // EVALUATED_EVERY
+    assert ended.history("killed") == ended.history("straight"), how
+    straight, killed = ended.manifest("straight"), ended.manifest("killed")
     for field in ("cell", "config", "metrics", "probe", "vocabulary"):
         assert killed[field] == straight[field], (field, how)
-    assert [path.name for path in (runs.folder / "runs/killed").glob(".*")] == [".lock"]
+    assert [path.name for path in (ended.folder / "runs/killed").glob(".*")] == [".lock"]

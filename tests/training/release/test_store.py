@@ -105,7 +105,7 @@ def test_pruning_deletes_a_file_or_a_link_in_place_of_a_version(tmp_path: Path) 
     assert elsewhere.is_dir()
 
 
-def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:
+def test_pruning_says_that_it_waits_for_a_publisher(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     publish(tmp_path)
     with store.changing(tmp_path / "a"):
         partial = tmp_path / "a" / ".partial-being-written"
@@ -115,6 +115,7 @@ def test_pruning_waits_for_a_publisher(tmp_path: Path) -> None:
         thread.join(0.2)
         assert thread.is_alive()
         assert partial.exists()
+        assert caplog.messages == ["Another process is publishing or deleting versions of a; waiting for it."]
     thread.join(10)
     assert not partial.exists()
 

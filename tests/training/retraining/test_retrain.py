@@ -156,6 +156,7 @@ def test_a_run_killed_after_publishing_is_not_published_twice(served: ToyModel) 
     assert (served.run("served") / PLAN).exists()
 
 
+@pytest.mark.slow
 def test_after_a_full_disk_while_publishing_the_next_run_publishes(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     real = TrainingRun.result
