@@ -1,6 +1,6 @@
 """gunicorn's threaded worker, changed so that slow or hostile clients hold no thread. Knows nothing of models or Flask.
 
-The main thread reads each request completely before it passes it to a thread, and sends the short responses itself, all
+The main thread reads each request completely before it passes it to a thread, and sends all complete responses itself,
 without blocking: a thread is busy only while it computes or streams. The worker uses five of the application's
 `extensions`: "drain" (a `service.server.shutdown.Drain`), "faults" (a function that returns the faults of the threads
 that the application depends on), "max_body_bytes", "max_body_bytes_of" (by path) and "admin_port". It adds the class
@@ -32,6 +32,7 @@ from service.server.pool import Pool
 from service.server.refusal import Refusal
 from service.server.request import IncomingRequest, Limits
 from service.server.response import json_response
+from service.server.response_socket import ResponseSocket
 
 # The time after which a waiting thread requests the interpreter's lock. With Python's default, 5 ms, /livez is twice as
 # slow under 40 streams (docs/experiments.md).
@@ -154,10 +155,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._refuse_overload(connection, f"{self._answering} requests are in progress, which is the limit.")
         else:
             self._answering += 1
-            if connection.request.may_stream:
-                self.tpool.submit(partial(self._answer, connection))
-            else:
-                self._short_pool.submit(partial(self._answer_short, connection))
+            pool = self._pool if connection.request.may_stream else self._short_pool
+            pool.submit(partial(self._answer, connection))
 
     def _dispatch_probe(self, connection: Connection) -> None:
         probe = (connection.request.path, connection.is_admin)
@@ -182,24 +181,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.receive(connection, self._new_request(silent_s=silent_s), after)
 
     def _answer(self, connection: Connection) -> None:
-        """Run the application in a thread that sends to the client and may block on it."""
+        """Run the application in a thread, which blocks on the client only while it sends a stream."""
         request, after = connection.request.take()
 
         def respond() -> Step:
-            keep = self.handle_request(connection.parsed(self.cfg, request), connection)
-            next_ = partial(self._next_request, connection, after)
-            return next_ if keep else partial(self._connections.linger, connection)
-
-        self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
-
-    def _answer_short(self, connection: Connection) -> None:
-        """Run the application with a buffer for a socket; the main thread sends, so that no client blocks a thread."""
-        request, after = connection.request.take()
-
-        def respond() -> Step:
-            response, keep = self._complete_response(connection, connection.parsed(self.cfg, request))
-            then = partial(self._next_request, connection, after) if keep else None
-            return partial(self._connections.send, connection, response, then=then)
+            response, keep = self._respond(connection, connection.parsed(self.cfg, request))
+            linger = partial(self._connections.linger, connection)
+            then = partial(self._next_request, connection, after) if keep else linger
+            return partial(self._connections.send, connection, response, then=then) if response else then
 
         self.method_queue.defer(self._after_answer, connection, self._next_step(connection, respond))
 
@@ -209,24 +198,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._connections.send(connection, json_response(HTTPStatus.OK, ALIVE, id_), send_s=PROBE_SEND_S)
 
     def _answer_probe(self, connection: Connection, probe: Probe) -> None:
-        """As `_answer_short`, but the connection then closes; later requests on it are dropped."""
+        """As `_answer`, but the connection then closes; later requests on it are dropped."""
         request, _ = connection.request.take()
 
         def respond() -> Step:
             parsed = connection.parsed(self.cfg, request)
             parsed.force_close()
-            response, _ = self._complete_response(connection, parsed)
+            response, _ = self._respond(connection, parsed)
             return partial(self._connections.send, connection, response, send_s=PROBE_SEND_S)
 
         self.method_queue.defer(self._after_probe, connection, self._next_step(connection, respond), probe)
 
-    def _complete_response(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
-        """The response's bytes, and whether the connection may be kept."""
-        response = bytearray()
-        sock = SimpleNamespace(sendall=response.extend)
-        buffered = SimpleNamespace(sock=sock, client=connection.client, server=connection.server)
-        keep = self.handle_request(request, buffered)
-        return bytes(response), bool(keep)
+    def _respond(self, connection: Connection, request: Any) -> tuple[bytes, bool]:
+        """Run the application; returns the response, empty after a stream, and whether the connection may be kept."""
+        sock = ResponseSocket(connection.sock, may_stream=connection.request.may_stream)
+        client = SimpleNamespace(sock=sock, client=connection.client, server=connection.server)
+        keep = self.handle_request(request, client)
+        return bytes(sock.kept), bool(keep)
 
     def _next_step(self, connection: Connection, respond: Callable[[], Step]) -> Step:
         """Respond, and return the main thread's next step: to close if the response failed."""

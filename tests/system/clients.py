@@ -18,10 +18,10 @@ JSON = {"Content-Type": "application/json"}
 NDJSON = JSON | {"Accept": "application/x-ndjson"}
 
 
-def raw_request(fields: dict[str, Any], *header_lines: str) -> bytes:
-    """The bytes of a POST /generate with these fields as its JSON body."""
+def raw_request(fields: dict[str, Any], *header_lines: str, path: str = "/generate") -> bytes:
+    """The bytes of a POST with these fields as its JSON body."""
     body = json.dumps(fields).encode()
-    lines = ["POST /generate HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, *header_lines, "\r\n"]).encode() + body
 
 

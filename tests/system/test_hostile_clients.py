@@ -107,6 +107,14 @@ def test_clients_that_read_no_response_hold_no_probe_thread(small: Server, attac
     assert_serves(small)
 
 
+def test_clients_that_read_no_complete_response_hold_no_thread(small: Server, attack) -> None:
+    # The response has 580 kB, which is more than the kernel buffers.
+    request = raw_request({"text": "a" * 4_000}, path="/inspect")
+    for _ in range(THREADS + 3):
+        assert attack(request, receive_buffer=2048).recv(12) == b"HTTP/1.1 200"
+    assert_serves(small)
+
+
 def test_past_the_limit_of_connections_only_idle_ones_are_closed(serve, tiny: Path) -> None:
     few_files = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (450, 450))
     server = serve(tiny / "models", engines=1, slots=1, queue=0, before_start=few_files)
