@@ -117,12 +117,18 @@ class Mirror:
             self._is_first = False
         objects = self._bucket.listing(VERSIONS)
         versions = visible(objects)
+        self._remove_all_but(set(versions))
+        errors = []
         for version in versions:
-            self._copy_if_new(version, objects[index_path(version)])
+            try:
+                self._copy_if_new(version, objects[index_path(version)])
+            except OSError as error:  # others may be readable, or fit the disk
+                errors.append(error)
             if self._closed.is_set():
                 return
-        # Last, so that a model always has a version: a new one may have replaced all others.
         self._remove_all_but(set(versions))
+        if errors:
+            raise errors[0]
 
     def _copy_if_new(self, version: ModelVersion, tag: str) -> None:
         damaged = self._damaged.get(version)
@@ -166,10 +172,13 @@ class Mirror:
         return not self._closed.is_set()
 
     def _remove_all_but(self, versions: set[ModelVersion]) -> None:
+        """Remove other versions, unless the folder has none of `versions` of their model: one must be copied first."""
         local = Folder(self.folder)
-        for version in [version for name in local.names() for version in local.versions(name)]:
-            if version not in versions:
-                _remove(self._folder_of(version))
+        for name in local.names():
+            here, wanted = set(local.versions(name)), {version for version in versions if version.name == name}
+            if not wanted or here & wanted:
+                for version in here - wanted:
+                    _remove(self._folder_of(version))
         for known in (self._copied, self._damaged):
             for version in known.keys() - versions:
                 known.pop(version)

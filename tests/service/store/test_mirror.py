@@ -102,6 +102,34 @@ def test_an_outage_changes_nothing(bucket: FakeBucket, store: Store) -> None:
     assert store.get() == "a/1one"
 
 
+@pytest.mark.parametrize("error", [StorageError("s3://bucket cannot be read: access is denied"), OSError(28, "full")])
+def test_a_version_that_cannot_be_copied_holds_up_no_other(
+    bucket: FakeBucket, mirror: Mirror, store: Store, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def download(path: str, *arguments: object) -> None:
+        if bucket.objects[path] == b"unreadable":
+            raise error
+        real(path, *arguments)  # type: ignore[arg-type]
+
+    real = bucket.download
+    monkeypatch.setattr(bucket, "download", download)
+    bucket.publish("a", 1, "one")
+    bucket.publish("a", 2, "two")
+    store.poll()
+    bucket.publish("a", 9, "unreadable")
+    bucket.objects["versions/a/2.withdrawn"] = b""
+    bucket.publish("b", 1, "later")
+    store.poll()
+    assert (store.get("a"), store.get("b")) == ("a/1one", "b/1later")
+    assert mirror.fault == f"{error}."
+    bucket.objects["versions/a/1.withdrawn"] = b""
+    store.poll()
+    assert store.get("a") == "a/1one"  # until a/9 is copied
+    monkeypatch.setattr(bucket, "download", real)
+    store.poll()
+    assert (store.get("a"), mirror.fault) == ("a/9unreadable", None)
+
+
 def test_without_a_version_the_outage_is_the_reason(bucket: FakeBucket, store: Store) -> None:
     bucket.is_down = True
     store.poll()
