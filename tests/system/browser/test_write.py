@@ -82,6 +82,12 @@ def test_a_branch_that_makes_nothing_leaves_the_text_and_can_be_tried_again(page
     assert not page.shown(".card")
     assert (page.text("#write .text"), page.driver.current_url) == (first, address)
     assert "Back" not in [it.text for it in page.shown("button")]
+    open_card(page, 40)
+    page.shown(".card button.guess")[0].click()
+    page.wait(lambda: len(page.text("#write .text")) == 41)
+    page.keys(Keys.BACKSPACE)
+    page.wait(lambda: "The text before" in page.text("#write .status"))
+    assert (page.text("#write .text"), page.driver.current_url) == (first, address)
 
     page.open(address.removeprefix(page.address))
     page.finish()
@@ -348,13 +354,20 @@ def test_a_link_to_a_missing_model_offers_the_default_one(page: Page) -> None:
 def test_a_damaged_link_says_so(page: Page) -> None:
     page.open("#none")
     page.wait(lambda: page.driver.current_url.endswith("#write"))
-    for damage in (
-        "length=many", "prompt=A&length=-5", "prompt=A&length=1.5", "prompt=A&temperature=9", "prompt=A&version=0",
-        'prompt=A&then={"at":5,"put":{"a":1}}', 'prompt=A&then={"at":5,"put":"ab"}', 'prompt=A&then={"put":"a"}',
-        'prompt=A&then={"at":5,"length":"6"}', 'prompt=A&then={"at":5,"stop":"a"}',
-    ):  # fmt: skip
-        page.open(f"#write?{damage}")
-        page.wait(lambda: "damaged" in page.text(".notice"), timeout_s=10)
+    links = (
+        'prompt=A&then={"at":5,"put":"a"}', "length=6", "prompt=A&length=many", "prompt=A&length=-5",
+        "prompt=A&length=1.5", "prompt=A&temperature=9", "prompt=A&version=0", 'prompt=A&then={"at":5,"put":{"a":1}}',
+        'prompt=A&then={"at":5,"put":"ab"}', 'prompt=A&then={"put":"a"}', 'prompt=A&then={"at":5,"length":"6"}',
+        'prompt=A&then={"at":5,"stop":"a"}',
+    )  # fmt: skip
+    read = """
+        const [links, done] = arguments;
+        import(new URL("static/params.js", document.baseURI)).then(({fromQuery}) =>
+            done(links.map((link) => fromQuery(new URLSearchParams(link)) !== null)));
+    """
+    assert page.driver.execute_async_script(read, links) == [True] + [False] * (len(links) - 1)
+    page.open("#write?prompt=A&length=-5")
+    page.wait(lambda: "damaged" in page.text(".notice"))
     page.press("Begin with an empty page")
     assert page.shown(".prompt")
 
