@@ -1,6 +1,6 @@
 // The address of each view: a link to what it shows. The address bar has that of the view that is shown.
 
-const MOST_CHARS = 8000; // a longer link is not shown
+const MOST_CHARS = 8000; // a longer link is not in the address bar
 const addresses = new Map();
 
 /** The name of a view and the query in an address, undefined without one. */

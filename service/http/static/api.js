@@ -15,7 +15,7 @@ const broken = () => new ApiError("The connection broke.", {code: BROKEN});
 
 /**
  * Send a request until it is accepted. A refusal with Retry-After is sent again after that time, and `onWait` is called
- * each second with the seconds that are left.
+ * each second with the seconds that are left and the error.
  */
 export async function send(path, {body, accept = "application/json", signal, onWait = () => {}} = {}) {
   for (;;) {
@@ -26,10 +26,10 @@ export async function send(path, {body, accept = "application/json", signal, onW
     const seconds = Number(response.headers.get("Retry-After"));
     if (!(seconds > 0) || ![429, 503].includes(response.status)) throw error;
     for (let left = seconds; left > 0; left -= 1) {
-      onWait(left, error.message);
+      onWait(left, error);
       await pause(1000, signal);
     }
-    onWait(0, error.message);
+    onWait(0, error);
   }
 }
 
@@ -150,10 +150,10 @@ export const models = async (onWait) => (await send("models", {onWait})).json();
 const versions = new Map();
 
 /** The manifest and history of a version, asked for once. */
-export function versionOf(name, version) {
+export function versionOf(name, version, onWait) {
   const path = `models/${encodeURIComponent(name)}/${version}`;
   if (!versions.has(path)) {
-    const found = send(path).then((response) => response.json());
+    const found = send(path, {onWait}).then((response) => response.json());
     found.catch(() => versions.delete(path));
     versions.set(path, found);
   }

@@ -26,7 +26,11 @@ for (const {name, title} of VIEWS) {
 /** Show the view of the address; its module is loaded at its first use. */
 async function route() {
   const [name, query] = parts(location.hash);
-  const view = VIEWS.find((one) => one.name === name) ?? VIEWS[0];
+  const view = VIEWS.find((one) => one.name === (name || "write"));
+  if (!view) {
+    location.replace("#write"); // Write sets no address under another name
+    return;
+  }
   close();
   document.title = `${view.title} · Charloom`;
   for (const link of document.querySelectorAll("nav a")) {

@@ -53,9 +53,9 @@ function choose(select, value) {
 export async function fillChoices(view, again, ...choices) {
   let hasWaited = false;
   try {
-    const response = await models((seconds) => {
+    const response = await models((...wait) => {
       hasWaited = true;
-      view.status.wait(waiting(seconds));
+      view.status.wait(waiting(...wait));
     });
     for (const one of choices) one.fill(response);
   } catch (error) {

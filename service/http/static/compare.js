@@ -63,8 +63,8 @@ export default class Compare {
     this.columns.replaceChildren(...made.map((column) => column.element));
     this.#draw();
     this.status.wait("Writing");
-    const ended = await Promise.allSettled(made.map((column) => column.run(running.signal, (seconds) => {
-      this.status.wait(waiting(seconds));
+    const ended = await Promise.allSettled(made.map((column) => column.run(running.signal, (...wait) => {
+      this.status.wait(waiting(...wait));
     })));
     if (this.running !== running) return;
     this.running = null;

@@ -3,7 +3,7 @@
 // A step is one request: its parameters, the characters `at` of the text that it keeps, and the character `put` that
 // follows them if the reader has chosen one.
 
-import {toFragment} from "./params.js";
+import {isSame, toFragment} from "./params.js";
 
 const MOST_PAST = 50; // texts
 const MOST_PAST_CHARS = 100000; // of all of them: 20,000 characters with their guesses take 6 MB
@@ -23,44 +23,52 @@ export class Draft {
     return this.#past.length > 0;
   }
 
+  /** The text as it is, for `restore`. */
+  copy(characters) {
+    return {characters: [...characters], base: this.base, steps: this.steps};
+  }
+
   /** Keep the text as it is, for `back`. */
   remember(characters) {
     if (!this.steps.length) return;
-    this.#past.push({characters: [...characters], base: this.base, steps: this.steps});
+    this.#past.push(this.copy(characters));
     let kept = this.#past.reduce((sum, one) => sum + one.characters.length, 0);
     while (this.#past.length > 1 && (this.#past.length > MOST_PAST || kept > MOST_PAST_CHARS)) {
       kept -= this.#past.shift().characters.length;
     }
   }
 
-  /** Return to the text that was remembered last; its characters, or null. */
+  /** Take the text that was remembered last, for `restore`; undefined without one. */
   back() {
-    const earlier = this.#past.pop();
-    if (!earlier) return null;
-    Object.assign(this, {base: earlier.base, steps: earlier.steps});
-    return earlier.characters;
+    return this.#past.pop();
   }
 
-  /** Forget the steps that a branch at a position leaves out. */
-  branch(at) {
-    this.steps = this.steps.filter((step, number) => number === 0 || step.at < at || (step.at === at && !step.put));
+  /** Return to a copy; its characters. */
+  restore({characters, base, steps}) {
+    Object.assign(this, {base, steps});
+    this.#past = this.#past.filter((one) => one.steps !== steps);
+    return characters;
+  }
+
+  /** Forget the steps of which a request keeps nothing; with `put`, it keeps the probabilities of the next character too. */
+  branch({at, put}) {
+    this.steps = this.steps.filter((step) => step.at < at || (put && step.at === at && !step.put));
   }
 
   add(step) {
     this.steps = [...this.steps, step];
   }
 
-  /** The last request was stopped, or failed, after `made` characters. `isBegun`: it had been accepted. */
-  cut(made, isBegun) {
-    if (!isBegun) return;
+  /** The last request was stopped, or failed, after `made` characters. */
+  cut(made) {
     const last = this.steps.at(-1);
-    this.steps = made > 0 ? [...this.steps.slice(0, -1), {...last, length: made}] : this.steps.slice(0, -1);
+    this.steps = [...this.steps.slice(0, -1), {...last, length: made, requested: last.length}];
   }
 
-  /** Whether the text is the one that a request with these parameters makes from the prompt. */
+  /** Whether the text is that of one request with these parameters; without a seed, whether it is that of any seed. */
   isMadeBy(params) {
     const [first, ...later] = this.steps;
-    return !later.length && Object.entries(params).every(([name, value]) => String(value) === String(first?.[name]));
+    return !later.length && isSame({...first, length: first.requested ?? first.length}, {...params, seed: params.seed ?? first.seed});
   }
 
   prompt(characters) {
@@ -86,8 +94,8 @@ const startOf = (step) => step.at + (step.put ? 1 : 0);
 /** The characters of a step that the next one needs: one more than it keeps shows the probability of its `put`. */
 export function lengthNeeded(step, next) {
   const length = step.length ?? 500;
-  return next ? Math.min(length, next.at - startOf(step) + (next.put ? 1 : 0)) : length;
+  return next ? Math.min(length, Math.max(1, next.at - startOf(step) + (next.put ? 1 : 0))) : length;
 }
 
 /** The fields of a step that are sent. */
-export const requestOf = ({at, put, ...params}) => params;
+export const requestOf = ({at, put, requested, ...params}) => params;

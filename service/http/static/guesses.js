@@ -12,13 +12,11 @@ let closing = 0;
 
 card.addEventListener("pointerenter", () => clearTimeout(closing));
 card.addEventListener("pointerleave", closeSoon);
-card.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    event.stopPropagation();
-    const {view} = open;
-    close();
-    view.element.focus({preventScroll: true});
-  }
+document.addEventListener("keydown", (event) => {
+  if (card.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isTyping = event.target.matches("input, textarea, select");
+  if (event.key === "Escape") close(); // and the view stops what runs
+  else if (!isTyping) card.querySelectorAll("li")[event.key - 1]?.querySelector("button")?.click();
 });
 document.addEventListener("pointerdown", (event) => {
   if (open && !card.contains(event.target) && !open.view.element.contains(event.target)) close();
@@ -28,6 +26,7 @@ addEventListener("resize", close);
 
 export function close() {
   clearTimeout(closing);
+  if (card.contains(document.activeElement)) open.view.element.focus({preventScroll: true}); // before the card is hidden, since the focus opens it
   open = null;
   card.hidden = mark.hidden = true;
 }
@@ -87,15 +86,8 @@ export function inspectable(view, onGuess = null) {
   element.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !view.characters.length) return;
     const at = cursor < 0 ? firstGenerated(view) : Math.min(cursor, view.characters.length - 1);
-    const number = Number(event.key);
-    if (event.key === "Escape" && open?.view === view) {
-      event.stopPropagation();
-      close();
-    } else if (event.key === "Enter" && open?.view === view) {
+    if (event.key === "Enter" && open?.view === view) {
       card.querySelector("button")?.focus();
-    } else if (number >= 1 && number <= 5 && onGuess) {
-      const guess = view.characters[at].top?.[number - 1];
-      if (guess && canFollow(guess[0], view.characters[at].text)) onGuess(at, guess);
     } else {
       const next = moved(view, at, event.key);
       if (next === null) return;
@@ -184,8 +176,7 @@ function guessRow(guess, at, text, onGuess) {
     return h("span", {class: character === text ? "guess taken" : "guess"}, cells);
   }
   const go = () => {
-    const {view, index} = open;
-    view.element.focus({preventScroll: true}); // before the button that has the focus is hidden
+    const {index} = open;
     close();
     onGuess(index, guess);
   };

@@ -121,7 +121,7 @@ export default class Inside {
   async #read(signal, onWait) {
     const reading = new Reading(this.models.read(), this.input.value, {signal, onWait});
     await reading.begin();
-    const {manifest} = await versionOf(reading.model.model, reading.model.version);
+    const {manifest} = await versionOf(reading.model.model, reading.model.version, onWait);
     this.size = {layers: manifest.layers, units: manifest.units};
     reading.fitPictures(manifest.units);
     this.reading = reading;
@@ -238,7 +238,7 @@ export default class Inside {
     this.status.wait(message);
     this.#draw();
     try {
-      await work(running.signal, (seconds) => this.status.wait(seconds > 0 ? waiting(seconds) : message));
+      await work(running.signal, (seconds, error) => this.status.wait(seconds > 0 ? waiting(seconds, error) : message));
       if (this.status.isWaiting) this.status.end();
       return true;
     } catch (error) {

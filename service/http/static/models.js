@@ -3,8 +3,9 @@
 import {models, versionOf} from "./api.js";
 import {curves} from "./chart.js";
 import {count, decimal, h} from "./dom.js";
-import {Notice} from "./notice.js";
+import {Notice, waiting} from "./notice.js";
 import {field} from "./params.js";
+import {Status} from "./status.js";
 
 const MOST_VERSIONS = 20; // of one model in its table
 const HEADS = ["Version", "Published", "Network", "Corpus", "Bits per character"];
@@ -12,6 +13,7 @@ const toBits = (nats) => nats / Math.LN2;
 
 export default class Models {
   notice = new Notice();
+  status = new Status();
   list = h("div", {class: "models"});
   at = 0; // the evaluation whose samples are shown
   temperature = null;
@@ -30,27 +32,30 @@ export default class Models {
       h("div", {class: "fields"}, field("Version", this.first), field("Beside", this.second)),
       this.chart, this.legend, h("h2", {}, "Samples while it learned"), this.slider, this.moment, this.tabs, this.sample);
     new ResizeObserver(() => this.#drawChart()).observe(this.chart);
-    this.parts = [this.notice.element, this.list, this.training];
+    this.parts = [this.notice.element, this.list, this.training, this.status.element];
   }
 
   async show() {
+    const onWait = (...wait) => this.status.wait(waiting(...wait));
     try {
-      const response = await models();
+      const response = await models(onWait);
       this.notice.hide();
-      const shown = await Promise.all(response.models.map((model) => this.#model(model, response.default)));
+      const shown = await Promise.all(response.models.map((model) => this.#model(model, response.default, onWait)));
       this.list.replaceChildren(...shown.map((one) => one.element));
       if (!response.models.length) this.list.append(h("p", {}, "The service has no model yet. Publish one, and it appears here."));
       this.#fill(shown.flatMap((one) => one.versions), response);
     } catch (error) {
       this.notice.show(error, [["Try again", () => this.show()]]);
+    } finally {
+      this.status.end();
     }
   }
 
   /** The part of one model: its name and a table of its versions. */
-  async #model({name, served, versions}, standard) {
+  async #model({name, served, versions}, standard, onWait) {
     const newest = versions.toReversed().slice(0, MOST_VERSIONS);
     const rows = await Promise.all(newest.map(async (one) => {
-      const details = one.refused ? {} : await versionOf(name, one.version).catch(() => ({}));
+      const details = one.refused ? {} : await versionOf(name, one.version, onWait).catch(() => ({}));
       return {...one, name, ...details};
     }));
     const left = versions.length - newest.length;

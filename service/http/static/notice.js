@@ -5,7 +5,7 @@ import {h} from "./dom.js";
 const HINTS = {
   unreachable: "Is it still running? The text stays here.",
   connection_broken: "The text up to here is safe.",
-  draining: "It is shutting down; another one may take over at this address.",
+  draining: "Another one may take over at this address.",
   invalid_api_key: "Try again to enter a key.",
   unsupported_by_model: "Choose another version.",
   internal_error: "The log of the service has the details, under the id of the request.",
@@ -30,13 +30,19 @@ export class Notice {
     this.element.hidden = false;
   }
 
+  /** Hide it; the view's main button gets the focus that a button of the notice has. */
   hide() {
+    const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = true;
     this.element.replaceChildren();
+    if (hadFocus) (document.querySelector("main button.main:not([hidden])") ?? document.querySelector("main")).focus({preventScroll: true});
   }
 }
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
-/** The text of a countdown. */
-export const waiting = (seconds) => (seconds > 0 ? `The service is busy. Trying again in ${seconds} s` : "Trying again");
+const REASONS = {queue_full: "The service is busy.", rate_limit_exceeded: "The rate limit is reached."};
+
+/** The text of a countdown to another attempt after an error. */
+export const waiting = (seconds, {code, message}) =>
+  seconds > 0 ? `${REASONS[code] ?? sentence(message)} Trying again in ${seconds} s` : "Trying again";

@@ -75,6 +75,12 @@ const escaped = (text) => text.replace(/[\n\t\\]/g, (letter) => ({"\n": "\\n", "
 export const present = (params) =>
   Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
 
+/** Whether two requests have the same parameters. */
+export function isSame(one, other) {
+  const valueOf = (step, name) => JSON.stringify(step[name] ?? NUMBERS[name]?.value);
+  return NAMES.every((name) => valueOf(one, name) === valueOf(other, name));
+}
+
 /**
  * A link that makes a text again. A text is made in steps, one for each request: the first begins after the prompt, each
  * later one after `at` characters of the text and the character `put`, if the reader chose one.
@@ -109,19 +115,26 @@ export function fromQuery(query) {
       const values = query.getAll(name);
       if (!values.length) continue;
       const isText = name === "model" || name === "stop";
-      if (!isText && !Number.isFinite(Number(values[0]))) return null;
       first[name] = name === "stop" ? values : isText ? values[0] : Number(values[0]);
     }
     const steps = [first];
     for (const json of query.getAll("then")) {
-      const {put, ...changed} = JSON.parse(json);
-      if (!Number.isInteger(changed.at) || changed.at < 0) return null;
-      steps.push({...pick(steps.at(-1)), ...changed, put: put ? {text: put} : null});
+      const {at, put, ...changed} = JSON.parse(json);
+      steps.push({...pick({...steps.at(-1), ...changed}), at, put: put === undefined ? null : {text: put}});
     }
-    return query.has("prompt") ? {prompt: query.get("prompt"), steps: steps.map(forgetNull)} : null;
+    return query.has("prompt") && steps.every(isValid) ? {prompt: query.get("prompt"), steps} : null;
   } catch {
     return null;
   }
 }
 
-const forgetNull = (step) => ({put: null, ...present(step)});
+/** Whether the fields would accept the values of a step, and `put` is one character. */
+function isValid({at, put, model = "", version = 1, stop = [], ...numbers}) {
+  const isText = Array.isArray(stop) && [model, ...stop].every((text) => typeof text === "string");
+  const isOne = put === null || (typeof put.text === "string" && [...put.text].length === 1);
+  const areIds = Number.isInteger(at) && at >= 0 && Number.isInteger(version) && version > 0;
+  return isText && isOne && areIds && Object.entries(numbers).every(([name, value]) => {
+    const {min, max, step} = NUMBERS[name];
+    return (step < 1 ? Number.isFinite(value) : Number.isInteger(value)) && value >= min && value <= max;
+  });
+}

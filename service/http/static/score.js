@@ -52,9 +52,9 @@ export default class Score {
     try {
       const model = this.models.read();
       const {name, version} = this.models.current() ?? {};
-      const {manifest} = version ? await versionOf(name, version) : {};
+      const onWait = (...wait) => this.status.wait(waiting(...wait));
+      const {manifest} = version ? await versionOf(name, version, onWait) : {};
       this.heldOut = manifest?.metrics?.validation?.bits_per_char;
-      const onWait = (seconds) => this.status.wait(waiting(seconds));
       const onMore = () => this.status.wait(`${count(panes.reduce((sum, pane) => sum + pane.scored, 0))} characters scored`);
       for (const pane of panes) pane.begin(manifest?.normalization);
       this.#draw();

@@ -2,7 +2,7 @@
 
 import {Actions} from "./actions.js";
 import {setAddress} from "./address.js";
-import {BROKEN, models} from "./api.js";
+import {BROKEN} from "./api.js";
 import {fillChoices} from "./choice.js";
 import {CodePanel} from "./code.js";
 import {button, copy, h} from "./dom.js";
@@ -27,7 +27,10 @@ export default class Write {
       this.#draw();
     },
     onSlow: (isSlow) => (this.text.isSlow = isSlow),
-    onMono: (isMono) => this.page.classList.toggle("mono", isMono),
+    onMono: (isMono) => {
+      this.page.classList.toggle("mono", isMono);
+      this.#grow();
+    },
   });
   actions = new Actions({
     start: () => this.begin(), stop: () => this.halt(), proceed: () => this.proceed(), edit: () => this.edit(),
@@ -40,7 +43,7 @@ export default class Write {
   writer = new Writer(this, {
     onBegin: () => this.#begun(),
     onEnd: (sentence) => this.#ended(sentence),
-    onError: (error) => this.notice.show(error, this.#waysOut(error)),
+    onError: (error, step, made) => this.notice.show(error, this.#waysOut(error, step, made)),
   });
   isEditing = true;
 
@@ -92,21 +95,18 @@ export default class Write {
 
   async proceed() {
     const params = this.settings.read();
-    if (params) await this.writer.perform({...params, at: this.text.characters.length - this.draft.base, put: null});
+    if (params) await this.#send({...params, at: this.text.characters.length - this.draft.base, put: null});
   }
 
   /** The same prompt again; with another seed, if everything else is the same. */
   async again() {
     const params = this.settings.read();
     if (!params) return;
-    if (this.draft.isMadeBy(params)) {
+    if (this.draft.isMadeBy({...params, version: this.settings.models.current()?.version})) {
       this.settings.fields.seed.write();
       delete params.seed;
     }
-    this.draft.remember(this.text.characters);
-    this.text.truncate(this.draft.base);
-    this.draft.start(this.draft.base);
-    await this.writer.perform({...params, at: 0, put: null});
+    await this.#send({...params, at: 0, put: null});
   }
 
   /** Go on with a guess in place of the character `index`. */
@@ -114,21 +114,33 @@ export default class Write {
     const params = this.settings.read();
     if (!params) return;
     close();
-    await this.halt();
-    this.draft.remember(this.text.characters);
-    const at = index - this.draft.base;
     const {top} = this.text.characters[index];
-    this.draft.branch(at);
-    await this.writer.perform({...params, at, put: {text: character, logprob, top, chosen: true}});
+    await this.#send({...params, at: index - this.draft.base, put: {text: character, logprob, top, chosen: true}});
+  }
+
+  /** Send a request for the text after `step.at`; `back` returns to the characters that it replaces. */
+  async #send(step) {
+    await this.halt();
+    const {characters} = this.text;
+    if (this.draft.base + step.at < characters.length) this.draft.remember(characters);
+    await this.writer.perform(step);
+  }
+
+  /** Send a request that has failed again, with the settings of now. */
+  async #repeat({at, put}) {
+    if (this.isEditing) return this.begin();
+    const params = this.settings.read();
+    return params && this.#send({...params, at, put});
   }
 
   /** Return to the text before the last branch. */
   async back() {
+    const earlier = this.draft.back(); // first, since a branch that is stopped before its first character removes it
     await this.halt();
-    const characters = this.draft.back();
-    if (!characters) return;
+    if (!earlier) return;
     this.isEditing = false;
-    this.text.load(characters);
+    this.notice.hide();
+    this.text.load(this.draft.restore(earlier));
     this.cursor.forget();
     this.#finished("The text before.");
   }
@@ -142,6 +154,7 @@ export default class Write {
       this.draft.start(0);
     }
     this.isEditing = true;
+    this.notice.hide();
     close();
     this.#draw();
     this.#grow();
@@ -185,22 +198,21 @@ export default class Write {
     }
   }
 
-  #waysOut(error) {
-    if (error.code === BROKEN) return [["Continue from here", () => this.proceed()]];
+  #waysOut(error, step, made) {
+    if (error.code === BROKEN && made) return [["Continue from here", () => this.proceed()]];
     if (error.status === 404) {
       const isKnown = this.settings.models.current() !== undefined;
-      return [[isKnown ? "Use the newest version" : "Use the default model", () => this.#useNewest()]];
+      return [[isKnown ? "Use the newest version" : "Use the default model", () => this.#useNewest(step)]];
     }
     if (error.status === 422) return [];
-    return [["Try again", () => (this.isEditing ? this.begin() : this.proceed())]];
+    return [["Try again", () => (made ? this.proceed() : this.#repeat(step))]];
   }
 
-  async #useNewest() {
-    const response = await models();
-    const fields = this.settings.models;
-    fields.write({model: fields.current() ? fields.model.value : response.default});
-    fields.fill(response);
-    await this.begin();
+  async #useNewest(step) {
+    const {models} = this.settings;
+    if (!models.current()) models.model.value = ""; // the default one
+    models.version.value = "";
+    if (await fillChoices(this, () => this.#useNewest(step), models)) await this.#repeat(step);
   }
 
   #finished(sentence) {
@@ -276,9 +288,9 @@ export default class Write {
     return this.writer.halt();
   }
 
-  /** Backspace outside of a field returns to the text before; true if it has. */
+  /** Backspace outside of a field returns to the text before, unless a prompt is written; true if it has. */
   onKey(event) {
-    const isTyping = event.target.matches("input, textarea, select");
+    const isTyping = this.isEditing || event.target.matches("input, textarea, select");
     if (event.key !== "Backspace" || isTyping || event.ctrlKey || event.metaKey || !this.draft.hasPast) return false;
     this.back();
     return true;

@@ -9,8 +9,8 @@ import {present} from "./params.js";
 import {summary} from "./status.js";
 
 /**
- * `onBegin()` is called when a request begins, `onEnd(sentence)` when it has ended, with null if it has made nothing at all,
- * and `onError(error)` when it has failed.
+ * `onBegin()` is called when a request begins, `onEnd(sentence)` when it has ended, with null if there is only the prompt, and
+ * then `onError(error, step, made)` if it has failed after `made` characters.
  */
 export class Writer {
   running = null; // AbortController
@@ -31,7 +31,7 @@ export class Writer {
     for (const [number, step] of steps.entries()) {
       const length = lengthNeeded(step, steps[number + 1]);
       if (step.put) step.put = this.#chosen(step);
-      if (length > 0 && !(await this.perform({...step, length}))) return;
+      if (!(await this.perform({...step, length}))) return;
     }
   }
 
@@ -42,10 +42,12 @@ export class Writer {
     return {text: put.text, logprob: guess?.[1], top, chosen: true};
   }
 
-  /** Run one request and show its characters; true if it has ended by itself. */
+  /** Run one request and show its characters; true if it has ended by itself. One that makes nothing leaves the text as it was. */
   async perform(step) {
     const {text, draft, status} = this;
     await this.halt();
+    const earlier = draft.copy(text.characters);
+    draft.branch(step);
     text.truncate(draft.base + step.at);
     if (step.put) text.push([step.put]);
     await text.drained();
@@ -53,14 +55,12 @@ export class Writer {
     const before = text.characters.length;
     const began = performance.now();
     let first = 0;
-    let isBegun = false;
     this.onBegin();
     status.wait("Writing");
     const run = generate(present({prompt: text.text, ...requestOf(step)}), {
       signal: running.signal,
-      onWait: (seconds) => status.wait(waiting(seconds)),
+      onWait: (...wait) => status.wait(waiting(...wait)),
       onStart: (made) => {
-        isBegun = true;
         draft.add({...step, ...made});
         status.wait("Writing");
       },
@@ -70,32 +70,30 @@ export class Writer {
       },
     });
     const ended = (this.#ended = this.#settle(run, running.signal));
-    const last = await ended;
+    const {last, error} = await ended;
+    const made = text.characters.length - before;
     if (last) this.onEnd(summary(text.characters.slice(before), last, first));
-    else this.#cut(text.characters.length - before, isBegun);
+    else this.#cut(made, earlier);
+    if (error) this.onError(error, step, made);
     return Boolean(last);
   }
 
-  /** Wait for the end of a request; its last event, or null if it has failed or was stopped. */
+  /** Wait until a request has ended and its characters are shown: its `last` event or its `error`, neither if it was stopped. */
   async #settle(run, signal) {
-    try {
-      const last = await run;
-      await Promise.race([this.text.drained(), new Promise((resolve) => signal.addEventListener("abort", resolve))]);
-      if (!signal.aborted) return last;
-    } catch (error) {
-      if (!signal.aborted) this.onError(error);
-    } finally {
-      this.running = null;
-    }
-    if (signal.aborted) this.text.drop();
-    return null;
+    const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const end = await run.then((last) => ({last}), (error) => ({error}));
+    await Promise.race([this.text.drained(), aborted]);
+    this.running = null;
+    if (!signal.aborted) return end;
+    this.text.drop();
+    return {};
   }
 
   /** The end of a request that was stopped, or has failed, after `made` characters. */
-  #cut(made, isBegun) {
+  #cut(made, earlier) {
     const {text, draft} = this;
-    draft.cut(made, isBegun);
-    const isEmpty = text.characters.length === draft.base && !draft.steps.length;
-    this.onEnd(isEmpty ? null : `Stopped after ${count(made)} characters.`);
+    if (made) draft.cut(made);
+    else text.load(draft.restore(earlier));
+    this.onEnd(draft.steps.length ? `Stopped after ${count(made)} characters.` : null);
   }
 }

@@ -38,7 +38,21 @@ def test_two_models_stream_side_by_side(page: Page) -> None:
 
 
 def test_models_show_their_versions_curves_and_samples(page: Page) -> None:
-    page.open("#models")
+    page.open("#write")
+    page.wait(lambda: page.text(".about"))
+    page.run("""
+        const send = fetch;
+        const refusals = [["/models", "rate_limit_exceeded"], ["/models/tiny/1", "queue_full"]];
+        window.fetch = (url, options) => {
+            if (new URL(url).pathname !== refusals[0]?.[0]) return send(url, options);
+            const error = {message: "", code: refusals.shift()[1]};
+            const headers = {"Retry-After": "1"};
+            return Promise.resolve(new Response(JSON.stringify({error}), {status: 429, headers}));
+        };
+    """)
+    page.shown("nav [data-view=models]")[0].click()
+    for reason in ("The rate limit is reached", "The service is busy"):
+        page.wait(lambda reason=reason: page.text("#models .status") == f"{reason}. Trying again in 1 s", 10)
     page.wait(lambda: len(page.shown("#models table")) == 2)
     assert [it.text.split()[0] for it in page.shown(".models h2")] == ["shakespeare", "tiny"]
     assert "875,202 parameters" in page.text(".models table")
@@ -69,6 +83,20 @@ def test_a_text_is_scored_and_compared_with_another(page: Page, site: Server) ->
     page.press("Score")
     page.wait(lambda: page.shown(".number"))
     assert page.text(".number") == "The first is more like the corpus"
+    page.press("Edit")
+    page.run("""
+        const send = fetch;
+        window.fetch = () => {
+            window.fetch = send;
+            return Promise.reject(new TypeError());
+        };
+    """)
+    page.press("Score")
+    page.wait(lambda: page.shown("#score .notice button"))
+    page.run("document.querySelector('#score .notice button').focus()")
+    page.keys("\ue007")  # Enter: try again
+    page.wait(lambda: page.shown(".number"))
+    assert page.run("return document.activeElement.textContent") == "Edit"
 
 
 @pytest.mark.parametrize("values", [[2.02, 2.03, 2.72], [2.0, 2.0, 2.0], [0.1, 1.0, 6.0], [5.7, 5.8, 5.9], [2.0, 2.3]])

@@ -46,6 +46,103 @@ def test_a_branch_goes_on_with_a_guess_and_its_link_makes_it_again(page: Page) -
     assert page.text(".chosen") == branch[40]
 
 
+DELAY = """
+const send = fetch;
+window.fetch = (url, options) => String(url).endsWith("/generate")
+    ? new Promise((_, reject) => options.signal.addEventListener("abort", () => reject(options.signal.reason)))
+    : send(url, options);
+"""
+FAIL_ONCE = """
+const send = fetch;
+window.fetch = (url, options) => {
+    if (!String(url).endsWith("/generate")) return send(url, options);
+    window.fetch = send;
+    return arguments[0] ? Promise.resolve(new Response(arguments[0], {status: 404})) : Promise.reject(new TypeError());
+};
+"""
+
+
+def open_card(page: Page, index: int) -> None:
+    page.point_at(index, click=True)
+    page.wait(lambda: page.shown(".card button.guess"))
+
+
+def test_a_branch_that_makes_nothing_leaves_the_text_and_can_be_tried_again(page: Page) -> None:
+    page.open(LINK)
+    first = page.finish()
+    address = page.driver.current_url
+    page.run(DELAY)
+    open_card(page, 40)
+    page.shown(".card button.guess")[0].click()
+    page.wait(lambda: len(page.text("#write .text")) == 41)
+    page.point_at(20)
+    page.wait(lambda: page.shown(".card .said"))
+    page.keys(Keys.ESCAPE)  # closes the card and stops the request
+    page.wait(lambda: "Stopped after 0" in page.text("#write .status"))
+    assert not page.shown(".card")
+    assert (page.text("#write .text"), page.driver.current_url) == (first, address)
+    assert "Back" not in [it.text for it in page.shown("button")]
+    open_card(page, 40)
+    page.shown(".card button.guess")[0].click()
+    page.wait(lambda: len(page.text("#write .text")) == 41)
+    page.keys(Keys.BACKSPACE)
+    page.wait(lambda: "The text before" in page.text("#write .status"))
+    assert (page.text("#write .text"), page.driver.current_url) == (first, address)
+
+    page.open(address.removeprefix(page.address))
+    page.finish()
+    page.run(FAIL_ONCE)
+    open_card(page, 40)
+    page.shown(".card button.guess")[0].click()
+    page.wait(lambda: "does not answer" in page.text(".notice"))
+    assert (page.text("#write .text"), page.driver.current_url) == (first, address)
+    page.run("document.querySelector('.notice button').focus()")
+    page.keys(Keys.ENTER)  # Try again
+    page.wait(lambda: len(page.text("#write .text")) == 40 + 1 + 120)
+    assert page.run("return document.activeElement.textContent") == "Continue"
+    branch = page.finish()
+    assert page.text(".chosen") == branch[40] != first[40]
+    assert "%22put%22" in page.driver.current_url
+    page.keys(Keys.BACKSPACE)
+    page.wait(lambda: page.text("#write .text") == first)
+
+    page.run(FAIL_ONCE, json.dumps({"error": {"message": "There is none.", "code": "model_not_found"}}))
+    page.press("Continue")
+    page.press("Use the newest version")
+    page.wait(lambda: len(page.text("#write .text")) == len(first) + 120)
+    assert page.text("#write .text").startswith(first)
+
+
+def test_digits_choose_a_guess_of_the_card_that_is_shown(page: Page) -> None:
+    page.open(LINK)
+    first = page.finish()
+    open_card(page, 20)
+    page.keys(Keys.ESCAPE)
+    assert not page.shown(".card")
+    page.keys(*"12345")
+    page.point_at(41)  # without the focus
+    page.wait(lambda: page.shown(".card button.guess"))
+    page.fill("length", "12")  # digits in a field are text
+    assert page.text("#write .text") == first
+    page.run("document.activeElement.blur()")
+    page.point_at(40)
+    page.wait(lambda: page.shown(".card button.guess"))
+    page.keys(Keys.ESCAPE)
+    assert not page.shown(".card")
+    page.point_at(42)
+    page.wait(lambda: page.shown(".card button.guess"))
+    page.keys(guess_key(page))
+    page.wait(lambda: page.shown(".chosen"))
+    assert page.finish()[:42] == first[:42]
+    assert len(page.text("#write .text")) == 42 + 1 + 12
+
+
+def guess_key(page: Page) -> str:
+    """The number of the first guess of the card that can be chosen."""
+    rows = "return [...document.querySelectorAll('.card li')].findIndex((row) => row.querySelector('button')) + 1"
+    return str(page.run(rows))
+
+
 def test_everything_works_with_the_keyboard_alone(page: Page) -> None:
     page.open("#write")
     page.wait(lambda: page.text(".about"))
@@ -64,7 +161,7 @@ def test_everything_works_with_the_keyboard_alone(page: Page) -> None:
         Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.END, Keys.HOME, *[Keys.ARROW_RIGHT] * 9
     )
     page.wait(lambda: "Guesses:" in page.text("#announcer"))
-    page.keys("2")
+    page.keys(guess_key(page))
     page.wait(lambda: page.shown(".chosen"))
     assert page.finish()[:9] == first[:9]
     page.keys(Keys.BACKSPACE)
@@ -108,6 +205,12 @@ def test_a_text_is_continued_and_edited(page: Page) -> None:
     (prompt,) = page.shown(".prompt")
     assert prompt.get_attribute("value") == longer
     prompt.send_keys(Keys.BACKSPACE * 3, "xyz")
+    page.run("document.activeElement.blur()")
+    page.keys(Keys.BACKSPACE)  # changes nothing while a prompt is written
+    assert page.shown(".prompt")[0].get_attribute("value") == longer[:-3] + "xyz"
+    for _ in range(2):
+        page.driver.find_element("xpath", "//label[contains(., 'Fixed-width')]/input").click()
+        assert page.run("return arguments[0].scrollHeight - arguments[0].clientHeight", prompt) <= 1
     page.press("Start")
     page.wait(lambda: len(page.text("#write .text")) == len(longer) + 120)
     assert page.finish().startswith(longer[:-3] + "xyz")
@@ -194,6 +297,27 @@ def test_again_takes_another_seed_unless_a_setting_has_changed(page: Page) -> No
     page.wait(lambda: page.text("#write .text") == other)
 
 
+def test_again_compares_all_settings_and_the_length_that_was_requested(page: Page) -> None:
+    page.open("#write?prompt=A&length=60&seed=7&top_k=2")
+    page.finish()
+    page.run("document.querySelector('#write details').open = true")
+    page.fill("top_k", "")
+    page.press("Again")
+    page.wait(lambda: "top_k" not in page.driver.current_url)
+    assert "seed=7" in page.driver.current_url
+    page.fill("length", "2000")
+    page.fill("seed", "9")
+    page.driver.find_element("xpath", "//label[contains(., 'Reading speed')]/input").click()
+    page.press("Again")
+    page.wait(lambda: 5 < len(page.text("#write .text")) < 30)
+    page.press("Stop")
+    page.wait(lambda: "seed=9" in page.driver.current_url)
+    page.press("Again")
+    page.wait(lambda: 5 < len(page.text("#write .text")) < 30)
+    assert page.shown("main [name=seed]")[0].get_attribute("value") == ""
+    page.press("Stop")
+
+
 def test_the_request_as_curl_gives_the_same_text(page: Page) -> None:
     page.open(LINK)
     text = page.finish()
@@ -228,7 +352,21 @@ def test_a_link_to_a_missing_model_offers_the_default_one(page: Page) -> None:
 
 
 def test_a_damaged_link_says_so(page: Page) -> None:
-    page.open("#write?length=many")
+    page.open("#none")
+    page.wait(lambda: page.driver.current_url.endswith("#write"))
+    links = (
+        'prompt=A&then={"at":5,"put":"a"}', "length=6", "prompt=A&length=many", "prompt=A&length=-5",
+        "prompt=A&length=1.5", "prompt=A&temperature=9", "prompt=A&version=0", 'prompt=A&then={"at":5,"put":{"a":1}}',
+        'prompt=A&then={"at":5,"put":"ab"}', 'prompt=A&then={"put":"a"}', 'prompt=A&then={"at":5,"length":"6"}',
+        'prompt=A&then={"at":5,"stop":"a"}',
+    )  # fmt: skip
+    read = """
+        const [links, done] = arguments;
+        import(new URL("static/params.js", document.baseURI)).then(({fromQuery}) =>
+            done(links.map((link) => fromQuery(new URLSearchParams(link)) !== null)));
+    """
+    assert page.driver.execute_async_script(read, links) == [True] + [False] * (len(links) - 1)
+    page.open("#write?prompt=A&length=-5")
     page.wait(lambda: "damaged" in page.text(".notice"))
     page.press("Begin with an empty page")
     assert page.shown(".prompt")
@@ -270,6 +408,7 @@ def test_a_connection_that_breaks_keeps_the_text_and_offers_to_continue(page: Pa
     page.press("Start")
     page.wait(lambda: "connection broke" in page.text(".notice"))
     kept = page.text("#write .text")
+    assert f"length={len(kept) - len('ROMEO:')}&" in page.driver.current_url
     page.press("Continue from here")
     page.wait(lambda: len(page.text("#write .text")) == len(kept) + 40)
     assert page.text("#write .text").startswith(kept)
