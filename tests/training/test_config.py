@@ -50,6 +50,7 @@ def test_a_number_below_its_limit_is_refused(name: str, lowest: float, below: fl
         ("decay_rate", 1.0, 1.01),
         ("learning_rate", 1000.0, 1000.1),
         ("weight_decay", 1000.0, 1000.1),
+        ("grad_clip", 1e6, 1000000.1),
         ("seed", 2**63 - 1, 2**63),
     ],
 )

@@ -67,8 +67,8 @@ class Job(_Table):
     """Whether to accept files that look like noise: DNA, the digits of pi."""
     preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
     settings: dict[str, Any] = {}
-    """Flags of `train`. They win over the preset. Versions after the first take the length of their run, the learning
-    rate and the evaluations from the fields above; budget.py."""
+    """Flags of `train`, for all versions. They win over the preset. `budget.config_of` replaces some of them for a run
+    that starts from a version."""
 
     @field_validator("minutes", "gate", "keep", "learning_rate", "epochs", mode="before")
     @classmethod
