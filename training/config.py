@@ -24,7 +24,8 @@ CHOICES = {
 INHERITED = ("unit", "normalization", "cell", "layers", "units", "embedding")
 MIN_HELD_OUT, MAX_HELD_OUT = 1000, 50_000
 LEFT_OUT_BLOCK = 10_000
-MOST = 1_000_000  # minutes, or epochs between evaluations: more could overflow
+MOST = 1_000_000  # minutes, epochs between evaluations, or a clipping threshold: more could overflow
+MOST_RATE = 1000.0  # learning rate or weight decay: no run survives more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +94,6 @@ class TrainConfig:
             "minutes",
             "warmup_steps",
             "decay_after",
-            "grad_clip",
-            "weight_decay",
             "patience",
         ):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
@@ -112,8 +111,12 @@ class TrainConfig:
             self.leave_out,
         )
         _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
-        _require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        limits = f"above 0 and at most {MOST_RATE:,g}"
+        _require(0 < self.learning_rate <= MOST_RATE, "learning_rate", limits, self.learning_rate)
+        limits = f"at least 0 and at most {MOST_RATE:,g}"
+        _require(0 <= self.weight_decay <= MOST_RATE, "weight_decay", limits, self.weight_decay)
         _require(0 < self.eval_every <= MOST, "eval_every", f"above 0 and at most {MOST:,}", self.eval_every)
+        _require(0 <= self.grad_clip <= MOST, "grad_clip", f"at least 0 and at most {MOST:,}", self.grad_clip)
         _require(self.minutes <= MOST, "minutes", f"at most {MOST:,}", self.minutes)
         _require(0 <= self.seed < 2**63, "seed", "between 0 and 2^63-1", self.seed)
         _require_split(self.split)

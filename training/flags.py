@@ -89,7 +89,18 @@ SECTIONS = {
 
 
 class GroupedCommand(click.Command):
-    """A command whose help groups its flags by `SECTIONS`."""
+    """A command without arguments, whose help groups its flags by `SECTIONS`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the flags. Further arguments are most often the files of a pattern that the shell has expanded."""
+        ctx.allow_extra_args = True
+        super().parse_args(ctx, args)
+        if ctx.args:
+            ctx.fail(
+                f"{ctx.args[0]!r} belongs to no flag: --corpus takes one entry, so put a pattern in quotes or repeat "
+                "--corpus."
+            )
+        return ctx.args
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of flags for each section; overrides click's single list."""

@@ -48,6 +48,9 @@ def test_a_number_below_its_limit_is_refused(name: str, lowest: float, below: fl
         ("ema", 0.9999, 1.0),
         ("cold_start", 1.0, 1.01),
         ("decay_rate", 1.0, 1.01),
+        ("learning_rate", 1000.0, 1000.1),
+        ("weight_decay", 1000.0, 1000.1),
+        ("grad_clip", 1e6, 1000000.1),
         ("seed", 2**63 - 1, 2**63),
     ],
 )

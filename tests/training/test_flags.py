@@ -179,6 +179,7 @@ def test_a_flag_that_contradicts_the_parent_is_refused(name: str) -> None:
         (["--split", "1,0,0"], ["--split", "validation part above 0", "1,0,0"]),
         (["--preset", "novel"], ["--preset", "'novel'", "shakespeare"]),
         (["--hidden", "9"], ["--hidden"]),
+        (["b.txt", "c.txt"], ["'b.txt' belongs to no flag: --corpus takes one entry, so put a pattern in quotes"]),
     ],
 )
 def test_a_bad_value_is_one_sentence(tmp_path: Path, flags: list[str], words: list[str]) -> None:

@@ -13,7 +13,7 @@ from training.errors import InputError, ReportedError
 from training.object_storage import is_url
 from training.packages import check_backend
 from training.release.remote import working_copy
-from training.release.store import NAME, proposed_name, version_folder
+from training.release.store import NAME, NAME_RULE, proposed_name, version_folder
 from training.terminal import quietly
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def model_name(context: click.Context, parameter: click.Parameter, value: str) -
     if not re.fullmatch(NAME, value):
         similar = proposed_name(value)
         example = f", for example {similar}" if similar else ""
-        raise click.BadParameter(
-            f"{value!r} must be 1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit{example}."
-        )
+        raise click.BadParameter(f"{value!r} must be {NAME_RULE}{example}.")
     return value
 
 
@@ -52,7 +50,9 @@ class UserPath(click.Path):
     """A path. `~` is the home folder even where the shell does not expand it, as in --runs=~/runs."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """Expand `~`, then convert as click.Path does."""
+        """Refuse an empty path, which would mean the working directory; expand `~`; convert as click.Path does."""
+        if not value:
+            self.fail("the path must not be empty.", parameter, context)
         return super().convert(os.path.expanduser(value), parameter, context)
 
 

@@ -21,7 +21,7 @@ from training.data.parts import key_of, load_parts
 from training.data.split import Split
 from training.data.storage import storage_of
 from training.data.vocabulary import Vocabulary
-from training.errors import InputError
+from training.errors import DamagedRun, InputError
 
 IDS = "ids.bin"
 RECORD = "corpus.json"
@@ -56,16 +56,15 @@ class Corpus:
         """The corpus that `prepare` wrote into `folder`.
 
         Raises:
-            InputError: There is none, or it is damaged.
+            DamagedRun: There is none, or it is damaged.
+            InputError: The encoded parts that it names have changed.
         """
         if not (folder / RECORD).exists():
-            raise InputError(f"{folder} holds no encoded corpus.")
+            raise DamagedRun(f"{folder} holds no encoded corpus")
         try:
             return cls._of_record(folder, json.loads((folder / RECORD).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"The encoded corpus in {folder} is damaged ({error}): remove it to encode the text again."
-            ) from error
+            raise DamagedRun(f"The encoded corpus in {folder} is damaged ({error})") from error
 
     @classmethod
     def _of_record(cls, folder: Path, record: dict[str, Any]) -> "Corpus":

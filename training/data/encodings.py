@@ -15,11 +15,10 @@ from training.errors import InputError
 
 AUTO = "auto"
 
-UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Codecs that remove the byte order mark, so that it does not appear in the decoded text.
 MARKS = {
     "utf-8-sig": (codecs.BOM_UTF8,),
-    "utf-16": UTF_16_MARKS,
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
 
@@ -44,6 +43,7 @@ LANGUAGES = {
     "utf-16": "Unicode",
     "utf-16-le": "Unicode without a byte order mark",
     "utf-16-be": "Unicode without a byte order mark",
+    "utf-32": "Unicode",
 }
 """The encodings that are guessed -> languages and systems that use them."""
 
@@ -86,10 +86,11 @@ def decoder_of(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)()
 
 
-def utf_16_of(head: bytes) -> str | None:
-    """The UTF-16 encoding of a text, by its byte order mark or by many zeros as every second byte; else None."""
-    if head.startswith(UTF_16_MARKS):
-        return "utf-16"
+def wide_encoding_of(head: bytes) -> str | None:
+    """UTF-16 or UTF-32, if the text has its byte order mark or many zeros as every second byte; else None."""
+    for encoding in ("utf-32", "utf-16"):  # in this order: a mark of UTF-32 begins with one of UTF-16
+        if head.startswith(MARKS[encoding]):
+            return encoding
     zeros = [head[start::2].count(0) for start in (0, 1)]
     if sum(zeros) < len(head) / 5 or min(zeros) > max(zeros) / 50:
         return None
@@ -107,7 +108,7 @@ def guess(blocks: Iterable[bytes]) -> Guess | None:
     """The most likely encoding of a text; None if none of `LANGUAGES` fits."""
     blocks = iter(blocks)
     head = next(blocks, b"")
-    if encoding := utf_16_of(head[:SAMPLE_BYTES]):
+    if encoding := wide_encoding_of(head[:SAMPLE_BYTES]):
         text = head[:SAMPLE_BYTES].decode(encoding, "replace").removeprefix("\ufeff")
         return Guess(encoding, 1, _shown(text.partition("\n")[0]))
     sample: list[tuple[int, bytes]] = []

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from training.data.encodings import MARKS, UTF_16_MARKS, decoder_of, with_end
+from training.data.encodings import MARKS, decoder_of, wide_encoding_of, with_end
 from training.data.kinds import HEAD_BYTES
 from training.errors import InputError
 
@@ -151,7 +151,7 @@ class SourceReader:
                 # The decoder may have kept bytes of earlier blocks, but its last input ends at the current position.
                 offset = self.source.start + self.bytes - len(error.object) + error.start
                 fault = f"byte 0x{error.object[error.start]:02x} at offset {offset}"
-                other = "utf-16" if offset == 0 and error.object.startswith(UTF_16_MARKS) else "cp1252"
+                other = (wide_encoding_of(error.object) if offset == 0 else None) or "cp1252"
             raise WrongEncoding(
                 f"--corpus {self.source.display_path} is not {encoding.upper()}: {fault}; name the encoding that it is "
                 f"written in, for example --encoding {other}, or read its bytes with --unit byte.",

@@ -130,15 +130,15 @@ class _Search:
     def _names(self, folder: Path) -> list[str]:
         try:
             return os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         except OSError as error:
             self._add_error(error)
             return []
 
     def _add_error(self, error: OSError) -> None:
-        path = Path(error.filename)
-        self._found.files.append(File(path, self._within(path), error))
+        """Add the error of a path that cannot be read. A missing folder only means that a pattern matches nothing."""
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            path = Path(error.filename)
+            self._found.files.append(File(path, self._within(path), error))
 
     def _excludes(self, path: Path) -> bool:
         return self._selection.excludes(self._within(path))

@@ -64,12 +64,26 @@ def _sources_of(path: str, selection: Selection) -> tuple[list[Source], list[str
     elif is_pattern(path):
         found = by_pattern(path, selection)
         missing = f"--corpus {shown(path)} matches no file"
-    elif os.path.lexists(path):
-        found, missing = Found([File(Path(path), Path(path).name)]), f"--corpus {shown(path)} is left out"
     else:
-        raise InputError(f"--corpus {shown(path)} does not exist.")
+        found, missing = Found([_named(path)]), f"--corpus {shown(path)} is left out"
     chosen = [source for file in found.files for source in _of_file(file, selection)]
     return _required(chosen, missing, path, selection), _notes(found)
+
+
+def _named(path: str) -> File:
+    """The file at `path`, with the error if it may be there and cannot be read.
+
+    Raises:
+        InputError: It does not exist.
+    """
+    error = None
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no file has such a path
+        raise InputError(f"--corpus {shown(path)} does not exist.") from None
+    except OSError as found:  # its folder may not be searched, for example
+        error = found
+    return File(Path(path), Path(path).name, error)
 
 
 def _required(chosen: list[Source], missing: str, path: str, selection: Selection) -> list[Source]:

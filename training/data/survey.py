@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from training.config import TrainConfig
-from training.data.encodings import AUTO, Guess, decoder_of, guess, utf_16_of
+from training.data.encodings import AUTO, Guess, decoder_of, guess, wide_encoding_of
 from training.data.kinds import kind_of
 from training.data.reader import Source, SourceReader, WrongEncoding
 from training.data.selection import Selection
 from training.data.sources import ALL, LISTED, sources_and_notes
 from training.errors import InputError
+
+UNREADABLE = "unreadable"  # the category of a file whose bytes cannot be read either
 
 _WIDE = re.compile("utf.?(16|32)", re.IGNORECASE)  # encodings of ASCII with NUL bytes
 _LATIN_1 = "iso8859-1"
@@ -105,7 +107,7 @@ def _read(source: Source, config: TrainConfig, result: Survey) -> None:
             result.readers.append(read)
     except InputError as error:
         reason = str(error).removeprefix(f"--corpus {source.display_path} ").removesuffix(".")
-        result.faults.append(Fault(source.display_path, reason, "unreadable"))
+        result.faults.append(Fault(source.display_path, reason, UNREADABLE))
 
 
 def _read_text(source: Source, config: TrainConfig, result: Survey) -> SourceReader | Fault:
@@ -119,7 +121,7 @@ def _read_text(source: Source, config: TrainConfig, result: Survey) -> SourceRea
         fault = error.fault
     if kind := _kind(reader):
         return Fault(source.display_path, f"is {kind}", re.split("[:,(]", kind)[0].strip())
-    if _has_nuls(reader.head, encoding) and not utf_16_of(reader.head):
+    if _has_nuls(reader.head, encoding) and not wide_encoding_of(reader.head):
         return Fault(source.display_path, "is a binary file: it holds NUL bytes", "binary file")
     guessed = guess(source.blocks())
     if guessed is None:
@@ -164,7 +166,11 @@ def _note_doubts(reader: SourceReader, encoding: str, controls: int, result: Sur
             f"{display_path} holds {controls:,} bytes of 0x80 to 0x9F, which {encoding} reads as control characters: "
             f"in cp1252 they are quotes, dashes and the like (--encoding cp1252), in other encodings letters."
         )
-    if codecs.lookup(encoding).name != "utf-8" and not reader.head.isascii() and _is_utf_8(reader.head):
+    if (
+        codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig")
+        and not reader.head.isascii()
+        and _is_utf_8(reader.head)
+    ):
         result.notes.append(
             f"{display_path} looks like UTF-8, but is read as {encoding}: is that the right --encoding?"
         )
@@ -178,7 +184,7 @@ def _has_nuls(head: bytes, encoding: str) -> bool:
     """Whether there are NUL bytes that no text holds; a few in a UTF-8 text only get a note when it is encoded."""
     if b"\0" not in head or _WIDE.match(encoding):
         return False
-    return utf_16_of(head) is not None or not _is_utf_8(head)
+    return wide_encoding_of(head) is not None or not _is_utf_8(head)
 
 
 def _is_utf_8(head: bytes) -> bool:
@@ -206,7 +212,7 @@ def _advice(result: Survey, files: int, config: TrainConfig) -> list[str]:
         )
     if files > 1:
         advice.append("--exclude GLOB leaves files out, and --skip-unreadable leaves out all unreadable ones.")
-    if config.unit == "char":
+    if config.unit == "char" and any(fault.category != UNREADABLE for fault in result.faults):
         advice.append("--unit byte reads the bytes of any file.")
     return advice
 

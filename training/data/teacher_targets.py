@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.config import TrainConfig
 from training.data.vocabulary import RESERVED
 from training.data.windows import Window, Windows
-from training.errors import InputError
+from training.errors import DamagedRun, InputError
 
 WRITTEN, OF_WRITTEN, OF_CORPUS = "written.npy", "of_written.npy", "of_corpus.npy"
 
@@ -31,16 +31,14 @@ class TeacherTargets:
         """The files that `learning.teachers` wrote into `folder`, memory-mapped.
 
         Raises:
-            InputError: a file is missing or damaged.
+            DamagedRun: a file is missing or damaged.
         """
         try:
             found = cls(*(np.load(folder / name, mmap_mode="r") for name in (OF_CORPUS, WRITTEN, OF_WRITTEN)))
             if found.of_written.shape != (*found.written.shape, found.of_corpus.shape[1]):
                 raise ValueError("files of different shapes")
         except (OSError, ValueError, IndexError, EOFError) as error:
-            raise InputError(
-                f"The teachers' targets in {folder} are damaged ({error}): --restart discards the run."
-            ) from error
+            raise DamagedRun(f"The teachers' targets in {folder} are damaged ({error})") from error
         return found
 
     def window(self, number: int, *, rows: int, window: int) -> Window:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import InputError
+from training.errors import DamagedRun
 from training.files import writing
 
 
@@ -41,7 +41,7 @@ class Checkpoint:
         """The values, without reading the arrays.
 
         Raises:
-            InputError: the file is damaged.
+            DamagedRun: the file is damaged.
         """
         with _opened(path) as file:
             values: dict[str, Any] = json.loads(str(file["json"]))
@@ -52,7 +52,7 @@ class Checkpoint:
         """Read a checkpoint that `save` wrote.
 
         Raises:
-            InputError: the file is damaged.
+            DamagedRun: the file is damaged.
         """
         with _opened(path) as file:
             arrays: dict[str, list[NDArray[Any]]] = {}
@@ -68,9 +68,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with path.open("rb") as opened, np.load(opened) as file:
             yield file
     except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} is damaged, or another program wrote it ({error}): --restart discards the run."
-        ) from error
+        raise DamagedRun(f"{path} is damaged, or another program wrote it ({error})") from error
 
 
 def _write(archive: zipfile.ZipFile, key: str, array: NDArray[Any]) -> None:

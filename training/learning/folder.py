@@ -18,7 +18,7 @@ from pathlib import Path
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.teacher_targets import TeacherTargets
-from training.errors import InputError
+from training.errors import DamagedRun, InputError
 from training.files import write_atomically
 from training.learning.checkpoint import Checkpoint
 from training.learning.schedule import has_ended
@@ -69,7 +69,8 @@ class Plan:
         """The plan of the run in `folder`.
 
         Raises:
-            InputError: there is no run, or its plan is damaged.
+            InputError: there is no run.
+            DamagedRun: its plan is damaged.
         """
         if not (folder / PLAN).exists():
             raise InputError(f"There is no run to resume in {folder}: leave out --resume to start one.")
@@ -79,9 +80,7 @@ class Plan:
             corpus, teachers = tuple(fields.pop("corpus")), tuple(fields.pop("teachers", ()))
             return cls(config=config, corpus=corpus, teachers=teachers, **fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # the last: JSON, but no object
-            raise InputError(
-                f"{folder / PLAN} is damaged, or another program wrote it ({error}): --restart discards the run."
-            ) from error
+            raise DamagedRun(f"{folder / PLAN} is damaged, or another program wrote it ({error})") from error
 
     def save(self, folder: Path) -> None:
         """Write the plan into the run's folder."""
@@ -92,20 +91,19 @@ class Plan:
         """The encoded text that the run began with.
 
         Raises:
-            InputError: it is missing, damaged, or of another run.
+            DamagedRun: it is missing, damaged, or of another run.
+            InputError: it is of encoded parts, which have changed.
         """
         corpus = Corpus.open(folder / CORPUS)
         if corpus.key != self.corpus_key:
-            raise InputError(
-                f"{folder / CORPUS} is not the text that this run began with: use --restart to train anew."
-            )
+            raise DamagedRun(f"{folder / CORPUS} is not the text that this run began with")
         return corpus
 
     def open_teachers(self, folder: Path) -> TeacherTargets | None:
         """The targets of the run's teachers; None if it has none.
 
         Raises:
-            InputError: they are missing or damaged.
+            DamagedRun: they are missing or damaged.
         """
         return TeacherTargets.open(folder / TEACHERS) if self.teachers else None
 
@@ -122,7 +120,7 @@ class Position:
         """The position of the run in `folder`.
 
         Raises:
-            InputError: its checkpoint is damaged.
+            DamagedRun: its checkpoint is damaged.
         """
         path = folder / CHECKPOINT
         if not path.exists():
@@ -136,7 +134,7 @@ class Position:
             losses = [record["validation_nats_per_char"] for record in history]
             return cls(step, has_ended(plan.config, step, plan.config.total_steps(steps_per_epoch), losses))
         except (KeyError, TypeError, ZeroDivisionError) as error:
-            raise InputError(f"{path} is not the checkpoint of a run ({error}): --restart discards the run.") from error
+            raise DamagedRun(f"{path} is not the checkpoint of a run ({error})") from error
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -215,9 +213,7 @@ def locked(folder: Path) -> Iterator[None]:
             if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 raise BlockingIOError
         except BlockingIOError:
-            raise InputError(
-                f"Another process is training in {folder}: wait for it, or choose another --name."
-            ) from None
+            raise InputError(f"Another process is training in {folder}: wait until it ends.") from None
         try:
             yield
         finally:

@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 MANIFEST = Path("assets.extra", "manifest.json")
 PARTIAL, REMOVED, WITHDRAWN = ".partial-", ".removed-", ".withdrawn-"
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+NAME_RULE = "1 to 64 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit"
 VERSION = re.compile(r"[1-9][0-9]*")
 
 

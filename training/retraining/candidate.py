@@ -10,7 +10,7 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.data.sources import NoText
-from training.errors import InputError, ReportedError
+from training.errors import DamagedRun, InputError, ReportedError
 from training.learning.disk_space import require_disk_space
 from training.learning.folder import CORPUS, Plan, discard
 from training.learning.run import TrainingRun
@@ -156,9 +156,16 @@ def _encoded(retraining: Retraining, config: TrainConfig) -> Corpus:
 
 
 def _require_new_text(retraining: Retraining, corpus: Corpus) -> None:
-    served, refused = retraining.served, plan_in(retraining.folders.refused)
+    served = retraining.served
     if served and corpus.fingerprints == fingerprints(served.manifest):
         raise Unchanged(f"The text is the one that version {retraining.record.parent} was trained on.")
+    try:
+        refused = plan_in(retraining.folders.refused)
+    except DamagedRun as error:
+        LOG.warning(
+            "%s: the text is not compared with that of the last refused run. %s.", retraining.job.name, error.fact
+        )
+        return
     if refused and (refused.corpus_key, refused.init_from) == (corpus.key, retraining.start):
         raise Unchanged("The last run was refused for the same text.")
 

@@ -6,12 +6,15 @@ runs/<name>/refused/    the last run that the gate refused
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.corpus import Corpus
+from training.errors import DamagedRun, InputError
 from training.learning.folder import PLAN, Plan
 
 
@@ -29,16 +32,37 @@ class Folders:
         self.candidate.rename(folder)
 
     def served_corpus(self) -> Corpus | None:
-        """The text of the served version's run, or None without that run."""
-        plan = plan_in(self.served)
-        return plan.open_corpus(self.served) if plan else None
+        """The text of the served version's run, or None without that run.
+
+        Raises:
+            InputError: the run is damaged.
+        """
+        with self._reading_served():
+            plan = plan_in(self.served)
+            return plan.open_corpus(self.served) if plan else None
 
     def reference(self, name: str, version: int | None) -> NDArray[np.int32]:
-        """Validation ids of the run that became this version of model `name`; empty without that run."""
-        plan = plan_in(self.served)
-        if plan is None or plan.version_of(name) != version:
-            return np.zeros(0, np.int32)
-        return plan.open_corpus(self.served).validation
+        """Validation ids of the run that became this version of model `name`; empty without that run.
+
+        Raises:
+            InputError: the run is damaged.
+        """
+        with self._reading_served():
+            plan = plan_in(self.served)
+            if plan is None or plan.version_of(name) != version:
+                return np.zeros(0, np.int32)
+            return plan.open_corpus(self.served).validation
+
+    @contextmanager
+    def _reading_served(self) -> Iterator[None]:
+        """The served run is needed, so that its held-out text stays held out: only the user may do without it."""
+        try:
+            yield
+        except DamagedRun as error:
+            raise InputError(
+                f"{error.fact}: restore {self.served} from a backup, or remove it; without it, text that it held out "
+                "may be trained on, and the next version is compared on the fresh text only."
+            ) from error
 
 
 def plan_in(folder: Path) -> Plan | None:

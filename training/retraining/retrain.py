@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from training.errors import ReportedError
+from training.files import sentence
 from training.learning.folder import discard, locked
 from training.learning.loop import train
 from training.learning.run import Diverged, TrainingRun
@@ -63,13 +64,20 @@ def retrain(job: Job, *, runs: Path, models: Path, should_stop: Callable[[], boo
             deadline_s = began_s + 60 * job.minutes
             _retrain(Retraining(job, Folders(runs / job.name), models, served, done, deadline_s, should_stop))
         done.decision = record.PUBLISHED
-    except (ReportedError, OSError) as error:
+    except ReportedError as error:
         done.decision, done.reason = DECISION_OF.get(type(error), record.FAILED), str(error)
+    except OSError as error:
+        done.reason = sentence(error)
     except Exception as error:  # unexpected
         LOG.exception("%s: retraining failed.", job.name)
         done.decision, done.reason = record.FAILED, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     done.seconds = round(time.monotonic() - began_s, 1)
-    done.append(models)
+    try:
+        done.append(models)
+    except OSError as error:
+        done.reason = f"{done.reason} Its record cannot be written: {sentence(error)}"
+        if done.decision != record.PUBLISHED:
+            done.decision = record.FAILED
     return done
 
 

@@ -47,6 +47,11 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: p
     assert str(unknown.exception) == "No model 'other' is configured, only mine."
 
 
+@pytest.mark.parametrize("flag", ["--models", "--runs", "--config"])
+def test_an_empty_path_is_refused(flag: str) -> None:
+    assert f"Invalid value for '{flag}': the path must not be empty." in refusal("retrain", f"{flag}=")
+
+
 @pytest.mark.parametrize("damage", ["manifest", "weights", "graph"])
 def test_a_damaged_version_is_one_sentence(tiny: Path, tmp_path: Path, damage: str) -> None:
     folder = shutil.copytree(tiny / "models/tiny/1", tmp_path / "tiny/1")

@@ -48,7 +48,7 @@ def test_held_out_text_is_the_text_outside_the_training_part(tmp_path: Path) -> 
 
 
 def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no encoded corpus"):
+    with pytest.raises(InputError, match=r"holds no encoded corpus: .*`train --restart`"):
         Corpus.open(tmp_path)
 
 

@@ -1,8 +1,10 @@
 """Character encodings: which ones are known, and how a text's encoding is guessed."""
 
+import codecs
+
 import pytest
 
-from training.data.encodings import SAMPLE_BYTES, decoder_of, guess, utf_16_of, with_end
+from training.data.encodings import SAMPLE_BYTES, decoder_of, guess, wide_encoding_of, with_end
 from training.errors import InputError
 
 FRENCH = "Plain first line\n" * 11 + "Les élèves étaient là… l’école « où » il pleuvait, 10 €.\n" * 4
@@ -24,6 +26,7 @@ RUSSIAN = "Кот сидел на ковре и смотрел в окно.\n" *
         ("plain text\n" * 20, "utf-16", "utf-16", 1),
         ("plain text\n" * 20, "utf-16-le", "utf-16-le", 1),
         ("plain text\n" * 20, "utf-16-be", "utf-16-be", 1),
+        ("plain text\n" * 20, "utf-32", "utf-32", 1),
     ],
 )
 def test_an_encoding_is_guessed_with_a_line(text: str, encoding: str, guessed: str, line_number: int) -> None:
@@ -51,6 +54,8 @@ def test_a_long_line_is_shown_around_its_first_character_beyond_ascii() -> None:
     ("head", "encoding"),
     [
         ("text".encode("utf-16"), "utf-16"),
+        ("text".encode("utf-32"), "utf-32"),
+        (codecs.BOM_UTF32_BE + "text".encode("utf-32-be"), "utf-32"),
         ("some text".encode("utf-16-le"), "utf-16-le"),
         ("some text".encode("utf-16-be"), "utf-16-be"),
         (b"some text", None),
@@ -59,8 +64,8 @@ def test_a_long_line_is_shown_around_its_first_character_beyond_ascii() -> None:
         (bytes(64), None),
     ],
 )
-def test_utf_16_is_recognised_by_mark_or_by_zeros(head: bytes, encoding: str | None) -> None:
-    assert utf_16_of(head) == encoding
+def test_utf_16_and_utf_32_are_recognised_by_mark_or_by_zeros(head: bytes, encoding: str | None) -> None:
+    assert wide_encoding_of(head) == encoding
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "hex", "rot13", ""])

@@ -35,7 +35,8 @@ def test_a_pattern_finds_files_below(tmp_path: Path) -> None:
     assert found(tmp_path, "x/*") == ["x/1.txt"]
     assert found(tmp_path, "*/y/[0-9].*") == ["x/y/2.txt", "x/y/3.md"]
     assert found(tmp_path, ".*.txt") == [".hidden.txt"]
-    assert found(tmp_path, "none*/a.txt") == []
+    for pattern in ("none*/a.txt", "none/*.txt", "none/**/*.txt", "0.txt/**"):
+        assert found(tmp_path, pattern) == []
 
 
 def test_the_path_of_a_file_is_not_a_pattern(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_a_pipe_is_a_source_only_by_its_own_path(tmp_path: Path) -> None:
         ("*.nothing", NoText, "*.nothing matches no file."),
         ("dangling.txt", InputError, "dangling.txt cannot be read: No such file or directory."),
         ("a\nb", InputError, "a\\nb does not exist."),
+        ("dangling.txt/b", InputError, "dangling.txt/b does not exist."),
+        ("\0", InputError, "\\x00 does not exist."),
+        ("x" * 300, InputError, f"{'x' * 300} cannot be read: File name too long."),
     ],
 )
 def test_an_entry_without_a_file_is_refused(tmp_path: Path, name: str, kind: type[InputError], words: str) -> None:

@@ -76,6 +76,12 @@ def test_one_unreadable_file_is_one_line(tmp_path: Path) -> None:
     assert refusal(path) == f"--corpus {path} is a PNG image. --unit byte reads the bytes of any file."
 
 
+def test_reading_bytes_is_no_advice_for_files_whose_bytes_cannot_be_read(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "texts", a__gz=b"no gzip")
+    assert "--unit byte" not in refusal(folder / "a.gz")
+    assert "--unit byte" in refusal(fill(folder, logo__png=PNG))
+
+
 def test_a_long_list_is_cut_after_ten_and_texts_come_first(tmp_path: Path) -> None:
     folder = fill(tmp_path / "texts", **{f"{number:02}__png": PNG for number in range(14)})
     fill(folder, z__txt=FRENCH.encode("cp1252"))
@@ -109,7 +115,13 @@ def test_skipped_files_are_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "encoding"),
-    [(FRENCH, "cp1252"), (JAPANESE, "cp932"), (RUSSIAN, "koi8_r"), ("plain text\n" * 20, "utf-16-be")],
+    [
+        (FRENCH, "cp1252"),
+        (JAPANESE, "cp932"),
+        (RUSSIAN, "koi8_r"),
+        ("plain text\n" * 20, "utf-16-be"),
+        (RUSSIAN, "utf-32"),
+    ],
 )
 def test_the_suggested_encoding_reads_the_text(tmp_path: Path, content: str, encoding: str) -> None:
     path = fill(tmp_path / "texts", t__txt=content.encode(encoding)) / "t.txt"
@@ -135,6 +147,7 @@ def test_a_probably_wrong_encoding_is_noted(tmp_path: Path) -> None:
     assert "a.txt holds" in said
     assert "--encoding cp1252" in said
     assert "b.txt looks like UTF-8, but is read as latin-1" in said
+    assert read(folder / "b.txt", "utf-8-sig").notes == []
 
 
 def test_an_unknown_encoding_is_refused_before_the_files(tmp_path: Path) -> None:

@@ -123,5 +123,5 @@ def test_damaged_targets_are_one_sentence(tmp_path: Path, damage: str) -> None:
         (tmp_path / OF_WRITTEN).write_bytes(content[: len(content) // 2])
     else:
         np.save(tmp_path / WRITTEN, of.written[:, 1:])
-    with pytest.raises(InputError, match=r"The teachers' targets in .* are damaged .*: --restart discards the run\."):
+    with pytest.raises(InputError, match=r"The teachers' targets in .* are damaged .*`train --restart`\."):
         TeacherTargets.open(tmp_path)

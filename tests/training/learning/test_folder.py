@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.learning.runs import run_in
 from training.config import TrainConfig
-from training.errors import InputError
+from training.errors import DamagedRun, InputError
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import (
     CHECKPOINT,
@@ -78,6 +78,9 @@ def test_the_text_of_another_run_is_refused(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     assert Plan(run.config, ("text.txt",), run.corpus.key).open_corpus(tmp_path).key == run.corpus.key
     with pytest.raises(InputError, match="is not the text that this run began with"):
+        PLANNED.open_corpus(tmp_path)
+    (tmp_path / CORPUS / "ids.bin").write_bytes(b"")
+    with pytest.raises(DamagedRun, match=r"is damaged \(.*: restore it from a backup, or .*`train --restart`\.$"):
         PLANNED.open_corpus(tmp_path)
 
 

@@ -55,10 +55,15 @@ def test_noise_begins_no_candidate(tmp_path: Path) -> None:
     assert not (work.folders.candidate / PLAN).exists()
 
 
-def test_the_text_of_the_refused_run_begins_no_candidate(tmp_path: Path) -> None:
+def test_the_text_of_the_refused_run_begins_no_candidate_unless_that_run_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     work = retraining(tmp_path)
     (tmp_path / "texts/1.txt").write_text(random_words(1, 1500))
     candidate_of(work)
     work.folders.keep_candidate_as(work.folders.refused)
     with pytest.raises(Unchanged, match=r"^The last run was refused for the same text"):
         candidate_of(retraining(tmp_path))
+    (work.folders.refused / PLAN).write_text("{")
+    assert candidate_of(retraining(tmp_path)).run.step == 0
+    assert "refused/run.json is damaged" in caplog.text

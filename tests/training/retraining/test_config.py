@@ -51,6 +51,11 @@ def test_the_minutes_of_a_preset_do_not_limit_a_retraining(tmp_path: Path) -> No
     assert (job.minutes, job.first_config().minutes, job.first_config().units) == (60, 0, 512)
 
 
+@pytest.mark.parametrize("at", ['"04:30"', "04:30:00"])
+def test_a_time_is_a_string_or_a_local_time_of_toml_also_behind_a_byte_order_mark(tmp_path: Path, at: str) -> None:
+    assert read(tmp_path, f"\ufeffat = {at}\n{MODEL}").at == time(4, 30)
+
+
 def test_another_optimizer_than_adamw_has_no_decay_unless_it_is_given(tmp_path: Path) -> None:
     def decay(settings: str) -> float:
         return read(tmp_path, f"{MODEL}settings = {settings}").model[0].first_config().weight_decay
@@ -69,24 +74,35 @@ def test_settings_have_the_types_of_their_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", ["model", "required"]),
-        ("model = 3", ["model", "3"]),
+        ("", ["model is required"]),
+        ("model = 3", ["model: each model must be a table", "[[model]]"]),
+        (MODEL.replace("[[model]]", "[model]"), ["model: each model must be a table", "[[model]]"]),
         ("[[model", ["not TOML"]),
-        ("[[model]]\nname = 'a'", ["model.1.corpus", "required"]),
+        ("[[model]]\nname = 'a'", ["model.1.corpus is required"]),
         (MODEL + "minutes = 0", ["model.1.minutes", "greater than 0", "it is 0"]),
         (MODEL + "minutes = inf", ["model.1.minutes", "finite", "inf"]),
+        (MODEL + "minutes = 1e308", ["model.1.minutes", "less than or equal to 1000000", "it is 1e+308"]),
+        (MODEL + "minutes = true", ["model.1.minutes: it cannot be true."]),
+        (MODEL + "learning_rate = 1e308", ["model.1.learning_rate", "less than or equal to 1000", "it is 1e+308"]),
         (MODEL + "gate = 1.5", ["model.1.gate", "less than 1", "1.5"]),
         (MODEL + "keep = 0", ["model.1.keep", "greater than or equal to 1"]),
-        (MODEL + "budget = 3", ["model.1.budget", "not permitted"]),
+        (MODEL + "budget = 3", ["model.1.budget is not a known key."]),
         (MODEL + "preset = 'big'", ["model.1.preset", "'tiny'", "'big'"]),
         (MODEL + "settings = { unit = 'word' }", ["model.1.settings", "--unit", "char, byte", "word"]),
         (MODEL + "settings = { unts = 3 }", ["model.1.settings", "--unts"]),
-        (MODEL + "settings = { minutes = 5 }", ["model.1.settings", "minutes is a key of [[model]] itself", "5"]),
-        (MODEL + "settings = { units = 'many' }", ["model.1.settings", "units", "integer", "many"]),
-        (MODEL.replace('"a"', '"A b"'), ["model.1.name", "A b"]),
+        (MODEL + "settings = { minutes = 5 }", ["model.1.settings", "minutes is a key of [[model]] itself"]),
+        (MODEL + "settings = { units = 'many' }", ["model.1.settings: units: ", "integer", "; it is 'many'."]),
+        (MODEL + "settings = { units = true }", ["model.1.settings: units cannot be true."]),
+        (MODEL + "settings = { split = '0.9,0.1,0' }", ["settings: split: it must be a list; it is '0.9,0.1,0'."]),
+        (MODEL + "settings = { learning_rate = 1e300 }", ["--learning-rate must be above 0 and at most 1,000"]),
+        (MODEL.replace('"a"', '"A b"'), ["model.1.name: it must be 1 to 64 of a-z", "A b"]),
         (MODEL.replace('"texts"', "[]"), ["model.1.corpus", "[]"]),
+        (MODEL.replace('"texts"', '""'), ["model.1.corpus.1", "at least 1 character"]),
         (MODEL + MODEL, ["2 models have the name 'a'"]),
-        ("at = 'noon'\n" + MODEL, ["at", "noon"]),
+        *(
+            (f"at = {at}\n" + MODEL, ["at: it must be a time in hours and minutes", at.strip("'")])
+            for at in ("'noon'", "3", "'03:00+05:00'", "'03:00:30'", "03:00:30", "2026-01-01")
+        ),
         ("time_zone = 'Mars/Base'\n" + MODEL, ["time_zone", "Mars/Base"]),
     ],
 )
@@ -96,6 +112,7 @@ def test_an_invalid_value_is_one_sentence(tmp_path: Path, content: str, words: l
     for word in [*words, "nightly.toml"]:
         assert word in str(error.value)
     assert "\n" not in str(error.value)
+    assert str(error.value).count("; it is ") <= 1
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """The folders of a model's runs."""
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from training.config import TrainConfig
 from training.data.prepare import prepare
-from training.learning.folder import CORPUS, Plan
+from training.errors import InputError
+from training.learning.folder import CORPUS, PLAN, Plan
 from training.retraining.folders import Folders, plan_in
 
 CONFIG = TrainConfig(layers=1, units=4, batch_size=2, window=5, split=(0.5, 0.5, 0.0))
@@ -50,3 +54,16 @@ def test_the_reference_is_the_validation_text_of_the_served_version_and_no_other
     assert folders.reference("mine", 2).tolist() == corpus.validation.tolist()
     assert len(folders.reference("mine", 1)) == 0
     assert len(folders.reference("other", 2)) == 0
+
+
+@pytest.mark.parametrize("name", [PLAN, "corpus/ids.bin"])
+def test_a_damaged_run_of_the_served_version_is_refused_until_it_is_removed(tmp_path: Path, name: str) -> None:
+    folders = Folders(tmp_path)
+    write_run(folders.served, published="models/mine/2")
+    (folders.served / name).write_text("{")
+    for read in (folders.served_corpus, lambda: folders.reference("mine", 2)):
+        with pytest.raises(InputError, match=f"is damaged.*: restore {folders.served} from a backup, or remove it;"):
+            read()
+    shutil.rmtree(folders.served)
+    assert folders.served_corpus() is None
+    assert len(folders.reference("mine", 2)) == 0

@@ -1,6 +1,7 @@
 """`retrain`: new text is learned, worse versions are refused, and interrupted runs are resumed."""
 
 import random
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, PLAN, Plan, locked
 from training.learning.run import TrainingRun
 from training.release import store
-from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, REFUSED, UNCHANGED, records
+from training.retraining.record import FAILED, INTERRUPTED, PUBLISHED, RECORDS, REFUSED, UNCHANGED, records
 
 
 def test_new_text_is_learned_and_the_same_text_is_not_learned_twice(served: ToyModel) -> None:
@@ -198,6 +199,8 @@ def test_a_failure_is_recorded_in_one_sentence(served: ToyModel) -> None:
     assert "have units 32, and version 1 has 16" in served.retrain(settings=NETWORK | {"units": 32}).reason
     with locked(served.runs / "mine"):
         assert "Another process is training" in served.retrain().reason
+    served.run("candidate").write_text("no folder")
+    assert served.retrain().reason == f"{served.run('candidate') / 'corpus'}: Not a directory."
 
 
 @pytest.mark.slow
@@ -230,6 +233,16 @@ def test_a_missing_folder_is_a_failure(tmp_path: Path) -> None:
     record = model.retrain()
     assert record.decision == FAILED
     assert f"{model.texts} does not exist" in record.reason
+
+
+def test_a_record_that_cannot_be_written_is_a_failure_with_both_reasons(tmp_path: Path) -> None:
+    model = ToyModel(tmp_path)
+    (model.models / "mine" / RECORDS).mkdir(parents=True)
+    record = model.retrain()
+    assert record.decision == FAILED
+    assert re.fullmatch(
+        r"There is no text in .* yet\. Its record cannot be written: .*\.jsonl: Is a directory\.", record.reason
+    )
 
 
 @pytest.mark.slow
