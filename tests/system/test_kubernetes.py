@@ -1,7 +1,9 @@
 """deploy/kubernetes: every document is valid, and agrees with the service, the images and the other documents."""
 
 import copy
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
@@ -147,16 +149,35 @@ def test_ports_paths_and_users_are_those_of_the_service_and_its_image() -> None:
     assert one(built("base"), "Service")["spec"]["ports"][0]["targetPort"] == "http"
 
 
-def test_an_empty_volume_gets_the_included_models_and_any_other_stays_as_it_is(tmp_path: Path) -> None:
+def fill(store: Path, models: Path, first_in_path: str = "") -> int:
+    """Run the script that fills a volume; returns its exit code."""
     pod, _, _ = service_of("base")
     (script,) = pod["initContainers"][0]["args"]
+    command = script.replace("/models/", f"{models}/").replace("/store", str(store))
+    environment = {"PATH": f"{first_in_path}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", command], env=environment, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def test_an_empty_volume_gets_the_included_models_and_any_other_stays_as_it_is(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
     for folder in (ROOT / "models", tmp_path / "absent"):
-        command = script.replace("/models/", f"{folder}/").replace("/store", str(store))
-        subprocess.run(["sh", "-c", command], check=True, stderr=subprocess.DEVNULL)
+        assert fill(store, folder) == 0
         assert {path.name for path in store.iterdir()} == {path.name for path in (ROOT / "models").glob("*/")}
         assert list((store / "shakespeare").glob("*/saved_model.pb"))
+
+
+def test_the_next_pod_completes_the_volume_of_one_that_was_killed(tmp_path: Path) -> None:
+    store, models = tmp_path / "store", tmp_path / "models"
+    store.mkdir()
+    for name in ("a", "b"):
+        (models / name / "1").mkdir(parents=True)
+    (tmp_path / "mv").write_text('#!/bin/sh\n/bin/mv "$@"; kill -9 $PPID\n')
+    (tmp_path / "mv").chmod(0o755)
+    assert fill(store, models, first_in_path=str(tmp_path)) == -signal.SIGKILL
+    assert [path.name for path in store.glob("*/1")] == ["1"]
+    assert fill(store, models) == 0
+    assert sorted(path.name for path in store.iterdir()) == ["a", "b"]
 
 
 def test_a_pod_has_time_to_drain() -> None:
