@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 URL = re.compile(r"(s3|gs|az)://([a-z0-9][a-z0-9._-]{1,62})((?:/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*)/?")
 STATUS = re.compile("status code: ([1-5][0-9]{2})")  # in the text of an error
+REDIRECT = "Received redirect without LOCATION"  # in that of one from a bucket of another region
 CONNECT_TIMEOUT, READ_TIMEOUT, TIMEOUT = "2s", "10s", "1h"  # the last one is for a whole object
 MAX_RETRIES = 1  # the next poll asks again
 RETRY_TIMEOUT = timedelta(seconds=10)
@@ -169,4 +170,6 @@ def _reason(error: Exception) -> str:
         return "there is no such bucket"
     if status in (401, 403):
         return "access is denied"
+    if REDIRECT in str(error):
+        return "it is in another region than that of the variable AWS_REGION"
     return f"it answers with status {status}" if status else "it does not answer"

@@ -39,8 +39,12 @@ class Nginx(Server):
         options = "daemon off; user root;" if folder.owner() == "root" else "daemon off;"
         with self._log.open("w") as log:
             self._nginx = subprocess.Popen([*command, "-g", options], stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: self._listens() or self._nginx.poll() is not None, explain=self.log)
-        assert self._nginx.poll() is None, self.log()
+        try:
+            wait_until(lambda: self._listens() or self._nginx.poll() is not None, explain=self.log)
+            assert self._nginx.poll() is None, self.log()
+        except BaseException:
+            self.stop()
+            raise
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection from an address of its own, since services count requests by address."""

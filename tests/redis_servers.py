@@ -30,7 +30,11 @@ class RedisServer:
     def start(self) -> None:
         """Start it, empty."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        wait_until(self._is_up)
+        try:
+            wait_until(self._is_up)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self.client.close()

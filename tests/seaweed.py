@@ -61,7 +61,7 @@ class Seaweed:
             self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=out, stderr=out)
         try:
             wait_until(self._stores, 60, poll_s=0.1, explain=log.read_text)
-        except AssertionError:
+        except BaseException:
             self.stop()
             raise
 

@@ -26,8 +26,10 @@ VARIABLES = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 STATUS = re.compile("status code: ([1-5][0-9]{2})")  # in the text of an error
+REDIRECT = "Received redirect without LOCATION"  # in that of one from a bucket of another region
 CONNECT_TIMEOUT, READ_TIMEOUT, TIMEOUT = "5s", "20s", "1h"  # the last one is for a whole object
-MAX_RETRIES = 3
+MAX_RETRIES = 3  # in less than a second: a command with a wrong address fails soon
+MAX_RETRIES_OF_RANGES = 1000  # more than fit into the time limit: a run that reads ranges for hours outlasts an outage
 RETRY_TIMEOUT = timedelta(seconds=60)
 CHUNK_BYTES = 2**20
 
@@ -85,7 +87,8 @@ class Bucket:
         self._scheme, bucket, prefix = parts.groups()
         require("obstore")
         with self._translating_errors():
-            self._store = _open(self._scheme, bucket, prefix.strip("/"))
+            self._store = _open(self._scheme, bucket, prefix.strip("/"), MAX_RETRIES)
+            self._store_of_ranges = _open(self._scheme, bucket, prefix.strip("/"), MAX_RETRIES_OF_RANGES)
 
     def listing(self, folder: str) -> list[Stored]:
         """Every object in a folder and those below it; the folder "" has all."""
@@ -156,7 +159,7 @@ class Bucket:
                 yield bytes(chunk)
 
     def read_range(self, path: str, start: int, stop: int) -> bytes:
-        """The bytes [start, stop) of an object, in one request.
+        """The bytes [start, stop) of an object, in one request, repeated for a minute during an outage.
 
         Raises:
             DamagedError: it is missing, or shorter.
@@ -164,7 +167,7 @@ class Bucket:
         import obstore
 
         with self._translating_errors(), self._exists(path):
-            content = bytes(obstore.get_range(self._store, path, start=start, end=stop))
+            content = bytes(obstore.get_range(self._store_of_ranges, path, start=start, end=stop))
         if len(content) < stop - start:
             raise DamagedError(f"{self.url}/{path} has fewer than {stop:,} bytes: it was changed or damaged.")
         return content
@@ -226,6 +229,8 @@ class Bucket:
         answer = f"it answers with status {status}" if status else "it does not answer"
         if status in (401, 403):
             answer = "access is denied"
+        if REDIRECT in str(error):
+            answer = "it is in another region"
         return f"{answer}; the variables for its address and keys are {VARIABLES[self._scheme]}"
 
 
@@ -234,7 +239,7 @@ def is_url(value: str) -> bool:
     return "://" in value
 
 
-def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
+def _open(scheme: str, bucket: str, prefix: str, max_retries: int) -> "ObjectStore":
     from obstore.store import AzureStore, GCSStore, S3Store
 
     kinds = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
@@ -247,6 +252,6 @@ def _open(scheme: str, bucket: str, prefix: str) -> "ObjectStore":
             "timeout": TIMEOUT,
             "allow_http": True,  # for an address in the environment that begins with http://
         },
-        retry_config={"max_retries": MAX_RETRIES, "retry_timeout": RETRY_TIMEOUT},
+        retry_config={"max_retries": max_retries, "retry_timeout": RETRY_TIMEOUT},
     )
     return opened

@@ -45,11 +45,18 @@ def worker(config: dict[str, Any]) -> None:
     subprocess.run([*command, *flags_of(config["flags"], folder)], cwd=folder, env=environment, check=True)
 
 
-if __name__ == "__main__":
+def main(workers: int, flags: list[str]) -> None:
+    """Train on this many workers, until all have ended."""
+    if "--restart" in flags:
+        sys.exit("Error: --restart is refused here: a run that exists is resumed, so give the new one another --name.")
     TensorflowTrainer(
         worker,
-        train_loop_config={"flags": sys.argv[2:], "folder": os.getcwd()},  # Ray's workers have a folder of their own
+        train_loop_config={"flags": flags, "folder": os.getcwd()},  # Ray's workers have a folder of their own
         # Each worker uses all cores of its node, so Ray spreads them.
-        scaling_config=ScalingConfig(num_workers=int(sys.argv[1]), placement_strategy="SPREAD"),
+        scaling_config=ScalingConfig(num_workers=workers, placement_strategy="SPREAD"),
         run_config=RunConfig(failure_config=FailureConfig(max_failures=RESTARTS)),
     ).fit()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -32,7 +32,8 @@ class DeliveryThread:
 
     def close(self) -> None:
         """End the thread after all tasks that wait."""
-        self._tasks.put(None)
+        if self.thread.is_alive():  # it takes one None, and more would fill the queue
+            self._tasks.put(None)
         self.thread.join()
 
     def _run(self, thread: WatchedThread) -> None:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from service.object_storage import Bucket, BucketError, StorageError, is_url
+from tests.scripted_bucket import bucket_that_answers
 from tests.servers import Server
 
 
@@ -58,3 +59,11 @@ def test_a_server_that_does_not_answer_is_an_error_without_the_storage_s_own_tex
         Bucket("s3://bucket/prefix").listing("versions")
     assert str(failure.value) == "s3://bucket/prefix cannot be read: it does not answer"
     assert failure.value.__suppress_context__
+
+
+def test_a_redirect_of_the_bucket_names_the_variable_of_the_region() -> None:
+    with (
+        bucket_that_answers(301),
+        pytest.raises(StorageError, match="in another region than that of the variable AWS_"),
+    ):
+        Bucket("s3://bucket").listing("versions")

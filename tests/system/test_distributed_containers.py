@@ -104,6 +104,23 @@ def test_a_run_whose_workers_are_killed_ends_as_an_unbroken_one(tmp_path: Path) 
     assert_equal(found, expected)
 
 
+def run_script(folder: Path, flags: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of a worker with the volume of runs in `folder`; it prints the arguments of `charloom`."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    (script,) = services["worker-1"]["command"]
+    charloom = folder / "charloom"
+    charloom.write_text('#!/bin/sh\necho "$@"\n')
+    charloom.chmod(0o755)
+    settings = {"RUN": "mine", "CORPUS": "/corpora", "FLAGS": flags, "WORKER": "1"}
+    return subprocess.run(
+        ["sh", "-c", script.replace("$$", "$").replace("/runs/$", f"{folder}/$")],
+        env=settings | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "begun", "expected"),
     [
@@ -114,22 +131,18 @@ def test_a_run_whose_workers_are_killed_ends_as_an_unbroken_one(tmp_path: Path) 
     ],
 )
 def test_a_worker_begins_the_run_or_resumes_it(flags: str, begun: bool, expected: str, tmp_path: Path) -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    (script,) = services["worker-1"]["command"]
     if begun:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine/run.json").touch()
-    charloom = tmp_path / "charloom"
-    charloom.write_text('#!/bin/sh\necho "$@"\n')
-    charloom.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUN": "mine", "CORPUS": "/corpora", "FLAGS": flags}
-    command = ["sh", "-c", script.replace("$$", "$").replace("/runs/$", f"{tmp_path}/$")]
-    printed = subprocess.run(
-        command, env=environment | {"WORKER": "1"}, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    assert printed == (
+    assert run_script(tmp_path, flags).stdout.strip() == (
         f"train --name mine --runs /runs --models /models {expected} --workers worker-0:4000,worker-1:4000 --worker 1"
     )
+
+
+def test_restart_is_refused_since_every_start_of_a_run_that_exists_resumes_it(tmp_path: Path) -> None:
+    refused = run_script(tmp_path, "--units 16 --restart --force")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("CHARLOOM_TRAIN_FLAGS must not have --restart: a run that exists is resumed")
 
 
 def test_a_worker_that_cannot_train_is_not_restarted_for_ever() -> None:

@@ -1,7 +1,9 @@
 """deploy/kubernetes: every document is valid, and agrees with the service, the images and the other documents."""
 
 import copy
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
@@ -48,6 +50,20 @@ def environments(documents: list[dict[str, Any]]) -> Iterator[dict[str, str | No
         for source in container.get("envFrom", []):
             environment |= maps[source["configMapRef"]["name"]]
         yield environment
+
+
+def templates_with(folder: str, selector: dict[str, Any]) -> list[dict[str, Any]]:
+    """The templates of the pods that a selector selects."""
+    wanted = selector.get("matchLabels", selector).items()
+    templates = [template for document in built(folder) for template in pod_templates(document)]
+    return [template for template in templates if wanted <= template["metadata"]["labels"].items()]
+
+
+def ports_of(templates: list[dict[str, Any]]) -> set[str | int]:
+    """The names and numbers of the ports of pods."""
+    each = [container for template in templates for container in template["spec"]["containers"]]
+    ports = [port for container in each for port in container.get("ports", [])]
+    return {value for port in ports for value in (port["name"], port["containerPort"])}
 
 
 def service_of(folder: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, str | None]]:
@@ -133,16 +149,35 @@ def test_ports_paths_and_users_are_those_of_the_service_and_its_image() -> None:
     assert one(built("base"), "Service")["spec"]["ports"][0]["targetPort"] == "http"
 
 
-def test_an_empty_volume_gets_the_included_models_and_any_other_stays_as_it_is(tmp_path: Path) -> None:
+def fill(store: Path, models: Path, first_in_path: str = "") -> int:
+    """Run the script that fills a volume; returns its exit code."""
     pod, _, _ = service_of("base")
     (script,) = pod["initContainers"][0]["args"]
+    command = script.replace("/models/", f"{models}/").replace("/store", str(store))
+    environment = {"PATH": f"{first_in_path}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", command], env=environment, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def test_an_empty_volume_gets_the_included_models_and_any_other_stays_as_it_is(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
     for folder in (ROOT / "models", tmp_path / "absent"):
-        command = script.replace("/models/", f"{folder}/").replace("/store", str(store))
-        subprocess.run(["sh", "-c", command], check=True, stderr=subprocess.DEVNULL)
+        assert fill(store, folder) == 0
         assert {path.name for path in store.iterdir()} == {path.name for path in (ROOT / "models").glob("*/")}
         assert list((store / "shakespeare").glob("*/saved_model.pb"))
+
+
+def test_the_next_pod_completes_the_volume_of_one_that_was_killed(tmp_path: Path) -> None:
+    store, models = tmp_path / "store", tmp_path / "models"
+    store.mkdir()
+    for name in ("a", "b"):
+        (models / name / "1").mkdir(parents=True)
+    (tmp_path / "mv").write_text('#!/bin/sh\n/bin/mv "$@"; kill -9 $PPID\n')
+    (tmp_path / "mv").chmod(0o755)
+    assert fill(store, models, first_in_path=str(tmp_path)) == -signal.SIGKILL
+    assert [path.name for path in store.glob("*/1")] == ["1"]
+    assert fill(store, models) == 0
+    assert sorted(path.name for path in store.iterdir()) == ["a", "b"]
 
 
 def test_a_pod_has_time_to_drain() -> None:
@@ -184,21 +219,53 @@ def test_every_image_has_a_tag_and_is_from_the_registry_or_public(folder: str) -
 def test_names_lead_to_documents(folder: str) -> None:
     documents = built(folder)
     names = {(document["kind"], document["metadata"]["name"]) for document in documents + built("base")}
-    templates = [template for document in documents for template in pod_templates(document)]
-    labels = [template["metadata"]["labels"] for template in templates]
     for document in documents:
         spec = document.get("spec", {})
-        selector = spec.get("selector", spec.get("podSelector"))
-        if document["kind"] != "PersistentVolumeClaim" and selector:
-            assert any(selector.get("matchLabels", selector).items() <= found.items() for found in labels), document
+        if selector := spec.get("selector", spec.get("podSelector")):
+            assert templates_with(folder, selector), document
         if target := spec.get("scaleTargetRef"):
             assert ("Deployment", target["name"]) in names
-    for template in templates:
+    for template in templates_with(folder, {}):
         for volume in template["spec"]["volumes"]:
             if claim := volume.get("persistentVolumeClaim"):
                 assert ("PersistentVolumeClaim", claim["claimName"]) in names
             if settings := volume.get("configMap"):
                 assert ("ConfigMap", settings["name"]) in names
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_services_and_network_policies_lead_to_ports_of_pods(folder: str) -> None:
+    for document in built(folder):
+        spec = document.get("spec", {})
+        if document["kind"] == "Service":
+            named = {port.get("targetPort", port["port"]) for port in spec["ports"]}
+            assert named <= ports_of(templates_with(folder, spec["selector"]))
+        if document["kind"] != "NetworkPolicy":
+            continue
+        for direction, peers_of in (("ingress", "from"), ("egress", "to")):
+            for rule in spec.get(direction, []):
+                named = {port["port"] for port in rule["ports"]}
+                selectors = [peer["podSelector"] for peer in rule.get(peers_of, []) if "podSelector" in peer]
+                assert all(templates_with(folder, selector) for selector in selectors), rule
+                for listening in [spec["podSelector"]] if direction == "ingress" else selectors:
+                    assert named <= ports_of(templates_with(folder, listening)), rule
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_names_within_a_pod_and_its_job_are_defined_there(folder: str) -> None:
+    for template in templates_with(folder, {}):
+        pod = template["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"] + pod.get("initContainers", []):
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            probes = [container[key] for key in container if key.endswith("Probe")]
+            assert {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe} <= ports_of([template])
+    for document in built(folder):
+        spec = document.get("spec", {})
+        job = spec.get("jobTemplate", document)["spec"] if document["kind"] in ("CronJob", "Job") else {}
+        for rule in job.get("podFailurePolicy", {}).get("rules", []):
+            if codes := rule.get("onExitCodes"):
+                assert codes["containerName"] in {each["name"] for each in job["template"]["spec"]["containers"]}
 
 
 def test_the_autoscalers_read_a_metric_of_the_service_and_aim_at_half_of_its_slots() -> None:
@@ -241,11 +308,11 @@ def test_commands_have_the_flags_that_are_used() -> None:
     known = {
         name: {flag for option in command.params for flag in option.opts} for name, command in cli.commands.items()
     }
-    lines = [" ".join(each.get("args", [])) for folder in folders() for each in containers(built(folder))]
-    found = re.findall(r"\bcharloom (\w+) (.*)", "\n".join(lines))
+    scripts = [" ".join(each.get("args", [])) for folder in folders() for each in containers(built(folder))]
+    found = [(command, script) for script in scripts for command in re.findall(r"\bcharloom (\w+)", script)]
     assert {command for command, _ in found} == {"retrain", "train"}
-    for command, arguments in found:
-        assert set(re.findall(r"--[\w-]+", arguments)) <= known[command]
+    for command, script in found:  # a script may collect flags in lines before its command
+        assert set(re.findall(r"--[\w-]+", script)) <= known[command]
 
 
 def test_the_list_of_models_to_retrain_is_valid() -> None:

@@ -154,7 +154,7 @@ def test_the_replicas_of_compose_have_every_setting() -> None:
         assert environment["CHARLOOM_RATE_LIMIT_STORAGE"] == "redis://redis:6379/0"
         assert services[name]["volumes"] == main["volumes"]
         assert services[name]["stop_grace_period"] == main["stop_grace_period"]
-    assert services["nginx"]["ports"] == ["${PORT:-8000}:" + re.findall(r"listen (\d+);", text)[0]]
+    assert services["nginx"]["ports"] == ["${PORT:-127.0.0.1:8000}:" + re.findall(r"listen (\d+);", text)[0]]
 
 
 @pytest.mark.skipif(not shutil.which("docker-compose"), reason="needs docker-compose")

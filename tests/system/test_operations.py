@@ -20,6 +20,13 @@ from tests.waiting import wait_until
 DEADLINE_S = 60
 
 
+def linger_long() -> None:
+    """Runs in the service's process: an idle connection stays open for longer than any pause of a test."""
+    from service.server import connections
+
+    connections.LINGER_S = DEADLINE_S
+
+
 def test_connections_are_refused_until_the_service_can_answer_and_after_its_drain(serve, tiny: Path) -> None:
     port = Server.free_port()
     log = tiny / f"server-{port}.log"
@@ -37,7 +44,7 @@ def test_connections_are_refused_until_the_service_can_answer_and_after_its_drai
 
     with ThreadPoolExecutor(1) as pool:
         logged = pool.submit(wait_until, log_at_an_answered_connection)
-        server = serve(tiny / "models", engines=1, port=port)
+        server = serve(tiny / "models", engines=1, port=port, before_start=linger_long)
         assert "Version tiny/1 now serves." in logged.result()
     with closing(server.connect()) as idle:
         idle.request("GET", "/models")

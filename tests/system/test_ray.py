@@ -196,6 +196,11 @@ def test_a_start_begins_the_run_or_resumes_it(
     assert launcher_functions()["flags_of"](given, str(tmp_path)) == expected
 
 
+def test_restart_is_refused_since_every_start_of_a_run_that_exists_resumes_it() -> None:
+    with pytest.raises(SystemExit, match="--restart is refused here: a run that exists is resumed"):
+        launcher_functions()["main"](2, ["--name", "me", "--restart", "--corpus", "new.txt"])
+
+
 def work(config: dict[str, Any], log: Path) -> None:
     """Runs in a process like Ray's worker."""
     write_to(log, log)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.scripted_bucket import CONTENT, bucket_that_answers
 from tests.servers import Server
 from training.errors import InputError
 from training.object_storage import Bucket, StorageError, is_url
@@ -34,6 +35,19 @@ def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch: pytest.Monke
         StorageError, match=r"^s3://bucket cannot be used: it does not answer; the variables for its address and keys"
     ):
         Bucket("s3://bucket").listing("versions")
+
+
+def test_a_redirect_of_the_bucket_names_the_variable_of_the_region() -> None:
+    with bucket_that_answers(301), pytest.raises(StorageError, match=r"it is in another region; .*, AWS_REGION and"):
+        Bucket("s3://bucket").listing("versions")
+
+
+def test_a_run_that_reads_ranges_outlasts_an_outage_that_ends_a_command() -> None:
+    with bucket_that_answers(503) as requested, pytest.raises(StorageError, match="it answers with status 503"):
+        Bucket("s3://bucket").listing("parts")
+    failures = len(requested) + 1
+    with bucket_that_answers(*[503] * failures, 206):
+        assert Bucket("s3://bucket").read_range("parts/0.ids", 0, len(CONTENT)) == CONTENT
 
 
 def test_without_the_variables_of_its_provider_a_bucket_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,22 @@ class NothingToResume(InputError):
     """The run is finished and published."""
 
 
+def require_unpublished(folder: Path) -> None:
+    """Check that the run in `folder` has something left to do: steps, or its publication.
+
+    Raises:
+        NothingToResume: it has nothing left.
+        InputError: a file of the run is damaged.
+    """
+    plan = Plan.load(folder)
+    position = Position.of(folder, plan)
+    if position.is_finished and plan.is_published_at(position.step):
+        raise NothingToResume(
+            f"The run in {folder} is finished after {position.step:,} steps and published as "
+            f"{plan.published}: nothing to resume. To extend it, add --epochs or --steps with its new total."
+        )
+
+
 @dataclass(frozen=True)
 class Target:
     """The name of a run, its folder, and where it is published."""
@@ -73,13 +89,10 @@ def resumed_run(target: Target, longer: dict[str, Any]) -> "tuple[Plan, Training
         NothingToResume: there is nothing left to train.
         InputError: a file of the run is damaged.
     """
+    if not longer:
+        require_unpublished(target.folder)
     before = Plan.load(target.folder)
     position = Position.of(target.folder, before)
-    if not longer and position.is_finished and before.is_published_at(position.step):
-        raise NothingToResume(
-            f"The run in {target.folder} is finished after {position.step:,} steps and published as "
-            f"{before.published}: nothing to resume. To extend it, add --epochs or --steps with its new total."
-        )
     plan = replace(
         before,
         config=replace(before.config, **longer),

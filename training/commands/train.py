@@ -83,7 +83,9 @@ def train(context: click.Context, /, name: str, runs: Path, models: Path, **opti
     began_s = time.monotonic()
     longer = _longer(context, options) if options["resume"] else {}
     before = Plan.load(runs / name) if options["resume"] else None  # before the folder is locked, which creates it
-    workers = joined(options.pop("workers"), options.pop("worker"), before.replicas if before else None)
+    resumed = runs / name if options["resume"] and not longer else None
+    replicas = before.replicas if before else None
+    workers = joined(options.pop("workers"), options.pop("worker"), replicas, resumed)
     with ended_together(workers), ExitStack() as stack:
         target = Target(name, runs / name, models, options.pop("force"), began_s, workers)
         if workers is not None and not workers.is_chief:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from training.commands.options import use_devices
-from training.commands.runs import NothingToResume, Target, run_of
+from training.commands.runs import NothingToResume, Target, require_unpublished, run_of
 from training.errors import InputError
 from training.learning.cluster import WorkerLost, cluster_of
 from training.learning.cores import cores
@@ -24,13 +25,19 @@ if TYPE_CHECKING:
     from training.learning.run import TrainingRun
 
 
-def joined(workers: str | None, worker: int | None, replicas: int | None) -> "Workers | None":
+def joined(
+    workers: str | None, worker: int | None, replicas: int | None, resumed: Path | None = None
+) -> "Workers | None":
     """The other workers, once all are connected; None where this process trains alone.
+
+    Ends the process with exit code 0 if `resumed` is published: a launcher restarts a worker that was lost after that,
+    and the others, which have ended, do not connect to it.
 
     Args:
         workers: the value of --workers.
         worker: the value of --worker.
         replicas: those of the run, on all workers together; None for a new run: one for each core of all workers.
+        resumed: the folder of a run that is resumed without further steps.
 
     Raises:
         InputError: the flags or TF_CONFIG are invalid, or Keras does not run on TensorFlow.
@@ -43,6 +50,8 @@ def joined(workers: str | None, worker: int | None, replicas: int | None) -> "Wo
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "2":  # one sentence reports a lost worker, not TensorFlow's errors
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     use_devices(replicas or cores() * len(cluster.workers))
+    if resumed is not None:  # after the imports, during which the chief may have published it
+        _end_if_published(resumed)
     click.echo(f"Worker {cluster.worker} of {len(cluster.workers)} waits for the others.", err=True)
     # Python's own handler does not run while TensorFlow waits: for the others here, and later for the chief.
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -82,29 +91,25 @@ def _end_at_once(error: WorkerLost) -> NoReturn:
 
 
 def begun(workers: "Workers | None", begin: "Callable[[], tuple[Plan, TrainingRun]]") -> "tuple[Plan, TrainingRun]":
-    """The plan and the run that `begin` returns, and a message to the other workers that they can start.
-
-    Ends all workers with exit code 0 if the run is published: a launcher restarts a worker that was lost after that.
-    """
+    """The plan and the run that `begin` returns, and a message to the other workers that they can start."""
     made = []
 
     def announced() -> dict[str, Any]:
-        try:
-            made.append(begin())
-        except NothingToResume as error:
-            return {"end": str(error)}
+        made.append(begin())
         plan, run = made[0]
         return {"step": run.step, "replicas": plan.replicas}
 
     if workers is None:
         return begin()
-    _end_if_published(workers.from_chief(announced))
+    workers.from_chief(announced)
     return made[0]
 
 
-def _end_if_published(start: dict[str, Any]) -> None:
-    if "end" in start:
-        click.echo(start["end"])
+def _end_if_published(folder: Path) -> None:
+    try:
+        require_unpublished(folder)
+    except NothingToResume as error:
+        click.echo(error)
         sys.exit(0)
 
 
@@ -130,7 +135,6 @@ def follow_chief(target: Target) -> None:
         from training.learning.stages import Stopped
 
     start = workers.from_chief(dict)
-    _end_if_published(start)
     plan = replace(Plan.load(target.folder), replicas=start["replicas"])
     run = run_of(plan, plan.open_corpus(target.folder), target)
     run.restore()

@@ -14,6 +14,7 @@ from tests.processes import COMMAND, ENVIRONMENT, training
 from tests.texts import write_corpus
 from tests.training.commands.small_runs import BEGIN, RESUME, plan_of, run_of
 from tests.training.learning.runs import SIZE, files_of, history_of
+from tests.training.learning.workers import free_addresses
 from training.learning.budget import MIN_STEPS
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, OLD, PLAN, REPORT, Plan, Position, locked
@@ -72,6 +73,13 @@ def test_a_finished_and_published_run_says_how_to_extend_it(finished: Path, step
     for words in ("nothing to resume", "100 steps", "models/mine/1", "--epochs or --steps"):
         assert words in said.stderr
     assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_worker_that_resumes_a_published_run_ends_without_the_others(finished: Path) -> None:
+    """A launcher restarts a worker that was lost after the others have ended."""
+    said = training(*RESUME, "--workers", ",".join(free_addresses(2)), "--worker", "1", cwd=finished)
+    assert "published as models/mine/1: nothing to resume" in said.stdout
+    assert said.stderr == ""
 
 
 @pytest.mark.slow

@@ -159,17 +159,6 @@ def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int, time
 
 
 @pytest.mark.slow
-def test_workers_that_resume_a_published_run_end_without_an_error(folder: Folder) -> None:
-    """A launcher restarts all when a worker is lost between the publication and its end."""
-    assert exit_codes(folder.workers()) == [0, 0]
-    (version,) = (folder.path / "models/me").iterdir()
-    assert exit_codes(folder.workers()) == [0, 0], folder.errors(0) + folder.errors(1)
-    assert list((folder.path / "models/me").iterdir()) == [version]
-    for index in range(2):
-        assert "published as models/me/1: nothing to resume" in (folder.path / f"out{index}").read_text()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 1], ids=["chief", "worker"])
 def test_a_worker_that_cannot_read_its_text_ends_the_other(folder: Folder, failing: int) -> None:
     encode_all(folder.corpus, TrainConfig(), folder.path / "parts", 3)
