@@ -39,7 +39,8 @@ def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
                 if (right > left && found !== index) differences.push(index);
             }
             view.load([..."שלום"].map((text) => ({text})));
-            if (view.boxOf(0).right < view.element.getBoundingClientRect().right - 1) differences.push("not on the right");
+            const {right} = view.element.getBoundingClientRect();
+            if (view.boxOf(0).right < right - 1) differences.push("not on the right");
             return differences;
         """,
     )

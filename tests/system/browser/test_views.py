@@ -96,9 +96,9 @@ def test_a_text_is_scored_and_compared_with_another(page: Page, site: Server) ->
     bits = json.loads(site.request("POST", "/score", {"text": text})[2])["bits_per_char"]
     assert page.text(".number") == f"{bits:.2f} bits per character"
     assert page.text("#score .text") == text
-    for model, newest in {"tiny": 1, "shakespeare": 3}.items():
+    for model in ("tiny", "shakespeare"):
         page.choose("#score [name=model]", model)
-        page.wait(lambda model=model, newest=newest: f"the better {model} {newest} predicts" in page.text(".verdict"))
+        page.wait(lambda model=model: f"the better {model} " in page.text(".verdict"))
         bits = json.loads(site.request("POST", "/score", {"text": text, "model": model})[2])["bits_per_char"]
         assert page.text(".number") == f"{bits:.2f} bits per character"
     page.press("A second text")
@@ -115,7 +115,7 @@ def test_the_numbers_of_a_byte_model_are_of_bytes(page: Page) -> None:
         const send = fetch;
         window.fetch = async (url, options) => {
             const response = await send(url, options);
-            if (!String(url).endsWith("/models/shakespeare/3")) return response;
+            if (!String(url).includes("/models/shakespeare/")) return response;
             const {manifest, history} = await response.json();
             return new Response(JSON.stringify({manifest: {...manifest, unit: "byte"}, history}));
         };
@@ -197,13 +197,14 @@ def show(page: Page, view: str) -> None:
 
 def check_width(page: Page, width: int) -> None:
     """Check that the view fits into a window, also with a model whose name is long."""
-    page.wait(lambda: page.run("return outerWidth") == width)
+    page.wait(lambda: page.run("return document.documentElement.clientWidth") == width, timeout_s=10)
     assert not page.is_wider_than(width)
     page.run("""
+        const name = "all_his_contemporaries_in_one_enormous_corpus_v2";
         const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
             const node = walker.currentNode;
-            node.data = node.data.replace(/\\b(shakespeare|tiny)\\b/, "all_his_contemporaries_in_one_enormous_corpus_v2");
+            node.data = node.data.replace(/\\b(shakespeare|tiny)\\b/, name);
         }
     """)
     assert not page.is_wider_than(width)
