@@ -27,7 +27,7 @@ def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
             const differences = [];
             for (let round = 0; round < 100; round += 1) {
                 const more = Array.from({length: round % 7 + 1}, (_, index) =>
-                    ({text: ["a", "😀", "\\n", "é", "ש", " "][(round + index) % 6], logprob: -index}));
+                    ({text: ["a", "😀", "\\n", "é", " "][(round + index) % 5], logprob: -index}));
                 view.truncate(Math.floor(view.characters.length * 0.9));
                 view.push(more);
                 await view.drained();
