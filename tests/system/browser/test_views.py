@@ -61,9 +61,11 @@ def test_a_view_that_could_not_be_loaded_is_loaded_later(page: Page) -> None:
     page.wait(lambda: page.text(".about"))
     conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions | {"offline": True})
-    page.shown("nav [data-view=compare]")[0].click()
-    page.wait(lambda: page.text(".notice").startswith("Compare cannot be loaded"))
-    page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions | {"offline": False})
+    try:
+        page.shown("nav [data-view=compare]")[0].click()
+        page.wait(lambda: page.text("main > .notice").startswith("Compare cannot be loaded"))
+    finally:
+        page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions | {"offline": False})
     page.press("Try again")
     page.wait(lambda: page.shown("#compare .prompt"))
     page.driver.get_log("browser")  # the browser logs the request that failed
