@@ -7,6 +7,7 @@
 import {addressOf, parts, setAddress} from "./address.js";
 import {announce, h} from "./dom.js";
 import {close} from "./guesses.js";
+import {Notice} from "./notice.js";
 
 const VIEWS = [
   {name: "write", title: "Write", load: () => import("./write.js")},
@@ -46,9 +47,16 @@ async function route() {
     };
     mounted.set(view.name, view.load().then(mount));
   }
-  const {section, made} = await mounted.get(view.name);
+  const {section, made, error} = await mounted.get(view.name).catch((error) => ({error}));
+  if (error) mounted.delete(view.name);
   if (parts(location.hash)[0] !== name) return; // the reader has gone on
   shown = made;
+  if (error) {
+    const notice = new Notice();
+    main.replaceChildren(notice.element);
+    notice.show(new Error(`${view.title} cannot be loaded: ${error.message}`), [["Try again", route]]);
+    return;
+  }
   main.replaceChildren(section);
   const before = addressOf(view.name);
   if (before && (query === undefined || location.hash === before)) {

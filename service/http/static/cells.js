@@ -164,7 +164,7 @@ function lettersOf(characters) {
     const isPlain = text >= " " && text < "\u007f";
     if (isPlain && typeof nodes.at(-1) === "string") nodes[nodes.length - 1] += text;
     else if (isPlain) nodes.push(text);
-    else nodes.push(h("span", {class: `boxed ${text === "\n" ? "break" : text.codePointAt(0) >= WIDE ? "wide-letter" : ""}`}, glyph(text)));
+    else nodes.push(h("span", {class: `boxed ${text.codePointAt(0) >= WIDE ? "wide-letter" : ""}`}, glyph(text)));
   }
   return nodes;
 }

@@ -62,7 +62,7 @@ export function scale(marks, {width, label}) {
       svg("text", {x: x(value), y: index % 2 ? 68 : isNear ? 10 : 24, "text-anchor": anchor, class: kind}, name),
     ];
   });
-  return svg("svg", {width, height: 76, viewBox: `0 0 ${width} 76`, role: "img", "aria-label": label},
-    svg("line", {class: "axis", x1: 0, x2: width, y1: 40, y2: 40}), svg("text", {x: 0, y: 68}, "0"),
-    svg("text", {x: width, y: 68, "text-anchor": "end"}, `${most.toFixed(0)} bits`), places);
+  return svg("svg", {width, height: 92, viewBox: `0 0 ${width} 92`, role: "img", "aria-label": label},
+    svg("line", {class: "axis", x1: 0, x2: width, y1: 40, y2: 40}), svg("text", {x: 0, y: 86}, "0"),
+    svg("text", {x: width, y: 86, "text-anchor": "end"}, `${most.toFixed(0)} bits`), places);
 }

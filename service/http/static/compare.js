@@ -7,7 +7,7 @@ import {actionBar, button, count, decimal, h, stopButton} from "./dom.js";
 import {inspectable} from "./guesses.js";
 import {Notice, waiting} from "./notice.js";
 import {InvalidField, numberField, present, temperatureField} from "./params.js";
-import {Status} from "./status.js";
+import {Status, unknownChars} from "./status.js";
 import {TextView, meanBits} from "./text.js";
 
 const TEMPERATURES = [0.2, 0.5, 0.8, 1, 1.2];
@@ -63,16 +63,16 @@ export default class Compare {
     this.columns.replaceChildren(...made.map((column) => column.element));
     this.#draw();
     this.status.wait("Writing");
-    const ended = await Promise.allSettled(made.map((column) => column.run(running.signal, (...wait) => {
-      this.status.wait(waiting(...wait));
-    })));
+    const runs = made.map((column) => column.run(running.signal, (...wait) => this.status.wait(waiting(...wait))));
+    for (const run of runs) {
+      run.catch((error) => running.signal.aborted || this.notice.show(error, [["Try again", () => this.begin()]]));
+    }
+    const isWhole = (await Promise.allSettled(runs)).every((one) => one.status === "fulfilled");
     if (this.running !== running) return;
     this.running = null;
     this.#draw();
-    const failed = ended.find((one) => one.status === "rejected" && !running.signal.aborted);
-    if (failed) this.notice.show(failed.reason, [["Try again", () => this.begin()]]);
-    this.status.end(running.signal.aborted ? "Stopped." : failed ? "" : `Seed ${columns[0].params.seed}`);
-    if (!failed && !running.signal.aborted) this.#address(made, columns[0].params);
+    this.status.end(isWhole ? `Seed ${columns[0].params.seed}` : running.signal.aborted ? "Stopped." : "");
+    if (isWhole) this.#address(made, columns[0].params);
   }
 
   /** The columns that the fields describe; null if the browser has reported an invalid one. */
@@ -138,7 +138,7 @@ class Column {
       onCharacters: (characters) => this.text.push(characters),
     });
     await this.text.drained();
-    this.facts.textContent = `${decimal(meanBits(this.text.characters))} bits each`;
+    this.facts.textContent = [`${decimal(meanBits(this.text.characters))} bits per character`, ...unknownChars(last)].join(" · ");
     this.facts.title = `${count(last.timings.chars_per_second)} characters a second`;
   }
 }

@@ -33,6 +33,9 @@ const whole = new Intl.NumberFormat("en", {maximumFractionDigits: 0});
 /** 1234.5 -> "1,235" */
 export const count = (number) => whole.format(number);
 
+/** What a model reads and writes, in the singular: the unit of the numbers in its manifest. */
+export const symbolOf = (manifest) => (manifest?.unit === "byte" ? "byte" : "character");
+
 /** A loss with two decimals; a dash where there is none. */
 export const decimal = (number, digits = 2) => (Number.isFinite(number) ? number.toFixed(digits) : "–");
 
@@ -44,13 +47,18 @@ export function chance(probability) {
   return probability > 0 ? `1 in ${count(1 / probability)}` : "0 %";
 }
 
-const GLYPHS = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"], ["\ufffd", "…"]]);
-const NAMES = new Map([[" ", "space"], ["\n", "line break"], ["\t", "tab"], ["\ufffd", "any other"]]);
+const GLYPHS = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"]]);
+const NAMES = new Map([[" ", "space"], ["\n", "line break"], ["\t", "tab"], ["\ufffd", "replacement character"]]);
 
 /** A character as a visible sign. */
 export const glyph = (character) => GLYPHS.get(character) ?? character;
 
 export const spoken = (character) => NAMES.get(character) ?? character;
+
+/** The same of a guess, where U+FFFD stands for all characters that are not in the model's alphabet. */
+export const guessGlyph = (guess) => (guess === "\ufffd" ? "…" : glyph(guess));
+
+export const spokenGuess = (guess) => (guess === "\ufffd" ? "any other" : spoken(guess));
 
 /** Say a sentence to screen readers. */
 export function announce(sentence) {
@@ -59,9 +67,9 @@ export function announce(sentence) {
 
 /** Put a text on the clipboard, and say so on the button for a moment. */
 export async function copy(text, button) {
-  const label = button.textContent;
+  const label = (button.dataset.label ??= button.textContent); // it may say "Copied" still
   try {
-    await navigator.clipboard.writeText(text);
+    await toClipboard(text);
     button.textContent = "Copied";
     announce("Copied.");
   } catch {
@@ -69,4 +77,19 @@ export async function copy(text, button) {
     announce("The browser does not allow copying.");
   }
   setTimeout(() => (button.textContent = label), 1500);
+}
+
+async function toClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Over plain HTTP, only a page from this machine has `navigator.clipboard`.
+  const field = h("textarea", {class: "unseen"});
+  field.value = text;
+  const hadFocus = document.activeElement;
+  document.body.append(field);
+  field.focus({preventScroll: true});
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  hadFocus.focus({preventScroll: true});
+  if (!isDone) throw new Error("The browser does not allow copying.");
 }

@@ -1,6 +1,6 @@
 // The card beside a character: its probability and the five best guesses. Opened by hover, focus, tap and arrow keys.
 
-import {announce, chance, glyph, h, spoken} from "./dom.js";
+import {announce, chance, glyph, guessGlyph, h, spoken, spokenGuess} from "./dom.js";
 
 const GAP = 4; // pixels between a character and its card
 const CLOSE_MS = 250; // the pointer needs this time to reach the card
@@ -139,7 +139,7 @@ function lineAway(view, at, step) {
 
 function sentence({text, logprob, top, note}) {
   if (logprob === undefined) return `${spoken(text)}, given`;
-  const guesses = (top ?? []).map(([guess, its]) => `${spoken(guess)} ${chance(Math.exp(its))}`);
+  const guesses = (top ?? []).map(([guess, its]) => `${spokenGuess(guess)} ${chance(Math.exp(its))}`);
   return `${spoken(text)}, ${chance(Math.exp(logprob))}${note ? `, ${note}` : ""}${guesses.length ? `. Guesses: ${guesses.join(", ")}` : ""}`;
 }
 
@@ -169,7 +169,7 @@ function guessRow(guess, at, text, onGuess) {
   const bar = h("i", {});
   bar.style.width = `${Math.exp(logprob) * 100}%`;
   const cells = [
-    h("b", {"aria-hidden": "true"}, glyph(character)), h("span", {class: "unseen"}, `${spoken(character)}, `),
+    h("b", {"aria-hidden": "true"}, guessGlyph(character)), h("span", {class: "unseen"}, `${spokenGuess(character)}, `),
     h("span", {class: "rail"}, bar), h("span", {}, chance(Math.exp(logprob))),
   ];
   if (!onGuess || !canFollow(character, text)) {

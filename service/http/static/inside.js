@@ -30,6 +30,7 @@ export default class Inside {
   running = null; // AbortController
   chosen = null; // [layer, unit]
   isPicked = false; // whether the reader has chosen the unit
+  restart = () => {}; // what runs, or has been read, with another model
   #settle = 0;
   #asking = null;
 
@@ -65,7 +66,7 @@ export default class Inside {
     this.side = h("aside", {class: "side open", "aria-label": "Settings and neurons"}, this.models.elements,
       h("label", {class: "check"}, this.guesses, "Guesses under the text"), this.tracks.element);
     for (const choice of [this.models.model, this.models.version]) {
-      choice.addEventListener("change", () => this.reading && this.begin());
+      choice.addEventListener("change", () => (this.reading || this.running) && this.restart());
     }
     this.#toggleGuesses();
   }
@@ -89,6 +90,7 @@ export default class Inside {
   /** Let the model write a text, and look inside. */
   async write() {
     this.edit();
+    this.restart = () => this.write();
     await this.#run("Writing", async (signal, onWait) => {
       const body = present({...this.models.read(), length: WRITTEN_CHARS, stream: false});
       ({text: this.input.value} = await (await send("generate", {body, signal, onWait})).json());
@@ -112,6 +114,7 @@ export default class Inside {
         [[`Use the first ${count(MOST_CHARS)}`, cut]]);
       return;
     }
+    this.restart = () => this.begin();
     this.reading = null;
     this.chosen = unit;
     this.tracks.element.hidden = this.grid.element.hidden = true;
@@ -244,6 +247,7 @@ export default class Inside {
     } catch (error) {
       if (this.running === running) this.status.end();
       if (!running.signal.aborted) this.notice.show(error, error.status === 501 ? [] : [["Try again", () => this.begin(this.chosen)]]);
+      else if (this.running === running && this.reading && !this.chosen) this.edit(); // there is nothing over the text yet
       return false;
     } finally {
       if (this.running === running) this.running = null;

@@ -2,13 +2,13 @@
 
 import {models, versionOf} from "./api.js";
 import {curves} from "./chart.js";
-import {count, decimal, h} from "./dom.js";
+import {count, decimal, h, symbolOf} from "./dom.js";
 import {Notice, waiting} from "./notice.js";
 import {field} from "./params.js";
 import {Status} from "./status.js";
 
 const MOST_VERSIONS = 20; // of one model in its table
-const HEADS = ["Version", "Published", "Network", "Corpus", "Bits per character"];
+const HEADS = ["Version", "Published", "Network", "Corpus", "Loss"];
 const toBits = (nats) => nats / Math.LN2;
 
 export default class Models {
@@ -104,10 +104,11 @@ export default class Models {
 
   #move(at) {
     this.at = at;
-    const {history} = this.rows.get(this.first.value);
+    const {history, manifest} = this.rows.get(this.first.value);
     const record = history[at];
+    const symbol = symbolOf(manifest);
     this.slider.value = at;
-    const moment = `After ${count(record.chars_seen)} characters, epoch ${decimal(record.epoch, 0)}: ${decimal(toBits(record.validation_nats_per_char))} bits per character.`;
+    const moment = `After ${count(record.chars_seen)} ${symbol}s, epoch ${decimal(record.epoch, 0)}: ${decimal(toBits(record.validation_nats_per_char))} bits per ${symbol}.`;
     this.moment.textContent = moment;
     this.slider.setAttribute("aria-valuetext", moment);
     this.sample.textContent = record.samples?.[this.temperature] ?? "";
@@ -121,9 +122,11 @@ export default class Models {
     if (!width || !first) return;
     const second = this.rows.get(this.second.value);
     const series = [...seriesOf(first, "one"), ...(second ? seriesOf(second, "two") : [])];
-    const label = `Losses of ${[first, second].filter(Boolean).map((row) => `${row.name} ${row.version}, at the end ${decimal(lastBits(row))} bits per character`).join("; ")}`;
+    const rows = [first, second].filter(Boolean);
+    const label = `Losses of ${rows.map((row) => `${row.name} ${row.version}, at the end ${decimal(lastBits(row))} bits per ${symbolOf(row.manifest)}`).join("; ")}`;
+    const symbols = [...new Set(rows.map((row) => symbolOf(row.manifest)))];
     const formatX = (chars) => (chars >= 1e6 ? `${chars / 1e6} M` : count(chars));
-    this.chart.replaceChildren(curves(series, {width, label, xLabel: "characters read", yLabel: "bits per character", formatX, mark: first.history[this.at].chars_seen}));
+    this.chart.replaceChildren(curves(series, {width, label, xLabel: `${symbols.map((one) => `${one}s`).join(" or ")} read`, yLabel: `bits per ${symbols.join(" or ")}`, formatX, mark: first.history[this.at].chars_seen}));
     this.legend.replaceChildren(...series.map(({kind, label: name}) => h("span", {class: `key ${kind}`}, name)));
   }
 }
@@ -144,10 +147,11 @@ function versionCells({version, refused, manifest}, served) {
   const {corpus, layers, units, cell, parameters, metrics, created} = manifest;
   const files = corpus?.files?.map((file) => file.path) ?? [];
   const title = files.length > 1 ? `${files[0]} and ${count(files.length - 1)} more` : (files[0] ?? "–");
-  const losses = Object.entries(metrics ?? {}).map(([part, loss]) => `${decimal(loss.bits_per_char)} (${part})`);
+  const losses = Object.entries(metrics ?? {}).map(([part, loss]) => `${part} ${decimal(loss.bits_per_char)}`);
   const published = created ? new Date(created).toLocaleDateString("en", {dateStyle: "medium"}) : "–";
   const network = `${layers} × ${units} ${String(cell).toUpperCase()}, ${count(parameters)} parameters`;
-  const read = `${title}, ${count(corpus?.characters ?? 0)} characters`;
-  return [[version, mark], published, network, read, losses.join(", ") || "–"].map((cellText, column) =>
+  const read = `${title}, ${count(corpus?.characters ?? 0)} ${symbolOf(manifest)}s`;
+  const loss = losses.length ? `${losses.join(", ")} bits per ${symbolOf(manifest)}` : "–";
+  return [[version, mark], published, network, read, loss].map((cellText, column) =>
     h("td", {"data-head": HEADS[column]}, cellText));
 }

@@ -1,6 +1,6 @@
 // One row of the text in cells, drawn on a canvas: the activation as a bar and a tint, and the guesses under it.
 
-import {glyph} from "./dom.js";
+import {guessGlyph} from "./dom.js";
 import {rgb} from "./palette.js";
 
 const PAD = 1; // pixels between two guesses
@@ -40,7 +40,7 @@ function drawGuesses(context, {text, top}, x, {cell, graph, line, guess, font, c
     context.fillStyle = rgb(colours.guessed, probability);
     context.fillRect(x, y, cell - PAD, guess - PAD);
     context.fillStyle = rgb(colours[probability > 0.03 ? "ink" : "muted"]);
-    context.fillText([...character].length > 1 ? "·" : glyph(character), x + (cell - PAD) / 2, y + guess / 2);
+    context.fillText([...character].length > 1 ? "·" : guessGlyph(character), x + (cell - PAD) / 2, y + guess / 2);
     if (character === text) {
       context.strokeStyle = rgb(colours.ink);
       context.strokeRect(x + 0.5, y + 0.5, cell - PAD - 1, guess - PAD - 1);

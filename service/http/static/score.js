@@ -3,7 +3,7 @@
 import {score, versionOf} from "./api.js";
 import {scale} from "./chart.js";
 import {fillChoices, modelFields} from "./choice.js";
-import {actionBar, announce, button, count, decimal, h, stopButton} from "./dom.js";
+import {actionBar, announce, button, count, decimal, h, stopButton, symbolOf} from "./dom.js";
 import {close, inspectable} from "./guesses.js";
 import {Notice, waiting} from "./notice.js";
 import {present} from "./params.js";
@@ -18,6 +18,9 @@ export default class Score {
 
   constructor() {
     this.models = modelFields();
+    for (const choice of [this.models.model, this.models.version]) {
+      choice.addEventListener("change", () => (this.running || !this.panes[0].isEditing) && this.begin());
+    }
     this.side = h("aside", {class: "side open", "aria-label": "Settings"}, this.models.elements);
     this.panes[1].element.hidden = true;
     this.start = button("Score", () => this.begin(), "main");
@@ -54,12 +57,14 @@ export default class Score {
       const {name, version} = this.models.current() ?? {};
       const onWait = (...wait) => this.status.wait(waiting(...wait));
       const {manifest} = version ? await versionOf(name, version, onWait) : {};
-      this.heldOut = manifest?.metrics?.validation?.bits_per_char;
+      running.signal.throwIfAborted();
+      // A text has bits per character; the losses in the manifest of a byte model are bits per byte.
+      this.heldOut = symbolOf(manifest) === "byte" ? undefined : manifest?.metrics?.validation?.bits_per_char;
       const onMore = () => this.status.wait(`${count(panes.reduce((sum, pane) => sum + pane.scored, 0))} characters scored`);
       for (const pane of panes) pane.begin(manifest?.normalization);
       this.#draw();
       await Promise.all(panes.map((pane) => pane.run(model, {signal: running.signal, onWait, onMore})));
-      this.#finish(panes);
+      if (this.running === running) this.#finish(panes);
     } catch (error) {
       if (!running.signal.aborted) this.notice.show(error, [["Try again", () => this.begin()]]);
       if (this.running === running) this.edit();
@@ -78,8 +83,9 @@ export default class Score {
       sentence = difference < 0.005 ? "Both are equally like the corpus" : `${like} is more like the corpus`;
     }
     const corpus = Number.isFinite(this.heldOut) ? ` The held-out part of the corpus has ${decimal(this.heldOut)}.` : "";
+    const {model, version} = panes[0].result;
     this.figure = h("figure", {});
-    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus, " The fewer bits, the better the model predicts the text."), this.figure);
+    this.verdict.replaceChildren(h("p", {class: "number"}, sentence), h("p", {class: "note"}, panes.map((pane, index) => pane.facts(other === undefined ? "" : ["First: ", "Second: "][index])).join(" "), corpus, ` The fewer bits, the better ${model} ${version} predicts the text.`), this.figure);
     this.status.end();
     announce(`${sentence}.`);
     this.#drawScale();
@@ -158,6 +164,7 @@ class Pane {
   /** Show the text, normalised as the service does it. */
   begin(normalization) {
     this.isEditing = false;
+    this.result = null;
     this.scored = 0;
     this.characters = [...(normalization === "NFC" ? this.input.value.normalize("NFC") : this.input.value)];
     this.input.hidden = true;
@@ -180,6 +187,6 @@ class Pane {
     const {chars, bits_per_char: bits, unknown_chars: unknown, perplexity, finish_reason: reason} = this.result;
     const missing = unknown ? `, ${count(unknown)} of them not in the model's alphabet` : "";
     const cut = reason === "timeout" ? " up to the time limit" : "";
-    return `${name}${count(chars)} characters${missing}${cut}, ${name ? `${decimal(bits)} bits each, ` : ""}perplexity ${decimal(perplexity, 1)}.`;
+    return `${name}${count(chars)} characters${missing}${cut}, ${name ? `${decimal(bits)} bits per character, ` : ""}perplexity ${decimal(perplexity, 1)}.`;
   }
 }

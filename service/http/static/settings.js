@@ -2,7 +2,7 @@
 
 import {versionOf} from "./api.js";
 import {modelFields} from "./choice.js";
-import {count, h} from "./dom.js";
+import {count, h, symbolOf} from "./dom.js";
 import {InvalidField, numberField, present, stopField, temperatureField} from "./params.js";
 
 export class Settings {
@@ -60,10 +60,11 @@ export async function describe(models) {
   if (!current.version) return `No version of ${current.name} is valid.`;
   try {
     const {manifest} = await versionOf(current.name, current.version);
+    const symbol = symbolOf(manifest);
     const {files = [], characters} = manifest.corpus ?? {};
     const source = files.length === 1 ? ` of ${files[0].path}` : "";
-    const read = characters ? `has read ${count(characters)} characters${source} and ` : "";
-    return `${current.name} is a network of ${count(manifest.parameters)} numbers. It ${read}writes one character at a time.`;
+    const read = characters ? `has read ${count(characters)} ${symbol}s${source} and ` : "";
+    return `${current.name} is a network of ${count(manifest.parameters)} numbers. It ${read}writes one ${symbol} at a time.`;
   } catch {
     return ""; // the sentence is not needed
   }

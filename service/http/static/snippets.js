@@ -3,6 +3,7 @@
 import {hasKey} from "./keys.js";
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const limitOf = (name, value) => (name === "temperature" && value > 2 ? "  # /v1/completions accepts at most 2" : "");
 const indented = (value) => JSON.stringify(value, null, 2);
 
 const KINDS = {
@@ -25,7 +26,7 @@ with client.stream(${JSON.stringify(prompt)}${named.join("")}) as stream:
 
   openai(base, {prompt, model, version, length, top_k: topK, ...params}) {
     const key = hasKey() ? `os.environ["CHARLOOM_KEY"]` : `"none"`;
-    const named = Object.entries(params).map(([name, value]) => `    ${name}=${JSON.stringify(value)},\n`);
+    const named = Object.entries(params).map(([name, value]) => `    ${name}=${JSON.stringify(value)},${limitOf(name, value)}\n`);
     return `${hasKey() ? "import os\n\n" : ""}from openai import OpenAI
 
 client = OpenAI(base_url="${base}v1", api_key=${key})

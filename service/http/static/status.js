@@ -34,12 +34,18 @@ export class Status {
 
 const WHY = {stop: ", ended by a stop string", timeout: ", ended by the time limit"};
 
+/** A list with the number of characters of the prompt that the model cannot read, empty if it can read all of them. */
+export function unknownChars({usage: {prompt_chars: chars, unknown_chars: unknown}}) {
+  return unknown ? [`the model's alphabet lacks ${count(unknown)} of the prompt's ${count(chars)} characters`] : [];
+}
+
 /** The facts of a generation in a sentence: `first` is the time to the first character in ms. */
 export function summary(characters, last, first) {
   const speed = last.timings?.chars_per_second;
   const facts = [
     `${count(characters.length)} characters${WHY[last.finish_reason] ?? ""}`, speed && `${count(speed)} a second`,
-    `first after ${count(first)} ms`, `${decimal(meanBits(characters))} bits each`,
+    `first after ${count(first)} ms`, `${decimal(meanBits(characters))} bits per character`,
+    ...unknownChars(last),
   ];
   return facts.filter(Boolean).join(" · ");
 }

@@ -105,8 +105,9 @@ def test_the_strongest_positions_lead_to_the_text(page: Page) -> None:
 
 
 def test_the_text_of_write_is_taken_over(page: Page) -> None:
-    page.open("#write?prompt=a&length=30&seed=1&model=tiny")
+    page.open("#write?prompt=aЖ&length=30&seed=1&model=tiny")
     written = page.finish()
+    assert "lacks 1 of the prompt's 2 characters" in page.text("#write .status")
     page.shown("nav [data-view=inside]")[0].click()
     page.press("Take the text of Write")
     page.wait(lambda: page.shown("#inside .cell-row"))
@@ -209,18 +210,23 @@ def test_a_busy_service_is_asked_again_after_a_countdown(page: Page, path: str) 
     assert not page.shown("#inside .notice")
 
 
-def test_stop_ends_the_countdown(page: Page) -> None:
+@pytest.mark.parametrize("path", ["/inspect", "/neurons"])
+def test_stop_ends_the_countdown(page: Page, path: str) -> None:
     busy = {
         "status": 429,
         "message": "The rate limit is 2/minute.",
         "code": "rate_limit_exceeded",
         "headers": {"Retry-After": "60"},
     }
-    read_with(page, "/inspect", busy)
+    read_with(page, path, busy, busy)
+    page.wait(lambda: "Trying again in" in page.text("#inside .status"))
+    page.choose("#inside [name=version]", "1")  # begins again
+    page.wait(lambda: page.run("return window.asked").count(path) == 2)
     page.wait(lambda: "Trying again in" in page.text("#inside .status"))
     page.keys(Keys.ESCAPE)
     page.wait(lambda: page.text("#inside .status") == "")
-    assert page.run("return window.asked") == ["/inspect"]
+    assert page.run("return window.asked").count(path) == 2
+    assert page.shown("#inside textarea")
     assert page.run("return document.querySelector('#inside textarea').value") == SHORT
 
 

@@ -24,7 +24,7 @@ def open_page(page: Page, name: str, folder: Path) -> None:
 def test_a_page_fits_on_a_small_phone(page: Page, tmp_path: Path, name: str) -> None:
     browsers.resize(page.driver, (360, 740), scale=2, is_phone=True)
     open_page(page, name, tmp_path)
-    assert not page.is_too_wide
+    assert not page.is_wider_than(360)
 
 
 @pytest.mark.parametrize("name", PAGES)

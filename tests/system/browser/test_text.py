@@ -38,6 +38,9 @@ def test_the_text_stays_in_step_with_its_characters(page: Page) -> None:
                 const found = view.indexAt((left + right) / 2, (top + bottom) / 2);
                 if (right > left && found !== index) differences.push(index);
             }
+            view.load([..."שלום"].map((text) => ({text})));
+            const {right} = view.element.getBoundingClientRect();
+            if (view.boxOf(0).right < right - 1) differences.push("not on the right");
             return differences;
         """,
     )
@@ -63,3 +66,17 @@ def test_a_copy_ends_with_the_last_character_of_the_selection(page: Page) -> Non
         """,
     )
     assert copied == ["a😀b", "😀b", "a😀", "a"]
+
+
+def test_the_replacement_character_of_a_text_is_not_the_guess_of_the_same_code(page: Page) -> None:
+    card = result_of(
+        page,
+        """
+            const {inspectable} = await import(new URL("static/guesses.js", document.baseURI));
+            inspectable(view);
+            view.load([{text: "\\ufffd", logprob: -1, top: [["\\ufffd", -1]]}]);
+            view.element.dispatchEvent(new KeyboardEvent("keydown", {key: "Home"}));
+            return document.querySelector(".card").textContent;
+        """,
+    )
+    assert card == "\ufffd 37 %…any other, 37 %"

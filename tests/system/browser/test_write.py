@@ -331,6 +331,35 @@ def test_the_request_as_curl_gives_the_same_text(page: Page) -> None:
         page.press(form)
         assert part in page.text(".code code")
         assert json.dumps("ROMEO:\n") in page.text(".code code")
+    page.press("openai")
+    assert "at most 2" not in page.text(".code code")
+    page.press("Edit")
+    page.fill("temperature", "3")
+    page.press("Code")
+    page.press("Code")
+    assert "temperature=3,  # /v1/completions accepts at most 2" in page.text(".code code")
+
+
+def test_the_text_is_copied_also_over_plain_http(page: Page) -> None:
+    page.open(LINK)
+    text = page.finish()
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    page.run("window.later = []; window.setTimeout = (act) => String(act).includes('label') && window.later.push(act)")
+    copy = page.button("Copy")
+    for clicks in (1, 2):
+        copy.click()
+        page.wait(lambda clicks=clicks: page.run("return window.later.length") == clicks)
+    assert copy.text == "Copied"
+    page.run("Object.defineProperty(navigator, 'clipboard', {value: undefined})")  # as over plain HTTP
+    page.run("for (const act of window.later) act()")
+    assert copy.text == "Copy"
+    page.run("document.addEventListener('copy', () => (window.copied = document.activeElement.value))")
+    copy.click()
+    page.wait(lambda: copy.text == "Copied")
+    assert page.run("return window.copied") == text
+    assert page.driver.switch_to.active_element == copy
 
 
 def test_a_link_to_a_missing_version_offers_the_newest(page: Page) -> None:
