@@ -238,6 +238,8 @@ def _reading(response: HTTPResponse) -> Iterator[None]:
     """Reading the body of a response, whose end or form may be wrong."""
     try:
         yield
+    except TimeoutError as error:
+        raise CharloomError("The service stopped sending before the end of its response.", "timeout") from error
     except (OSError, HTTPException) as error:
         raise _incomplete(error) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from service.engine.generation import Characters, GenerationRequest, Result
+from service.engine.generation import Characters, GenerationRequest, Result, Status
 from service.engine.row import Row
 from service.engine.scheduler import Scheduler
 from service.engine.stream import Stream
@@ -93,6 +93,8 @@ class Choices:
             try:
                 chunk = self._read(number)
             except Exception as error:
+                for unended in self._unended:  # they fail with it; their client has not left
+                    self._streams[unended].status = Status.ERROR
                 if not count:
                     raise
                 self._error = error
@@ -109,6 +111,7 @@ class Choices:
         characters = stream.read(0)
         if not stream.is_running:
             self._unended.remove(number)
+            stream.close()  # others may run for long
             return characters
         return characters or None
 

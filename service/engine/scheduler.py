@@ -62,8 +62,9 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """The number of rows that no engine has taken yet."""
-        return len(self._waiting)
+        """The number of rows that no engine has taken yet, without those of clients that have left."""
+        with self._changed:
+            return sum(not row.is_cancelled for _, row in self._waiting)
 
     @property
     def is_idle(self) -> bool:

@@ -117,7 +117,7 @@ class Stream:
 
     def result(self) -> Result:
         """The result so far, which is final once `chunks` is exhausted or the stream is closed."""
-        first_s, started_s = self._first_s, self._texts.started_s
+        first_s, now_s = self._first_s, time.monotonic()
         return Result(
             version=self.version,
             seed=self.request.sampling.seed,
@@ -127,9 +127,9 @@ class Stream:
             prompt_chars=len(self._prompt),
             cached_chars=self._cached_chars,
             unknown_chars=self._codec.unknown_chars(self._prompt),
-            queue_ms=0.0 if started_s is None else (started_s - self._submitted_s) * 1000,
+            queue_ms=((self._texts.started_s or now_s) - self._submitted_s) * 1000,
             first_char_ms=None if first_s is None else (first_s - self._submitted_s) * 1000,
-            total_ms=(time.monotonic() - self._submitted_s) * 1000,
+            total_ms=(now_s - self._submitted_s) * 1000,
             echo="".join(characters.text for characters in self._echoed),
             echo_logprobs=[float(decimal) for characters in self._echoed for decimal in characters.decimals()],
             chunks=tuple(self._released),

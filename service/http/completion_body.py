@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.http.schemas import MAX_BIASES, Bias, Limit, RequestBody, Seed, StopString, TopP
+from service.http.schemas import FAIL_FAST, MAX_BIASES, Bias, Limit, RequestBody, Seed, StopString, TopP
 from service.model.guesses import MAX_GUESSES
 
 MAX_CHOICES = 128  # of a request: prompts times `best_of`
@@ -35,8 +35,8 @@ PROMPT_FORMS = _one_sentence("should be a string, a list of strings, a list of i
 STOP_FORMS = _one_sentence("should be a string or a list of at most 4 strings, each of 1 to 256 characters")
 
 Text = Annotated[str, Field(json_schema_extra={"x-setting": "max_prompt"})]
-Ids = list[int]
-AtLeastOne = Field(json_schema_extra={"minItems": 1})
+Ids = Annotated[list[int], FAIL_FAST]
+AtLeastOne = Field(fail_fast=True, json_schema_extra={"minItems": 1})
 Prompt = Text | Annotated[list[Text], AtLeastOne] | Annotated[Ids, AtLeastOne] | Annotated[list[Ids], AtLeastOne]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 # The schemas are narrower than the types: a value that is valid in OpenAI's API is refused as unsupported.

@@ -197,19 +197,22 @@ def streamed(
 ) -> Response:
     """A response with one write for each event. An error is its last event, and `close` is called at its end."""
     content_type = f"{stream_format.media_type}; charset=utf-8"
-    response = Response(_written(events, stream_format), content_type=content_type, headers=headers)
+    logged = g.setdefault("logged", {})
+    response = Response(_written(events, stream_format, logged), content_type=content_type, headers=headers)
     # The server closes the response in every case, even if it has never asked for the first event.
     response.call_on_close(close)
     return response
 
 
-def _written(events: Iterator[bytes], stream_format: StreamFormat) -> Iterator[bytes]:
+def _written(events: Iterator[bytes], stream_format: StreamFormat, logged: dict[str, Any]) -> Iterator[bytes]:
     try:
         yield from events
     except (ConnectionError, BlockingIOError):
         raise  # the client is gone or does not read; an end without an error would be that of a complete response
     except Exception as error:  # noqa: BLE001  # after the first byte an error can only be the last event
-        yield encoded(stream_format.error(as_api_error(error).to_json()))
+        api_error = as_api_error(error)
+        logged["error"] = api_error.code
+        yield encoded(stream_format.error(api_error.to_json()))
 
 
 def encoded(text: str) -> bytes:

@@ -84,6 +84,7 @@ def _is_a_float32(top_p: float) -> float:
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+FAIL_FAST = Field(fail_fast=True)  # of a long list: an error for each item would block the interpreter and take memory
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
 """A layer, and the index of a unit in it."""
@@ -167,7 +168,7 @@ class TokenizeBody(ModelBody):
 class DetokenizeBody(ModelBody):
     """The body of POST /detokenize."""
 
-    tokens: list[int] = []
+    tokens: Annotated[list[int], FAIL_FAST] = []
     """Ids of symbols, from 0 to the number of the model's symbols - 1."""
 
 

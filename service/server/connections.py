@@ -7,6 +7,7 @@ import errno
 import logging
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Callable
 from functools import partial
@@ -32,6 +33,7 @@ SEND_S = 10.0  # for a client to read a response that the main thread sends, and
 SEND_BYTES_PER_S = 16 * 1024
 LINGER_S = 2.0  # for a client to close after its last response (RFC 9112, section 9.6)
 MAX_LINGER_BYTES = 64 * 1024
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER without a time: closing resets the connection
 EXPIRY_INTERVAL_S = 0.05
 EXPIRED_AT_ONCE = 50
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -105,12 +107,19 @@ class Connections:
         return len(self.open[is_admin]) < self.max_open[is_admin] or self._close_oldest(is_admin)
 
     def _close_oldest(self, is_admin: bool) -> bool:
-        """Close the connection that the main thread has waited for longest; False if it waits for none."""
-        oldest = next((connection for connection in self.waiting if connection.is_admin == is_admin), None)
-        if oldest is None:
+        """Close the connection that the main thread has waited for longest; False if it waits for none.
+
+        One that reads its response is the last choice.
+        """
+        waiting = [connection for connection in self.waiting if connection.is_admin == is_admin]
+        oldest = next((one for one in waiting if self.waiting[one] != self._write), next(iter(waiting), None))
+        return self._evict(oldest)
+
+    def _evict(self, connection: Connection | None) -> bool:
+        if connection is None:
             return False
         EVICTED.inc()
-        self.close(oldest)
+        self.close(connection)
         return True
 
     def _wait(self, connection: Connection, events: int, deadline_s: float, step: Callable[[Connection], None]) -> None:
@@ -134,8 +143,9 @@ class Connections:
         """Count the bytes that a connection keeps in memory, and close the oldest ones while all keep too many."""
         connection.buffered_bytes += change
         self.buffered_bytes += change
-        while self.buffered_bytes > MAX_BUFFERED_BYTES and self._close_oldest(is_admin=False):
-            pass
+        while self.buffered_bytes > MAX_BUFFERED_BYTES:
+            if not self._evict(next((one for one in self.waiting if one.buffered_bytes and not one.is_admin), None)):
+                return
 
     def _on_ready(self, connection: Connection) -> None:
         if step := self.waiting.get(connection):  # else it was closed after the selector had reported it
@@ -242,6 +252,11 @@ class Connections:
         connection.discarded_bytes += len(data)
         if not data or connection.discarded_bytes > MAX_LINGER_BYTES:
             self.close(connection)
+
+    def abort(self, connection: Connection) -> None:
+        """Reset the connection, so that a response whose length is not known does not end like a complete one."""
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.close(connection)
 
     def close(self, connection: Connection) -> None:
         """Close now. Does nothing if the connection is closed."""

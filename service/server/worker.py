@@ -226,6 +226,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             pass
         except BlockingIOError:
             log.info("Closed a connection whose client did not read its response.")
+            return partial(self._connections.abort, connection)
         except OSError:  # the client has disconnected
             pass
         except Exception:

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -282,6 +283,18 @@ def test_a_silent_service_times_out() -> None:
         listener.settimeout(0)
         with pytest.raises(BlockingIOError):  # it may be at work: no second request
             listener.accept()
+
+
+def test_a_service_that_is_silent_after_the_head_of_its_response_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.2)
+        found = pool.submit(client.complete)
+        with listener.accept()[0] as accepted:
+            accepted.recv(65536)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+            with pytest.raises(CharloomError) as failure:
+                found.result(30)
+    assert failure.value.code == "timeout"
 
 
 def test_an_error_page_of_a_proxy_is_reported_by_its_status() -> None:

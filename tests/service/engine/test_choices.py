@@ -1,5 +1,6 @@
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,21 @@ def test_an_error_of_one_choice_is_raised(scheduler: Scheduler, model: FakeModel
     with pytest.raises(RuntimeError, match="the model broke"):
         chunks_of(choices)
     choices.close()
+    assert {result.status for result in choices.results()} == {Status.ERROR}
+
+
+def test_a_choice_that_has_ended_frees_its_slot_while_others_run(scheduler: Scheduler) -> None:
+    model: Any = Gate()
+    stop = expected_text("", 2, 0)[1]  # the second character of the first choice
+    first, second = requests(2, length=10_000)
+    choices = Choices(model, [replace(first, stop=(stop,)), second], scheduler)
+    model.permits.release()
+    wait_until(lambda: any(chunk.status == Status.STOP for chunk in choices.take(0)), 10)
+    model.permits.release()
+    wait_until(lambda: scheduler.running == 1, 10)
+    assert choices.is_running
+    choices.close()
+    model.permits.release(100)
 
 
 def test_ready_chunks_come_without_waiting_and_are_announced(scheduler: Scheduler) -> None:

@@ -78,6 +78,18 @@ def error_of(recorder: Recorder) -> Exception:
     return wait_until(lambda: recorder.error, 10)
 
 
+def test_rows_of_clients_that_have_left_do_not_wait(start: Start) -> None:
+    model: Any = Gate()
+    scheduler = start(engines=1, slots=1, queue=10)
+    rows = [row_of(model, length=100, seed=seed)[0] for seed in range(3)]
+    scheduler.submit(model, *rows)
+    wait_until(lambda: scheduler.running, 10)
+    assert scheduler.waiting == 2
+    rows[1].cancel()
+    assert scheduler.waiting == 1
+    model.permits.release(1000)
+
+
 def test_many_rows_on_several_engines_each_get_their_own_text(start: Start, model: FakeModel) -> None:
     scheduler = start(engines=3, slots=4, queue=100)
     recorders = []

@@ -232,6 +232,7 @@ def test_a_stream_that_no_engine_has_taken_times_out_too(model: FakeModel) -> No
     assert not any(stream.chunks(10))
     assert (stream.result().status, stream.result().text) == ("timeout", "")
     assert stream.result().first_char_ms is None
+    assert stream.result().queue_ms >= 20
     stream.close()
     assert engine.row.is_cancelled
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from flask.testing import FlaskClient
 from prometheus_client import REGISTRY
 
@@ -62,8 +62,9 @@ def test_a_response_that_is_closed_unread_frees_its_row(scheduler: Scheduler, tm
 
 
 def test_a_failure_after_the_first_byte_is_the_last_event(scheduler: Scheduler, tmp_path: Path) -> None:
-    client = app_of(Breaking(), scheduler, tmp_path).test_client()
-    body = client.post("/generate", json={"length": 100, "seed": 4}).text
+    with app_of(Breaking(), scheduler, tmp_path).test_client() as client:
+        body = client.post("/generate", json={"length": 100, "seed": 4}).text
+        assert g.logged["error"] == "internal_error"
     *characters, last = [json.loads(event.removeprefix("data: ")) for event in body.split("\n\n") if event]
     assert "".join(event["text"] for event in characters) == expected_text("", 10, 4)  # of calls of 2, 4 and 4 steps
     assert last["error"]["type"] == "server_error"

@@ -1,12 +1,13 @@
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from flask.testing import FlaskClient
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.config import Config
-from service.http.schemas import InspectBody, Limit, ModelBody, ScoreBody, body_bytes, max_body_bytes
+from service.http.completion_body import Prompt
+from service.http.schemas import DetokenizeBody, InspectBody, Limit, ModelBody, ScoreBody, body_bytes, max_body_bytes
 
 
 def test_the_longest_body_fits_the_longest_prompt_with_every_character_escaped() -> None:
@@ -18,6 +19,17 @@ def test_the_longest_body_fits_the_longest_prompt_with_every_character_escaped()
 def test_the_longest_text_to_score_fits_its_own_limit() -> None:
     longest = json.dumps({"text": "\U0001f600" * 1000, "logprobs": True})
     assert len(longest) <= body_bytes(1000) < len(longest) + 100_000
+
+
+def test_a_list_of_wrong_items_has_the_errors_of_its_first_item_only() -> None:
+    for validate, field in ((DetokenizeBody.model_validate, "tokens"), (TypeAdapter(Prompt).validate_python, None)):
+        counts = []
+        for count in (1, 1000):
+            wrong: Any = [{}] * count
+            with pytest.raises(ValidationError) as caught:
+                validate({field: wrong} if field else wrong)
+            counts.append(caught.value.error_count())
+        assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("path", ["/score", "/inspect"])

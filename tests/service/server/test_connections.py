@@ -114,6 +114,28 @@ def test_a_connection_that_ended_before_it_was_accepted_is_skipped(server: Serve
     assert not [*errors]
 
 
+def test_past_the_limit_a_client_that_reads_its_response_is_closed_last(server: Server) -> None:
+    server.connect(COMPLETE)
+    server.connections.send(server.complete[0], b"x" * 50_000_000)
+    idle = server.connect()
+    server.connections.max_open[False] = 2
+    newest = server.dial()
+    server.run_until(lambda: is_closed(idle))
+    assert server.connections.buffered_bytes == 50_000_000
+    newest.sendall(COMPLETE)
+    server.run_until(lambda: len(server.complete) == 2)
+    server.dial()
+    server.run_until(lambda: not server.connections.buffered_bytes)
+
+
+def test_a_response_that_is_given_up_ends_with_a_reset(server: Server) -> None:
+    client = server.connect(COMPLETE)
+    server.connections.abort(server.complete[0])
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+    assert len(server.connections) == 0
+
+
 def is_closed(client: socket.socket) -> bool:
     client.setblocking(False)
     try:
@@ -126,11 +148,13 @@ def test_when_all_requests_take_too_much_memory_the_oldest_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BUFFERED_BYTES", 100)
+    silent = server.connect()
     oldest = server.connect(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
     newest = server.dial()
     newest.sendall(b"POST / HTTP/1.1\r\nX: " + b"a" * 60)
     server.run_until(lambda: is_closed(oldest))
     assert 0 < server.received() <= 100
+    assert not is_closed(silent)  # it takes none
 
 
 def test_a_late_request_gets_408_and_a_silent_connection_is_closed(
