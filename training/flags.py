@@ -39,7 +39,7 @@ HELP = {
     "optimizer": "Optimizer; char-rnn uses rmsprop.",
     "learning_rate": "Peak learning rate (char-rnn: learning_rate).",
     "schedule": "Learning rate: half a cosine to 0, constant, lowered by epoch (step) or at a stalled loss (plateau).",
-    "warmup_steps": "Steps of linear warm-up to the peak rate.",
+    "warmup_steps": "Steps of linear warm-up to the peak rate; at most a tenth of the run's steps.",
     "decay_rate": "Factor by which step and plateau lower the rate (char-rnn: learning_rate_decay).",
     "decay_after": "Epochs (step) or evaluations without a new best (plateau) before the rate is lowered "
     "(char-rnn: learning_rate_decay_after).",

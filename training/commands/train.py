@@ -132,7 +132,7 @@ def _train_and_publish(plan: Plan, run: "TrainingRun", target: Target) -> None:
         click.echo(f"Recurrent layers: {run.trainer.network.recurrence}.")
     with stop_on_signal() as stop:
         try:
-            limit = _time_limit(plan, run, target)
+            limit = time_limit(plan, run, target)
             if not train_to_the_end(run, stopping(target.workers, run, stop), limit=limit):
                 raise Stopped
             run.stages.should_stop = stop
@@ -161,13 +161,16 @@ def _published(plan: Plan, run: "TrainingRun", target: Target) -> str:
     return f"Published {shown(version)}. Try: {command('sample', target.name, models=target.models)}"
 
 
-def _time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":
-    """The limit of a run with --minutes: the time that was spent before a resume is part of it."""
+def time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":
+    """The limit of a run with --minutes. The time of each of its commands counts, from the start of the command on."""
     from training.learning.budget import TimeLimit
 
     seconds = 60 * plan.config.minutes
+    if not seconds:
+        return None
     end_s = target.began_s + seconds - run.stages.elapsed_seconds
-    return TimeLimit(seconds, end_s, lambda config: replace(plan, config=config).save(run.folder)) if seconds else None
+    run.stages.elapsed_seconds += time.monotonic() - target.began_s
+    return TimeLimit(seconds, end_s, lambda config: replace(plan, config=config).save(run.folder))
 
 
 def _publish_elsewhere(target: Target) -> str:

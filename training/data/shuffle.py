@@ -23,6 +23,7 @@ BUCKET_SYMBOLS = 1 << 22
 
 _MAX_BUCKETS = 256  # limits open files, and a bucket's number is stored in one byte
 _SHUFFLE_STREAM = 1  # added to the seed, so that no other generator of a run draws the same numbers
+_LONGER_FILES = "use longer files, or --split-by file, which cuts none"
 _MORE_LINES = "use a corpus of more lines, or --split-by char, which cuts a text anywhere"
 
 
@@ -76,7 +77,7 @@ def _by_each_file(
         validation.append(_length(parts[1]))
     train = _length(order[0])
     split = Split.at(train, train + sum(validation), first_pass.symbols)
-    split.require_validation(first_pass.symbols, _noun(config))
+    split.require_validation(first_pass.symbols, _noun(config), _LONGER_FILES)
     _write_ranges(first_pass, final, list(chain(*order)), file)
     return Arrangement(split, tuple(validation))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 
 import numpy as np
 
@@ -26,8 +26,8 @@ class Split:
     @classmethod
     def contiguous(cls, length: int, fractions: tuple[float, float, float]) -> "Split":
         """Cut `length` symbols, or lines, by the fractions of training, validation and test."""
-        test_start = length if fractions[2] == 0 else int(length * (fractions[0] + fractions[1]))
-        return cls.at(int(length * fractions[0]), test_start, length)
+        test_start = length if fractions[2] == 0 else int(_goal(length, fractions[0] + fractions[1]))
+        return cls.at(int(_goal(length, fractions[0])), test_start, length)
 
     def require_validation(self, count: int, noun: str, advice: str = "use a longer corpus") -> "Split":
         """Return this split of `count` symbols or lines, after a check; `noun` names them in the message.
@@ -78,8 +78,13 @@ def file_cuts(sizes: Sequence[int], fractions: Sequence[float]) -> list[int]:
     """
     ends = np.cumsum(sizes)
     cuts, files = [], 0
-    for number, goal in enumerate(np.cumsum(fractions[:-1]) * ends[-1], start=1):
-        reached = int(np.searchsorted(ends, goal)) + 1
+    for number, share in enumerate(accumulate(fractions[:-1]), start=1):
+        reached = int(np.searchsorted(ends, _goal(ends[-1], share))) + 1
         files = min(max(reached, files + 1), len(sizes) - (len(fractions) - number))
         cuts.append(int(ends[files - 1]))
     return [*cuts, int(ends[-1])]
+
+
+def _goal(length: int, share: float) -> float:
+    """The share of a length, without the rounding errors of sums such as 0.7 + 0.1 < 0.8 and 0.9 + 0.05 > 0.95."""
+    return round(float(length * share), 3)

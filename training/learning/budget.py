@@ -66,12 +66,7 @@ def within(config: TrainConfig, run: TrainingRun, deadline_s: float, *, reserve:
 
 def of_steps(config: TrainConfig, steps: int, steps_per_epoch: int, evaluations: int) -> TrainConfig:
     """The configuration of a run of so many steps and evaluations."""
-    return replace(
-        config,
-        steps=steps,
-        warmup_steps=min(config.warmup_steps, steps // 10),
-        eval_every=steps / steps_per_epoch / evaluations,
-    )
+    return replace(config, steps=steps, eval_every=steps / steps_per_epoch / evaluations)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Samples of a network in training, and their novelty. Knows ids and logits; knows no run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,7 @@ from training.learning.stages import Stages
 SAMPLE_SYMBOLS = 300
 TEMPERATURES = (0.5, 0.8, 1.0)
 LINES = 200
-LINE_STREAMS = 100
-MAX_LINE_SYMBOLS = 200
+MAX_LINE_SYMBOLS = 200  # of a line that are sampled and compared
 MAX_KNOWN_SYMBOLS = 50_000_000  # in the training text, whose lines are all held in memory
 
 LogitsOf = Callable[[NDArray[np.int32], Any], tuple[NDArray[np.float32], Any]]
@@ -42,12 +41,15 @@ def sample_texts(
 
 
 class Novelty:
-    """The share of sampled lines that a corpus of lines does not contain (as in makemore)."""
+    """The share of sampled lines that a corpus of lines does not contain (as in makemore).
+
+    Lines are equal if their first `MAX_LINE_SYMBOLS` symbols are.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         self._line_end = int(corpus.vocabulary.encode("\n")[0])
-        self._training = self._lines(corpus.training)
-        self._validation = self._lines(corpus.validation)
+        self._training = set(self._lines(corpus.training))
+        self._validation = set(self._lines(corpus.validation))
 
     @classmethod
     def of(cls, corpus: Corpus) -> "Novelty | None":
@@ -62,33 +64,33 @@ class Novelty:
         generator: np.random.Generator,
         stages: Stages | None = None,
     ) -> dict[str, float]:
-        """Sample at temperature 1, and look up the complete lines.
+        """Sample the first line of `LINES` streams at temperature 1, and look up those that are not empty.
+
+        More lines of a stream would count short lines more often than long ones.
 
         Returns:
-            `lines`, their number, at most `LINES`; `in_training`, `in_validation` and `new`, their shares.
+            `lines`, their number; `in_training`, `in_validation` and `new`, their shares.
 
         Raises:
             Stopped: `stages` was asked to stop.
         """
-        _, state = logits_of(np.full(LINE_STREAMS, RESERVED, np.int32), initial_state(LINE_STREAMS))
-        first = np.full(LINE_STREAMS, self._line_end, np.int32)
-        ones = np.ones(LINE_STREAMS)
-        ids = _sampled(logits_of, state, first, MAX_LINE_SYMBOLS, ones, generator, stages or Stages())
-        lines = [line for row in ids for line in self._complete_lines(row)][:LINES]
+        _, state = logits_of(np.full(LINES, RESERVED, np.int32), initial_state(LINES))
+        first = np.full(LINES, self._line_end, np.int32)
+        ids = _sampled(
+            logits_of, state, first, MAX_LINE_SYMBOLS, np.ones(LINES), generator, stages or Stages(), end=self._line_end
+        )
+        lines = [line for row in ids if (line := next(self._lines(row)))]
         shares = {"lines": float(len(lines)), "in_training": 0.0, "in_validation": 0.0, "new": 0.0}
         for line in lines:
             known = "in_training" if line in self._training else "in_validation" if line in self._validation else "new"
             shares[known] += 1 / len(lines)
         return shares
 
-    def _lines(self, ids: NDArray[Any]) -> set[bytes]:
-        return set(self._complete_lines(ids))
-
-    def _complete_lines(self, ids: NDArray[Any]) -> list[bytes]:
-        """Every line that ends within `ids` and is not empty, as the bytes of its ids."""
+    def _lines(self, ids: NDArray[Any]) -> Iterator[bytes]:
+        """The bytes of the first ids of each line, empty lines and an unfinished last line included."""
         ends = np.flatnonzero(ids == self._line_end)
-        starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-        return [ids[a:b].astype(np.uint16).tobytes() for a, b in zip(starts, ends, strict=True) if a < b]
+        for start, stop in zip(np.append(0, ends + 1), np.append(ends, len(ids)), strict=True):
+            yield ids[start : min(stop, start + MAX_LINE_SYMBOLS)].astype(np.uint16).tobytes()
 
 
 def _sampled(
@@ -99,9 +101,13 @@ def _sampled(
     temperatures: NDArray[np.float64],
     generator: np.random.Generator,
     stages: Stages,
+    end: int = RESERVED,
 ) -> NDArray[np.int32]:
-    """Symbols [N, length] sampled by N streams that start with `first` [N]; id 0 is never sampled."""
-    previous, columns = first, []
+    """Symbols [N, length] sampled by N streams that start with `first` [N]; id 0 is never sampled.
+
+    They are fewer than `length` where every stream has sampled `end` before.
+    """
+    previous, columns, ended = first, [], np.zeros(len(first), np.bool_)
     stages.enter("sampling", length)
     for _ in range(length):
         logits, state = logits_of(previous, state)
@@ -111,4 +117,7 @@ def _sampled(
         previous = (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1).astype(np.int32)
         columns.append(previous)
         stages.advance()
+        ended |= previous == end
+        if ended.all():
+            break
     return np.stack(columns, axis=1)

@@ -49,6 +49,11 @@ def decay_note(config: TrainConfig, steps_per_epoch: int) -> str:
     return f"Weight decay has a time scale of {epochs:.3g} epochs." if math.isfinite(epochs) else ""
 
 
+def warm_up_steps(config: TrainConfig, steps_per_epoch: int) -> int:
+    """The steps of the warm-up: a run of few steps has a shorter one, or it would end before its peak rate."""
+    return min(config.warmup_steps, config.total_steps(steps_per_epoch) // 10)
+
+
 def learning_rate(
     config: TrainConfig, step: int, *, steps_per_epoch: int, validation_losses: Sequence[float] = ()
 ) -> float:
@@ -59,7 +64,7 @@ def learning_rate(
     - plateau: multiplied by `decay_rate` each time `decay_after` evaluations in a row brought no new best
     - constant: 1
     """
-    warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    warmup = min(1.0, (step + 1) / (warm_up_steps(config, steps_per_epoch) + 1))
     return config.learning_rate * warmup * _factor(config, step, steps_per_epoch, validation_losses)
 
 

@@ -41,18 +41,20 @@ def predict(teacher: Teacher, ids: NDArray[Any], probabilities: NDArray[np.float
         stages: shows progress.
     """
     begins, ends = np.array(teacher.blocks).T[:, :, None]
-    longest, skipped = int(np.max(ends - begins)), len(ids) - len(probabilities)
+    # The text's start is the start of a window, before which the state is reset.
+    starts = np.where(begins < WARM_UP, begins - begins % WINDOW, begins)
+    longest, skipped = int(np.max(ends - starts)), len(ids) - len(probabilities)
     read = tf.function(teacher.network, autograph=False, reduce_retracing=True)
     state: Any = np.zeros(state_shape(teacher.network.config, len(begins)), np.float32)
     stages.enter("labelling the text", longest + WARM_UP)
     for step in range(-WARM_UP, longest, WINDOW):
-        places = begins + np.arange(step, min(step + WINDOW, 0 if step < 0 else longest))
+        places = starts + np.arange(step, min(step + WINDOW, 0 if step < 0 else longest))
         inside = (places > 0) & (places <= ends)
         previous = np.where(inside, ids[np.where(inside, places - 1, 0)], RESERVED).astype(np.int32)
         logits, state = read(previous, state)
         state = tf.where(places[None, :, -1:] < 0, 0.0, state)  # before the text
         if step >= 0:
-            labelled = places < ends
+            labelled = (places >= begins) & (places < ends)
             probabilities[places[labelled] - skipped] = tf.nn.softmax(logits).numpy()[labelled]
         stages.advance(places.shape[1])
 

@@ -33,11 +33,18 @@ def loss_section(run: RunRecord) -> str:
         y_text=lambda value: f"{value:.3g}",
     )
     names = {
-        "curve training": "training, with dropout" if _drops(run) else "training",
+        "curve training": _training_name(run),
         "curve validation": "validation; the circle marks the best",
         "level": "n-gram models, validation",
     }
     return f"<section><h2>Loss</h2>{legend(names)}{for_both_widths(chart)}</section>"
+
+
+def _training_name(run: RunRecord) -> str:
+    """The name of the training loss, with the reasons for which it is larger than the validation loss."""
+    reasons = {"dropout": run.config.has_dropout, "teachers": run.plan.get("teachers")}
+    names = " and ".join(name for name, given in reasons.items() if given)
+    return f"training, with {names}" if names else "training"
 
 
 def shown_levels(run: RunRecord) -> dict[str, float]:
@@ -151,10 +158,6 @@ def legend(names: dict[str, str]) -> str:
     return (
         f'<ul class="legend">{"".join(f"<li>{LINE.format(kind=kind)}{name}</li>" for kind, name in names.items())}</ul>'
     )
-
-
-def _drops(run: RunRecord) -> bool:
-    return any(run.plan["config"].get(name) for name in ("dropout", "weight_dropout"))
 
 
 def for_both_widths(chart: Chart) -> str:

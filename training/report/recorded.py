@@ -10,7 +10,7 @@ from typing import Any
 from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.errors import InputError
-from training.learning.schedule import learning_rate
+from training.learning.schedule import learning_rate, warm_up_steps
 from training.report.baselines import Baselines, kept_baselines
 from training.report.evaluations import Evaluation, read_history
 
@@ -69,7 +69,7 @@ class RunRecord:
     def warm_up(self) -> list[tuple[float, float]]:
         """(symbols seen, learning rate) during the warm-up, which may end before the first evaluation."""
         config, steps_per_epoch = self.config, self.steps_per_epoch
-        end = min(config.warmup_steps, self.evaluations[-1].step)
+        end = min(warm_up_steps(config, steps_per_epoch), self.evaluations[-1].step)
         steps = sorted({round(end * part / WARM_UP_POINTS) for part in range(WARM_UP_POINTS + 1)}) if end else []
         symbols = config.batch_size * config.window
         return [(step * symbols, learning_rate(config, step, steps_per_epoch=steps_per_epoch)) for step in steps]

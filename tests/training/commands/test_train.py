@@ -4,8 +4,10 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +17,12 @@ from tests.texts import write_corpus
 from tests.training.commands.small_runs import BEGIN, RESUME, plan_of, run_of
 from tests.training.learning.runs import SIZE, files_of, history_of
 from tests.training.learning.workers import free_addresses
+from training.commands.train import time_limit
+from training.config import TrainConfig
 from training.learning.budget import MIN_STEPS
 from training.learning.checkpoint import Checkpoint
 from training.learning.folder import CHECKPOINT, CORPUS, OLD, PLAN, REPORT, Plan, Position, locked
+from training.learning.stages import Stages
 from training.release.publish import HISTORY
 from training.release.store import versions
 
@@ -287,6 +292,17 @@ def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     assert last["step"] == plan.config.steps
     assert last["learning_rate"] < plan.config.learning_rate / 100
     assert last["elapsed_seconds"] < 60 * 0.4 * 1.5  # far wider than the promise: other tests have the cores too
+
+
+def test_the_time_of_a_command_before_its_first_step_counts_too() -> None:
+    stages, began_s = Stages(elapsed_seconds=20.0), time.monotonic() - 30
+    plan, run, target = (
+        Plan(TrainConfig(minutes=2), (), ""),
+        SimpleNamespace(stages=stages),
+        SimpleNamespace(began_s=began_s),
+    )
+    assert time_limit(plan, run, target).end_s == pytest.approx(began_s + 120 - 20)
+    assert stages.elapsed_seconds == pytest.approx(20 + 30, abs=5)
 
 
 @pytest.mark.parametrize("flag", ["--runs", "--models"])

@@ -104,6 +104,7 @@ def test_the_record_names_files_without_their_folders(tmp_path: Path) -> None:
         (b"ab" * 4, {"unit": "byte"}, ["validation part of 8 bytes is empty"]),
         (b"ab\n" * 9, {"split_by": "line"}, ["validation part of 9 lines is empty"]),
         (b"ab" * 200_000, {"split_by": "line"}, ["validation part of 1 lines is empty", "or --split-by char"]),
+        (b"ab" * 4, {"split_by": "each-file"}, ["validation part of 8 characters is empty: use longer files"]),
         (b"ab" * 90, {"split_by": "file"}, ["--split-by file", "each of the 3 parts", "corpus has 1"]),
         (b"ab" * 90, {"min_count": 91}, ["--min-count 91"]),
         (b"+2AA-" * 90 + b"a", {"encoding": "utf-7"}, ["half a surrogate pair", "--unit byte"]),

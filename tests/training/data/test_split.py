@@ -46,3 +46,10 @@ def test_every_part_has_a_file_and_ends_where_its_share_is_reached() -> None:
     assert file_cuts([5, 90, 5], [0.9, 0.1]) == [95, 100]
     assert file_cuts([100, 1, 1], [0.4, 0.3, 0.3]) == [100, 101, 102]
     assert file_cuts([1, 1, 100], [0.8, 0.1, 0.1]) == [1, 2, 102]
+
+
+def test_shares_have_no_rounding_errors() -> None:
+    assert 0.9 + 0.05 > 0.95
+    assert file_cuts([100] * 40, [0.9, 0.05, 0.05]) == [3600, 3800, 4000]
+    assert 0.7 + 0.1 < 0.8
+    assert Split.contiguous(100, (0.7, 0.1, 0.2)) == Split((0, 70), (70, 80), (80, 100))

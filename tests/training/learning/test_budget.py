@@ -83,10 +83,9 @@ def test_a_stop_ends_the_measurement(run: Any) -> None:
         within(TrainConfig(), run, run.now_s + 300)
 
 
-def test_of_steps_shortens_the_warm_up_and_spreads_the_evaluations() -> None:
-    config = of_steps(TrainConfig(warmup_steps=200, epochs=9), steps=100, steps_per_epoch=50, evaluations=4)
-    assert (config.steps, config.warmup_steps, config.eval_every) == (100, 10, 0.5)
-    assert of_steps(TrainConfig(warmup_steps=3), steps=100, steps_per_epoch=50, evaluations=4).warmup_steps == 3
+def test_of_steps_spreads_the_evaluations() -> None:
+    config = of_steps(TrainConfig(epochs=9), steps=100, steps_per_epoch=50, evaluations=4)
+    assert (config.steps, config.eval_every) == (100, 0.5)
 
 
 def evaluated_run(*elapsed_seconds: float, step: int = 400, total_steps: int = 1000) -> Any:

@@ -189,7 +189,7 @@ def test_an_evaluation_reads_at_most_a_quarter_of_the_characters_trained_on(tmp_
     assert steps[0] == 800  # of 10 characters, for 2,000 that are scored
 
 
-@pytest.mark.parametrize(("limit", "share"), [(1e-9, 1.0), (1e9, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize(("limit", "share"), [(1e-9, 1.0), (1e6, 0.0), (0.0, 0.0)])
 def test_history_has_the_share_of_clipped_steps(tmp_path: Path, limit: float, share: float) -> None:
     run = run_in(tmp_path, grad_clip=limit)
     assert train(run)

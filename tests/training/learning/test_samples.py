@@ -9,7 +9,7 @@ from training.config import TrainConfig
 from training.data.corpus import Corpus
 from training.data.prepare import prepare
 from training.data.vocabulary import Vocabulary
-from training.learning.samples import LINES, SAMPLE_SYMBOLS, TEMPERATURES, Novelty, sample_texts
+from training.learning.samples import LINES, MAX_LINE_SYMBOLS, SAMPLE_SYMBOLS, TEMPERATURES, Novelty, sample_texts
 
 NAMES = ["anna", "bob", "cleo", "dan", "eve", "fay", "gus", "hal", "ida", "jon"]
 PROBABILITIES = np.array([0.5, 0.3, 0.15, 0.05])
@@ -74,14 +74,16 @@ def lines_of(corpus: Corpus, part) -> list[str]:
 
 
 class Reciter:
-    """A network that writes given lines in order; its state is the position of each row in their text."""
+    """A network whose streams begin with the given lines in turn; its state is the position of each in their text."""
 
     def __init__(self, corpus: Corpus, lines: list[str]) -> None:
         self._ids = corpus.vocabulary.encode("".join(line + "\n" for line in lines))
+        self._starts = np.append(0, np.cumsum([len(line) + 1 for line in lines[:-1]], dtype=int))
         self._symbols = len(corpus.vocabulary)
 
     def cold(self, streams: int):
-        return np.full(streams, -1)  # the first symbol that it reads is the reserved one
+        # The first symbol that it reads is the reserved one.
+        return np.resize(self._starts, streams) - 1
 
     def __call__(self, previous, state):
         following = self._ids[np.maximum(state, 0) % len(self._ids)]
@@ -97,7 +99,7 @@ def test_training_validation_and_new_lines_are_counted_apart(tmp_path: Path) -> 
     corpus = corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))
     known, held_out = lines_of(corpus, corpus.training), lines_of(corpus, corpus.validation)
     assert (len(known), len(held_out)) == (5, 3)
-    found = measured(corpus, [known[0], known[4], held_out[0], "nod", "bobo"])
+    found = measured(corpus, [known[0], known[4], held_out[0], "nod", "bobo" * 40])
     assert found["lines"] == LINES
     assert found["in_training"] == pytest.approx(0.4)
     assert found["in_validation"] == pytest.approx(0.2)
@@ -107,14 +109,18 @@ def test_training_validation_and_new_lines_are_counted_apart(tmp_path: Path) -> 
 def test_part_of_a_known_line_is_new_and_empty_lines_do_not_count(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))
     name = lines_of(corpus, corpus.training)[0]
-    assert measured(corpus, [name[:-1], ""])["new"] == pytest.approx(1)
-    assert measured(corpus, [name, "", ""])["in_training"] == pytest.approx(1)
+    found = measured(corpus, [name[:-1], ""])
+    assert found == {"lines": LINES / 2, "in_training": 0, "in_validation": 0, "new": pytest.approx(1)}
+    assert measured(corpus, [name, ""])["in_training"] == pytest.approx(1)
+    assert measured(corpus, [""]) == {"lines": 0, "in_training": 0, "in_validation": 0, "new": 0}
 
 
-def test_a_line_without_an_end_is_not_counted(tmp_path: Path) -> None:
-    corpus = corpus_of(tmp_path, "".join(name + "\n" for name in NAMES))
-    found = measured(corpus, ["a" * 500])
-    assert found == {"lines": 0, "in_training": 0, "in_validation": 0, "new": 0}
+def test_long_lines_are_known_by_their_first_symbols(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, "".join(name * 100 + "\n" for name in NAMES))
+    known, other = lines_of(corpus, corpus.training)[0], lines_of(corpus, corpus.training)[1][3:] + "a"
+    found = measured(corpus, [known, known[:-1], known[:MAX_LINE_SYMBOLS], known[: MAX_LINE_SYMBOLS - 1], other])
+    assert found["lines"] == LINES
+    assert (found["in_training"], found["new"]) == (pytest.approx(0.6), pytest.approx(0.4))
 
 
 def test_a_text_without_lines_has_no_novelty(tmp_path: Path) -> None:

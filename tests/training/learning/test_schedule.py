@@ -44,12 +44,18 @@ def test_cosine_falls_over_the_configured_steps_instead_of_the_epochs() -> None:
 
 
 def test_warm_up_is_linear_and_multiplies_the_schedule() -> None:
-    assert rates(config(warmup_steps=4), steps=7, steps_per_epoch=3) == pytest.approx(
+    assert rates(config(warmup_steps=4, steps=40), steps=7, steps_per_epoch=3) == pytest.approx(
         [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.5]
     )
     cold, warm = (rates(config(schedule="cosine", warmup_steps=w), steps=40, steps_per_epoch=10) for w in (0, 4))
     assert warm[1] == pytest.approx(cold[1] * 2 / 5)
     assert warm[4:] == cold[4:]
+
+
+def test_the_warm_up_takes_at_most_a_tenth_of_the_steps() -> None:
+    in_epochs, in_steps = (config(warmup_steps=200, **total) for total in ({"epochs": 4}, {"steps": 40}))
+    for setting in (in_epochs, in_steps):
+        assert rates(setting, steps=6, steps_per_epoch=10) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("decay_after", [0, 1, 3, 10])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.oracle import log_softmax
 from tests.training.network.networks import SYMBOLS, config, oracle_of, random_network
@@ -38,6 +39,25 @@ def test_blocks_are_predicted_after_the_text_before_them(
             np.testing.assert_allclose(found[place - skipped], probabilities, rtol=0, atol=1e-3)
     predicted = np.concatenate([np.arange(first, last) for first, last in blocks]) - skipped
     assert np.flatnonzero(~np.isnan(found).any(axis=1)).tolist() == predicted.tolist()
+
+
+class Counter:
+    """A network whose second symbol is as likely as it has read symbols since its state was zero, the last included."""
+
+    config = config(1, cell="rnn")
+
+    def __call__(self, previous: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        read = state[0, :, :1] + tf.cumsum(tf.ones_like(previous, tf.float32), axis=1)
+        return tf.stack([tf.zeros_like(read), tf.math.log(read)], axis=-1), state * 0 + read[None, :, -1:]
+
+
+def test_a_block_near_the_text_s_start_is_read_from_there() -> None:
+    blocks = [(0, 9), (1, 40), (130, 260), (499, 520), (550, 560)]
+    probabilities = np.zeros((1200, 2), np.float16)
+    predict(Teacher(Counter(), blocks), np.ones(1200, np.uint8), probabilities, Stages())
+    first = np.array([start for start, _ in blocks])
+    found = probabilities[first].astype(float)
+    np.testing.assert_allclose(found[:, 1] / found[:, 0], np.minimum(first, WARM_UP) + 1, rtol=1e-3)
 
 
 def written(networks: list[Network], shape: tuple[int, int], seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

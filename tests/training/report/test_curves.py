@@ -23,6 +23,15 @@ def with_losses(run: RunRecord, losses: dict[int, float]) -> RunRecord:
     return replace(run, baselines=replace(run.baselines, nats_per_char=losses))
 
 
+@pytest.mark.parametrize(
+    ("dropout", "name"), [(0.0, "training, with teachers"), (0.1, "training, with dropout and teachers")]
+)
+def test_the_legend_says_why_the_training_loss_is_larger(tmp_path: Path, dropout: float, name: str) -> None:
+    settings = {"dropout": dropout, "output_dropout": 0.0, "weight_dropout": 0.0}
+    run = read_run(write_run(tmp_path, settings=settings, teachers=["a/1"]))
+    assert re.findall(r"</svg>([^<]*)</li>", loss_section(run))[0] == name
+
+
 def test_both_losses_are_drawn_for_wide_and_narrow_windows(run: RunRecord) -> None:
     source = loss_section(run)
     assert re.findall(r"</svg>([^<]*)</li>", source) == [
