@@ -33,7 +33,7 @@ def loss_section(run: RunRecord) -> str:
         y_text=lambda value: f"{value:.3g}",
     )
     names = {
-        "curve training": "training, with dropout" if _drops(run) else "training",
+        "curve training": "training, with dropout" if run.config.has_dropout else "training",
         "curve validation": "validation; the circle marks the best",
         "level": "n-gram models, validation",
     }
@@ -151,10 +151,6 @@ def legend(names: dict[str, str]) -> str:
     return (
         f'<ul class="legend">{"".join(f"<li>{LINE.format(kind=kind)}{name}</li>" for kind, name in names.items())}</ul>'
     )
-
-
-def _drops(run: RunRecord) -> bool:
-    return any(run.plan["config"].get(name) for name in ("dropout", "weight_dropout"))
 
 
 def for_both_widths(chart: Chart) -> str:
