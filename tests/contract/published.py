@@ -19,5 +19,5 @@ def history_of(version: Path) -> list[dict[str, Any]]:
 
 def says_loss(printed: str, model: str, part: str, manifest: dict[str, Any]) -> bool:
     """Whether `evaluate` printed the manifest's loss of this part."""
-    nats = manifest["metrics"][part]["nats_per_char"]
-    return any(line.startswith(f"{model}, {part}: {nats:.4f} nats/char") for line in printed.splitlines())
+    nats, unit = manifest["metrics"][part]["nats_per_char"], manifest["unit"]
+    return any(line.startswith(f"{model}, {part}: {nats:.4f} nats/{unit}") for line in printed.splitlines())

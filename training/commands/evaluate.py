@@ -67,7 +67,9 @@ def evaluate(
     other = published(models, *against.split("/")) if against else None
     from training.release.score import score
 
-    found = score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other)
+    found = map(
+        _warned, score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other)
+    )
     if as_json:
         click.echo(json.dumps([_object(scored, model, other) for scored in found], indent=1))
         return
@@ -75,27 +77,35 @@ def evaluate(
         click.echo(_block(scored, model, other))
 
 
+def _warned(scored: "Score") -> "Score":
+    """Print the warning of a part, if it has one, before its losses."""
+    if scored.warning:
+        click.echo(f"Warning: {scored.warning}", err=True)
+    return scored
+
+
 def _block(scored: "Score", model: "PublishedModel", other: "PublishedModel | None") -> str:
     """The lines of one part."""
-    loss = scored.loss
+    loss, unit = scored.loss, model.manifest["unit"]
+    symbols = "bytes" if unit == "byte" else "characters"
     lines = [
-        f"{_shown(model)}, {scored.part}: {loss.nats_per_char:.4f} nats/char, "
-        f"{loss.bits_per_char:.4f} bits/char, perplexity {loss.perplexity:.3f}, "
-        f"{loss.characters:,} characters, {scored.unknown:,} unknown"
+        f"{_shown(model)}, {scored.part}: {loss.nats_per_char:.4f} nats/{unit}, "
+        f"{loss.bits_per_char:.4f} bits/{unit}, perplexity {loss.perplexity:.3f}, "
+        f"{loss.characters:,} {symbols}, {scored.unknown:,} unknown"
     ]
     if math.isfinite(loss.standard_error):
         lines.append(
-            f"  standard error {loss.standard_error:.4f} nats/char, over {len(loss.blocks):,} blocks of {BLOCK:,} "
-            "characters"
+            f"  standard error {loss.standard_error:.4f} nats/{unit}, over {len(loss.blocks):,} blocks of {BLOCK:,} "
+            f"{symbols}"
         )
     if scored.cold:
-        windows = f"{len(scored.cold.blocks):,} cold windows of {COLD_WINDOW} characters"
-        lines.append(f"  {_with_error(scored.cold.nats_per_char, scored.cold.standard_error)} nats/char in {windows}")
+        windows = f"{len(scored.cold.blocks):,} cold windows of {COLD_WINDOW} {symbols}"
+        lines.append(f"  {_with_error(scored.cold.nats_per_char, scored.cold.standard_error)} nats/{unit} in {windows}")
     if scored.against and other:
         mean, error = scored.difference
         paired = " (paired by blocks)" if math.isfinite(error) else ""
         lines.append(
-            f"  {_with_error(abs(mean), error)} nats/char {'less' if mean < 0 else 'more'} than "
+            f"  {_with_error(abs(mean), error)} nats/{unit} {'less' if mean < 0 else 'more'} than "
             f"{_shown(other)}, which has {scored.against.nats_per_char:.4f}{paired}"
         )
     return "\n".join(lines)

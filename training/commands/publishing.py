@@ -54,8 +54,8 @@ def _require_better_than_unigram(release: Release) -> None:
     ).values()
     if not found.nats_per_char <= unigram:
         raise Refused(
-            f"On the validation text it loses {found.nats_per_char:.4f} nats/char, more than the {unigram:.4f} of a "
-            "unigram model, which knows only the frequency of each symbol."
+            f"On the validation text it loses {found.nats_per_char:.4f} nats/{corpus.vocabulary.unit}, more than the "
+            f"{unigram:.4f} of a unigram model, which knows only the frequency of each symbol."
         )
 
 
@@ -66,4 +66,4 @@ def _require_not_worse(old: PublishedModel, new: PublishedModel, corpus: Corpus)
     """
     if old.vocabulary.unit == new.vocabulary.unit:
         losses = gate.losses(old, new, {"validation": corpus.validation})
-        gate.verdict(losses, old.manifest["version"], allowed=ALLOWED_LOSS)
+        gate.verdict(losses, old.manifest, allowed=ALLOWED_LOSS)

@@ -14,7 +14,7 @@ from training.release import store
 from training.release.remote import shown
 from training.terminal import quietly, stop_on_signal
 
-HEADER = f"{'model':24} {'version':>7} {'nats/char':>9} {'parent':>6} {'parameters':>12}  created"
+HEADER = f"{'model':24} {'version':>7} {'nats/symbol':>11} {'parent':>6} {'parameters':>12}  created"
 
 
 def _name_if_given(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -162,6 +162,6 @@ def _described(manifest: dict[str, Any]) -> str:
     loss = manifest["metrics"].get("validation", {}).get("nats_per_char")
     shown = "" if loss is None else f"{loss:.4f}"
     return (
-        f"{manifest['name']:24} {manifest['version']:7} {shown:>9} {manifest['parent'] or '':>6} "
+        f"{manifest['name']:24} {manifest['version']:7} {shown:>11} {manifest['parent'] or '':>6} "
         f"{manifest['parameters']:12,}  {manifest['created']}"
     )

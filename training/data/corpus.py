@@ -20,7 +20,7 @@ from training.data.held_out import HeldOut
 from training.data.parts import key_of, load_parts
 from training.data.split import Split
 from training.data.storage import storage_of
-from training.data.vocabulary import Vocabulary
+from training.data.vocabulary import RESERVED, Vocabulary
 from training.errors import DamagedRun, InputError
 
 IDS = "ids.bin"
@@ -111,13 +111,15 @@ class Corpus:
             start += length
         return np.concatenate([self.ids[:0], *ranges])
 
-    def held_out_sha256(self) -> str:
+    def held_out_sha256(self, known: Vocabulary | None = None) -> str:
         """SHA-256 of the text outside the training part, by which another encoding of the same files can be recognised.
 
         Shuffled lines and files, and text that an earlier version had held out, may be other text of the same size.
+        A symbol outside `known`, by default the corpus' own vocabulary, counts as id 0.
         """
         start, stop = self.split.validation[0], self.split.test[1]
         points = np.array([0, *self.vocabulary.points], "<u4")
+        points[self.vocabulary.ids_in(known or self.vocabulary) == RESERVED] = 0
         return hashlib.sha256(points[np.asarray(self.ids[start:stop])].tobytes()).hexdigest()
 
     def held_out(self) -> HeldOut:

@@ -32,7 +32,12 @@ def train(
     """
     with (
         RunProgress(
-            run.stages, run.total_steps, run.step, run.steps_per_epoch, with_estimate=limit is None
+            run.stages,
+            run.total_steps,
+            run.step,
+            run.steps_per_epoch,
+            unit=run.config.unit,
+            with_estimate=limit is None,
         ) as progress,
         EventLog(run.folder / TENSORBOARD) as log,
     ):

@@ -73,11 +73,18 @@ class RunProgress(StageProgress):
     """Shows a run's epoch, its loss, the time left and its evaluations."""
 
     def __init__(
-        self, stages: Stages, total_steps: int, step: int, steps_per_epoch: int, *, with_estimate: bool = True
+        self,
+        stages: Stages,
+        total_steps: int,
+        step: int,
+        steps_per_epoch: int,
+        *,
+        unit: str = "char",
+        with_estimate: bool = True,
     ) -> None:
-        """`with_estimate`: say after the first steps how long the run will take."""
+        """`unit` is that of the losses; `with_estimate`: say after the first steps how long the run will take."""
         super().__init__(stages, total=total_steps, done=step)
-        self._total_steps, self._step, self._steps_per_epoch = total_steps, step, steps_per_epoch
+        self._unit, self._total_steps, self._step, self._steps_per_epoch = unit, total_steps, step, steps_per_epoch
         self._steps_taken, self._compiled_s, self._is_estimated = 0, 0.0, not with_estimate
 
     def step(self, nats_per_char: float) -> None:
@@ -96,8 +103,8 @@ class RunProgress(StageProgress):
         new = f"{novelty['new']:.0%} of {novelty['lines']:.0f} sampled lines are new\n" if novelty else ""
         self._bar.write(
             f"epoch {record['epoch']:.2f}, step {record['step']}: "
-            f"training {record['training_nats_per_char']:.4f}, validation {nats:.4f} nats/char "
-            f"({nats / math.log(2):.4f} bits/char{', the best so far' if best else ''})\n"
+            f"training {record['training_nats_per_char']:.4f}, validation {nats:.4f} nats/{self._unit} "
+            f"({nats / math.log(2):.4f} bits/{self._unit}{', the best so far' if best else ''})\n"
             f"{new}{record['samples'][SHOWN_TEMPERATURE]}\n"
         )
 

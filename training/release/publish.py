@@ -212,7 +212,8 @@ def _metrics(model: PublishedModel, release: Release, stages: Stages) -> dict[st
     expected, found = release.trained.validation.nats_per_char, losses["validation"].nats_per_char
     if not abs(expected - found) <= MAX_NATS_DIFFERENCE:
         raise ExportDiffers(
-            f"The export loses {found:.6f} nats/char on the validation text, the trained network {expected:.6f}."
+            f"The export loses {found:.6f} nats/{release.config.unit} on the validation text, the trained network "
+            f"{expected:.6f}."
         )
     if len(corpus.test):
         losses["test"] = loss_of("test", corpus.test)

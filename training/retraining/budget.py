@@ -39,7 +39,7 @@ def config_of(job: Job, served: Mapping[str, Any] | None) -> TrainConfig:
                 "another network needs another name."
             )
     settings = with_decay_of_optimizer(job.settings) if "optimizer" in job.settings else job.settings
-    config = replace(parent, **settings)
+    config = replace(parent, **{"leave_out": "none"} | settings)  # its blocks are of the earlier text
     return replace(
         config,
         learning_rate=job.learning_rate,

@@ -76,12 +76,12 @@ def losses(old: PublishedModel, new: PublishedModel, texts: Mapping[str, NDArray
     return found
 
 
-def verdict(losses: Losses, version: int, *, allowed: float) -> str:
+def verdict(losses: Losses, served: Mapping[str, Any], *, allowed: float) -> str:
     """Compare the losses.
 
     Args:
         losses: Of the new version and of the served one.
-        version: Number of the served version.
+        served: Manifest of the served version.
         allowed: Share by which the new loss may exceed the old one.
 
     Returns:
@@ -94,7 +94,7 @@ def verdict(losses: Losses, version: int, *, allowed: float) -> str:
     for name, loss in losses.items():
         worse = loss["new"] / loss["old"] - 1
         sentences.append(
-            f"On the {name} text it loses {loss['new']:.4f} nats/char and version {version} "
+            f"On the {name} text it loses {loss['new']:.4f} nats/{served['unit']} and version {served['version']} "
             f"{loss['old']:.4f} ({worse:+.1%})"
         )
         if not worse <= allowed:

@@ -133,4 +133,4 @@ def _pass_gate(new: PublishedModel, candidate: Candidate, retraining: Retraining
         "reference": retraining.folders.reference(retraining.job.name, done.parent),
     }
     done.losses = gate.losses(served, new, texts)
-    done.reason = gate.verdict(done.losses, served.manifest["version"], allowed=retraining.job.gate)
+    done.reason = gate.verdict(done.losses, served.manifest, allowed=retraining.job.gate)

@@ -17,6 +17,10 @@ LONG = Score("validation", Loss(1.0, 2234, (0.9, 1.1)), 0, Loss(1.5, 2048, (1.25
 SHORT = Score("test", Loss(0.5, 99), 1000, None, Loss(0.25, 99))
 
 
+def manifest_of(name: str, version: str) -> dict[str, Any]:
+    return {"name": name, "version": int(version), "unit": "byte" if name == "bytewise" else "char"}
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The calls of `score`, which finds two parts."""
@@ -24,10 +28,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def score(model: Any, corpus: tuple[str, ...], *, against: Any, **options: Any) -> list[Score]:
         calls.append((corpus, against and against.manifest, options))
-        return [LONG, SHORT] if against else [replace(part, against=None) for part in (LONG, SHORT)]
+        found = [LONG, SHORT] if against else [replace(part, against=None) for part in (LONG, SHORT)]
+        return [replace(part, warning="It was trained on a.txt.") for part in found] if "a.txt" in corpus else found
 
     def published(models: Path, name: str, version: str = "3", *, precision: str = "float32") -> Any:
-        return SimpleNamespace(manifest={"name": name, "version": int(version)}, precision=precision)
+        return SimpleNamespace(manifest=manifest_of(name, version), precision=precision)
 
     monkeypatch.setattr("training.commands.evaluate.published", published)
     monkeypatch.setattr("training.release.score.score", score)
@@ -51,7 +56,24 @@ def test_another_model_is_compared_over_the_same_blocks(calls: list[Any]) -> Non
     lines = run("evaluate", "a/3", "--against", "b/2", "--corpus", "x").output.splitlines()
     assert lines[3] == "  0.2500 ± 0.0500 nats/char less than b 2, which has 1.2500 (paired by blocks)"
     assert lines[5] == "  0.2500 nats/char more than b 2, which has 0.2500"
-    assert calls[0][1] == {"name": "b", "version": 2}
+    assert calls[0][1] == manifest_of("b", "2")
+
+
+def test_a_byte_model_has_losses_for_each_byte(calls: list[Any]) -> None:
+    result = run("evaluate", "bytewise", "--against", "b/2", "--corpus", "x")
+    assert result.output.splitlines()[:4] == [
+        "bytewise 3, validation: 1.0000 nats/byte, 1.4427 bits/byte, perplexity 2.718, 2,234 bytes, 0 unknown",
+        "  standard error 0.1000 nats/byte, over 2 blocks of 1,000 bytes",
+        "  1.5000 ± 0.2500 nats/byte in 2 cold windows of 256 bytes",
+        "  0.2500 ± 0.0500 nats/byte less than b 2, which has 1.2500 (paired by blocks)",
+    ]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_warning_is_printed_on_stderr(calls: list[Any], flags: list[str]) -> None:
+    warned, silent = (run("evaluate", "a", "--corpus", corpus, *flags) for corpus in ("a.txt", "x"))
+    assert warned.stderr.splitlines()[0] == "Warning: It was trained on a.txt."
+    assert (warned.stdout, silent.stderr) == (silent.stdout, "")
 
 
 def test_bfloat16_is_compared_with_float32(calls: list[Any]) -> None:

@@ -21,7 +21,7 @@ def test_list_shows_each_version_and_the_damage_of_one(models: Path) -> None:
     (models / "tiny/2/assets.extra/manifest.json").write_text("{}")
     (models / "tiny/3/assets.extra/manifest.json").write_text("[")
     head, first, second, third = run("list", "--models", str(models)).output.splitlines()
-    assert head.split() == ["model", "version", "nats/char", "parent", "parameters", "created"]
+    assert head.split() == ["model", "version", "nats/symbol", "parent", "parameters", "created"]
     assert first.split()[:2] == ["tiny", "1"]
     assert second.endswith("Its manifest is damaged: KeyError 'metrics'.")
     assert "cannot be read" in third

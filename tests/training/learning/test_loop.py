@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from training.config import TrainConfig
 from training.learning.folder import TENSORBOARD
 from training.learning.loop import train
 from training.learning.stages import Stages
@@ -13,7 +14,7 @@ from training.learning.stages import Stages
 class FakeRun:
     """A run of 6 steps, evaluated after every third, that records its calls."""
 
-    total_steps, steps_per_epoch = 6, 3
+    total_steps, steps_per_epoch, config = 6, 3, TrainConfig()
 
     def __init__(self, folder: Path, step: int = 0) -> None:
         self.folder, self.stages, self.step = folder, Stages(), step

@@ -48,6 +48,9 @@ def test_an_evaluation_is_printed_with_its_losses_and_a_sample(capsys: pytest.Ca
     assert first == (
         "epoch 1.25, step 50: training 2.0000, validation 2.2500 nats/char (3.2461 bits/char, the best so far)\nto be"
     )
+    with RunProgress(Stages(), total_steps=80, step=49, steps_per_epoch=40, unit="byte") as shown:
+        shown.evaluation(record(), best=False)
+    assert "validation 2.2500 nats/byte (3.2461 bits/byte)\n" in capsys.readouterr().out
     assert "the best so far" not in second
     assert second.splitlines()[1:] == ["75% of 200 sampled lines are new", "to be"]
 

@@ -42,6 +42,14 @@ def test_both_losses_are_drawn_for_wide_and_narrow_windows(run: RunRecord) -> No
     assert "epoch 1.5 · 3k characters · 2.020 bits · training 1.500 · validation 1.400" in Page(source).of("title")
 
 
+@pytest.mark.parametrize("rate", ["input_dropout", "dropout", "output_dropout", "weight_dropout", None])
+def test_the_legend_names_dropout_in_any_place(run: RunRecord, rate: str | None) -> None:
+    without = dict.fromkeys(("input_dropout", "dropout", "output_dropout", "weight_dropout"), 0.0)
+    config = run.plan["config"] | without | ({rate: 0.1} if rate else {})
+    source = loss_section(replace(run, plan=run.plan | {"config": config}))
+    assert ("training, with dropout" in source) == (rate is not None)
+
+
 def test_ngram_models_up_to_order_4_and_the_best_are_drawn(run: RunRecord) -> None:
     losses = {order: 1.5 - 0.001 * order for order in range(1, 9)}
     assert list(shown_levels(with_losses(run, losses))) == ["1-gram", "2-gram", "3-gram", "4-gram", "8-gram"]

@@ -41,6 +41,12 @@ def test_another_optimizer_than_adamw_has_no_decay_in_later_versions_either() ->
     assert config_of(job(), MANIFEST).weight_decay == SERVED.weight_decay > 0
 
 
+def test_later_versions_read_the_blocks_that_the_served_one_left_out() -> None:
+    manifest = MANIFEST | {"config": TrainConfig(leave_out="1/5").to_json()}
+    assert config_of(job(), manifest).leave_out == "none"
+    assert config_of(job(settings={"leave_out": "2/5"}), manifest).leave_out == "2/5"
+
+
 @pytest.mark.parametrize("split_by", ["line", "file"])
 def test_a_shuffled_split_is_kept(split_by: str) -> None:
     manifest = MANIFEST | {"config": TrainConfig(split_by=split_by).to_json()}

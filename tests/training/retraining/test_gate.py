@@ -18,6 +18,7 @@ from training.retraining import gate
 from training.retraining.gate import MAX_CHARS, MIN_CHARS, Refused
 
 RULE = {"allowed": 0.01}
+SERVED = {"unit": "byte", "version": 4}
 
 
 def unigram(vocabulary: list[str], nats: dict[str, float]) -> Any:
@@ -63,19 +64,19 @@ def test_pieces_of_a_long_text_reach_its_end() -> None:
 
 @pytest.mark.parametrize("new", [1.9, 2.0, 2.0199])
 def test_a_loss_within_the_allowed_share_passes(new: float) -> None:
-    sentence = gate.verdict({"fresh": {"old": 2.0, "new": new, "characters": 9.0}}, 4, **RULE)
-    assert sentence.startswith(f"On the fresh text it loses {new:.4f} nats/char and version 4 2.0000 (")
+    sentence = gate.verdict({"fresh": {"old": 2.0, "new": new, "characters": 9.0}}, SERVED, **RULE)
+    assert sentence.startswith(f"On the fresh text it loses {new:.4f} nats/byte and version 4 2.0000 (")
 
 
 def test_without_a_long_enough_text_the_verdict_says_so() -> None:
-    assert gate.verdict({}, 4, **RULE) == "The held-out text is too short for a comparison: under 500 characters."
+    assert gate.verdict({}, SERVED, **RULE) == "The held-out text is too short for a comparison: under 500 characters."
 
 
 @pytest.mark.parametrize("new", [2.0201, 3.0, float("nan"), float("inf")])
 def test_a_loss_above_the_allowed_share_on_one_text_is_refused(new: float) -> None:
     losses = {"fresh": {"old": 2.0, "new": 1.0}, "reference": {"old": 2.0, "new": new}}
     with pytest.raises(Refused, match=r"^On the reference text .*, and the gate allows \+1\.0%\.$"):
-        gate.verdict(losses, 4, **RULE)
+        gate.verdict(losses, SERVED, **RULE)
 
 
 def test_noise_is_refused_and_text_is_not(tmp_path: Path) -> None:
