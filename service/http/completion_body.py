@@ -36,8 +36,10 @@ STOP_FORMS = _one_sentence("should be a string or a list of at most 4 strings, e
 
 Text = Annotated[str, Field(json_schema_extra={"x-setting": "max_prompt"})]
 Ids = Annotated[list[int], FAIL_FAST]
-AtLeastOne = Field(fail_fast=True, json_schema_extra={"minItems": 1})
-Prompt = Text | Annotated[list[Text], AtLeastOne] | Annotated[Ids, AtLeastOne] | Annotated[list[Ids], AtLeastOne]
+AtLeastOne = Field(json_schema_extra={"minItems": 1})
+Texts = Annotated[list[Text], FAIL_FAST]
+ListsOfIds = Annotated[list[Ids], FAIL_FAST]
+Prompt = Text | Annotated[Texts, AtLeastOne] | Annotated[Ids, AtLeastOne] | Annotated[ListsOfIds, AtLeastOne]
 Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
 # The schemas are narrower than the types: a value that is valid in OpenAI's API is refused as unsupported.
 Penalty = Annotated[float, Field(ge=-2, le=2, json_schema_extra={"minimum": 0, "maximum": 0})]

@@ -84,7 +84,8 @@ def _is_a_float32(top_p: float) -> float:
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-FAIL_FAST = Field(fail_fast=True)  # of a long list: an error for each item would block the interpreter and take memory
+# For long lists: an error for each wrong item would hold the interpreter's lock and take hundreds of megabytes.
+FAIL_FAST = Field(fail_fast=True)
 Index = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Unit = Annotated[tuple[Index, Index], Field(strict=False)]  # strict, it would refuse JSON's arrays
 """A layer, and the index of a unit in it."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import MSG_DONTWAIT
 from typing import Any
@@ -111,11 +112,12 @@ class Connections:
 
         One that reads its response is the last choice.
         """
-        waiting = [connection for connection in self.waiting if connection.is_admin == is_admin]
-        oldest = next((one for one in waiting if self.waiting[one] != self._write), next(iter(waiting), None))
-        return self._evict(oldest)
+        others = (one for one, step in self.waiting.items() if one.is_admin == is_admin and step != self._write)
+        readers = (one for one in self.waiting if one.is_admin == is_admin)
+        return self._evict(next(chain(others, readers), None))  # most often the first of all: no scan
 
     def _evict(self, connection: Connection | None) -> bool:
+        """Close a connection to make room for others; False if there is none."""
         if connection is None:
             return False
         EVICTED.inc()

@@ -67,21 +67,16 @@ def evaluate(
     other = published(models, *against.split("/")) if against else None
     from training.release.score import score
 
-    found = map(
-        _warned, score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other)
-    )
+    objects = []
+    for scored in score(model, corpus, encoding=encoding, parts=parts, selection=selection_of(options), against=other):
+        if scored.warning:
+            click.echo(f"Warning: {scored.warning}", err=True)
+        if as_json:
+            objects.append(_object(scored, model, other))
+        else:
+            click.echo(_block(scored, model, other))
     if as_json:
-        click.echo(json.dumps([_object(scored, model, other) for scored in found], indent=1))
-        return
-    for scored in found:
-        click.echo(_block(scored, model, other))
-
-
-def _warned(scored: "Score") -> "Score":
-    """Print the warning of a part, if it has one, before its losses."""
-    if scored.warning:
-        click.echo(f"Warning: {scored.warning}", err=True)
-    return scored
+        click.echo(json.dumps(objects, indent=1))
 
 
 def _block(scored: "Score", model: "PublishedModel", other: "PublishedModel | None") -> str:

@@ -162,7 +162,10 @@ def _published(plan: Plan, run: "TrainingRun", target: Target) -> str:
 
 
 def time_limit(plan: Plan, run: "TrainingRun", target: Target) -> "TimeLimit | None":
-    """The limit of a run with --minutes. The time of each of its commands counts, from the start of the command on."""
+    """The limit of a run with --minutes, None without. The time of each of its commands counts.
+
+    Adds the time since this command began to that of the run's stages, which the checkpoint keeps for a resume.
+    """
     from training.learning.budget import TimeLimit
 
     seconds = 60 * plan.config.minutes

@@ -10,12 +10,7 @@ from training.learning.stages import Stopped
 from training.learning.tensorboard import EventLog
 
 
-def train(
-    run: TrainingRun,
-    should_stop: Callable[[], bool] = lambda: False,
-    *,
-    limit: TimeLimit | None = None,
-) -> bool:
+def train(run: TrainingRun, should_stop: Callable[[], bool] = lambda: False, *, limit: TimeLimit | None = None) -> bool:
     """Take the run to its end.
 
     Args:
