@@ -115,9 +115,9 @@ def test_pruning_says_that_it_waits_for_a_publisher(tmp_path: Path, caplog: pyte
         thread.join(0.2)
         assert thread.is_alive()
         assert partial.exists()
-        assert caplog.messages == ["Another process is publishing or deleting versions of a; waiting for it."]
     thread.join(10)
     assert not partial.exists()
+    assert caplog.messages == ["Another process is publishing or deleting versions of a; waiting for it."]
 
 
 def test_a_damaged_manifest_hides_no_other_version_from_the_list(tmp_path: Path) -> None:
