@@ -250,15 +250,16 @@ class Model:
                 raise ModelError(f"its weights {name!r} are not all finite numbers")
 
     def _check_other_functions(self) -> None:
-        """Compile the functions beside `advance`, which would delay the first request for each by a second."""
+        """Call the functions beside `advance` for the first time, which would delay the first request for each."""
         if self.has("advance_top" + self._suffix):
             check = self._follow_probe if self._suffix else self._replay_probe
             check("advance_top" + self._suffix)
         if self.has("inspect"):
+            symbol = np.full((1, 1), RESERVED, np.int32)
             try:
-                self._saved_model.compile("inspect")
-            except SavedModelError as error:
-                raise ModelError(str(error)) from error
+                self._saved_model.first_call("inspect", {"symbols": symbol, "state": self.initial_state(1)})
+            except Exception as error:
+                raise ModelError(f"its function 'inspect' fails: {error}") from error
 
     def _replay_probe(self, function: str) -> None:
         """Refuse weights that do not generate the probe's text."""
@@ -289,7 +290,7 @@ class Model:
         """The outputs of a function, which must take these steps and return a finite state."""
         try:
             self._saved_model.check_inputs(function, vars(steps))
-            outputs = self._saved_model.call(function, vars(steps))
+            outputs = self._saved_model.first_call(function, vars(steps))
             found = Stepped(**{name: outputs[name] for name in ("symbols", "logprobs", "previous", "state")})
         except Exception as error:
             raise ModelError(f"its probe fails: {error}") from error

@@ -3,23 +3,60 @@
 TensorFlow (`tf.py`) is not imported with this module, because its import takes a second. A call goes through a session:
 a call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
 holds the interpreter's lock meanwhile (docs/experiments.md).
+
+TensorFlow is told to leave the graph as it was exported. By default it splits each loop into operations that a slower
+executor runs, 10 to 20 % of a step, and optimizes the graph for longer than that saves (docs/experiments.md).
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
+CALLING_THREAD = -1  # as a pool of threads, for TensorFlow
+SPLITS = "_lower_using_switch_merge"  # the attribute of loops and branches that TensorFlow may split
+
 _inter_op_threads = 0  # TensorFlow's default
 
 
 class SavedModelError(Exception):
     """TensorFlow cannot load the folder. The message completes a sentence that names the version."""
+
+
+class Ways(NamedTuple):
+    """The ways to compute a function, whose outputs have the same bits."""
+
+    alone: Callable[[Arrays], Arrays]
+    """On the threads of the pool, which compute the gates of a step at the same time."""
+
+    beside_others: Callable[[Arrays], Arrays]
+    """On the calling thread, without the cost of passing work to another one."""
+
+
+class _Running:
+    """Counts the calls that run, of all models. Use it as a context: whether no other call ran when this one began."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> bool:
+        with self._lock:
+            self._calls += 1
+            return self._calls == 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._calls -= 1
+
+
+_running = _Running()
 
 
 class SavedModel:
@@ -36,29 +73,28 @@ class SavedModel:
         graph = tf.Graph()
         self._session = _session(graph)
         try:
+            loader = tf.SavedModelLoader(str(folder))
+            _keep_loops(loader.get_meta_graph_def_from_tags([tf.SERVING]).graph_def)
             with graph.as_default():
-                loaded = tf.load(self._session, [tf.SERVING], str(folder))
+                loaded = loader.load(self._session, [tf.SERVING])
             self._signatures = {name: found for name, found in loaded.signature_def.items() if found.inputs}
         except Exception as error:  # damaged files raise many kinds of exception
             raise SavedModelError(f"TensorFlow {tf.VERSION} cannot load it: {error}") from error
-        self._compiled: dict[str, Callable[[Arrays], Arrays]] = {}
+        self._compiled: dict[str, Ways] = {}
 
     def has(self, function: str) -> bool:
         """Whether it has a function of this name."""
         return function in self._signatures
 
-    def compile(self, function: str) -> None:
-        """Compile a function, which takes up to a second. The first `call` does so otherwise.
+    def first_call(self, function: str, inputs: Arrays) -> Arrays:
+        """The outputs of a function, computed each way, so that no later call is delayed by its preparation.
 
         Raises:
             SavedModelError: TensorFlow cannot compile it.
         """
-        from service.model import tf
-
-        try:
-            self._compiled[function] = self._callable(self._signatures[function])
-        except Exception as error:  # of many kinds, as above
-            raise SavedModelError(f"TensorFlow {tf.VERSION} cannot compile {function}: {error}") from error
+        ways = self._ways(function)
+        ways.alone(inputs)
+        return ways.beside_others(inputs)
 
     def check_inputs(self, function: str, arrays: Arrays) -> None:
         """Check that a function takes these arrays; `call`, which is called all the time, does not.
@@ -79,10 +115,15 @@ class SavedModel:
                 raise ValueError(f"{function} takes {name} as {wanted}, not {found.dtype} {found.shape}")
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
-        """The outputs of a function, by name. One that is an unchanged input may share its memory."""
-        if function not in self._compiled:
-            self.compile(function)
-        return self._compiled[function](inputs)
+        """The outputs of a function, by name. One that is an unchanged input may share its memory.
+
+        Raises:
+            SavedModelError: TensorFlow cannot compile it.
+        """
+        ways = self._ways(function)
+        with _running as alone:
+            compute = ways.alone if alone and _inter_op_threads != 1 else ways.beside_others
+            return compute(inputs)
 
     def weights(self) -> Arrays:
         """Every variable by name."""
@@ -90,17 +131,38 @@ class SavedModel:
         values = self._session.run([op.outputs[0] for op in reads])
         return {op.inputs[0].op.name: value for op, value in zip(reads, values, strict=True)}
 
-    def _callable(self, signature: Any) -> Callable[[Arrays], Arrays]:
-        """A function of named arrays."""
+    def _ways(self, function: str) -> Ways:
+        """Compile a function for its first call."""
+        from service.model import tf
+
+        if function not in self._compiled:
+            try:
+                signature = self._signatures[function]
+                self._compiled[function] = Ways(self._callable(signature), self._callable(signature, CALLING_THREAD))
+            except Exception as error:  # of many kinds, as above
+                raise SavedModelError(f"TensorFlow {tf.VERSION} cannot compile {function}: {error}") from error
+        return self._compiled[function]
+
+    def _callable(self, signature: Any, pool: int = 0) -> Callable[[Arrays], Arrays]:
+        """A function of named arrays, computed by a pool of threads or the `CALLING_THREAD`."""
         from service.model.tf import CallableOptions
 
         inputs, outputs = dict(signature.inputs), dict(signature.outputs)
         options = CallableOptions(
             feed=[tensor.name for tensor in inputs.values()], fetch=[tensor.name for tensor in outputs.values()]
         )
+        options.run_options.inter_op_thread_pool = pool
         # `Session.make_callable` is public, and spends as long in Python as a restored function.
         run = self._session._make_callable_from_options(options)
         return lambda arrays: dict(zip(outputs, run(*[arrays[name] for name in inputs]), strict=True))
+
+
+def _keep_loops(graph_def: Any) -> None:
+    """Let TensorFlow run the loops and branches of a graph as they are."""
+    for function in graph_def.library.function:
+        for node in function.node_def:
+            if SPLITS in node.attr:
+                node.attr[SPLITS].b = False
 
 
 def _session(graph: Any) -> Any:
@@ -109,8 +171,9 @@ def _session(graph: Any) -> Any:
     # TensorFlow warns that sessions are deprecated, which is meant for building models, not for running them.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # By default one matrix product uses every core; concurrent engines use them better (docs/experiments.md).
-    threads = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": _inter_op_threads}
-    return tf.Session(graph=graph, config=tf.ConfigProto(**threads))
+    config = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=_inter_op_threads)
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    return tf.Session(graph=graph, config=config)
 
 
 def configure_threads(engines: int) -> None:

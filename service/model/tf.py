@@ -26,19 +26,20 @@ try:
         from tensorflow.python.framework.dtypes import as_dtype
         from tensorflow.python.framework.ops import Graph
         from tensorflow.python.framework.tensor_shape import TensorShape
-        from tensorflow.python.saved_model.loader_impl import load
+        from tensorflow.python.saved_model.loader_impl import SavedModelLoader
         from tensorflow.python.saved_model.tag_constants import SERVING
 except Exception as error:  # noqa: BLE001  # the import of a private module can raise any
     # Lines written to stderr during this import become records of the log (service/server/logs.py).
     sys.stderr.write(f"All of TensorFlow is imported, which takes longer: {error}\n")
     import tensorflow
     from tensorflow.core.protobuf.config_pb2 import CallableOptions
+    from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
     VERSION, SERVING = tensorflow.__version__, tensorflow.saved_model.SERVING
     Graph, TensorShape = tensorflow.Graph, tensorflow.TensorShape
     as_dtype, constant = tensorflow.as_dtype, tensorflow.constant
     v1 = tensorflow.compat.v1
-    ConfigProto, Session, load = v1.ConfigProto, v1.Session, v1.saved_model.load
+    ConfigProto, Session = v1.ConfigProto, v1.Session
 
 __all__ = [
     "SERVING",
@@ -46,9 +47,9 @@ __all__ = [
     "CallableOptions",
     "ConfigProto",
     "Graph",
+    "SavedModelLoader",
     "Session",
     "TensorShape",
     "as_dtype",
     "constant",
-    "load",
 ]

@@ -102,11 +102,12 @@ class Artifact(ExportedNetwork):
             rule=Rule.of(uniforms, temperature, top_k, top_p),
         )
         start = (previous, tuple(tf.unstack(state)))
-        # Where every row takes every step, as in a server, no step has to choose between the old and the new state.
+        # In a server, every row takes every step, and few have a filter. Such a call has a loop of its own: no step has to
+        # choose between the old and the new state, or between filtered and other probabilities.
         previous, layers, symbols, logits = tf.cond(
-            tf.reduce_all(call.takes),
-            lambda: self._run(call, *start, all_take=True),
-            lambda: self._run(call, *start, all_take=False),
+            tf.reduce_all(call.takes) & ~call.rule.has_filters,
+            lambda: self._run(call, *start, plain=True),
+            lambda: self._run(call, *start, plain=False),
         )
         own_bias = tf.pad(self.output[1], padding[1:], constant_values=-np.inf)
         below_best, log_total = _log_softmax_parts(logits + own_bias)
@@ -123,8 +124,8 @@ class Artifact(ExportedNetwork):
             outputs |= {name: tf.where(takes, values, tf.zeros_like(values)) for name, values in top.items()}
         return outputs
 
-    def _run(self, call: Call, previous: tf.Tensor, layers: Layers, *, all_take: bool) -> Any:
-        """Take K steps.
+    def _run(self, call: Call, previous: tf.Tensor, layers: Layers, *, plain: bool) -> Any:
+        """Take K steps; `plain`: each row takes all of them, without a filter.
 
         Returns:
             The last symbols [N], the last states, all symbols [K, N], and the logits [K, N, V'] without bias.
@@ -134,9 +135,9 @@ class Artifact(ExportedNetwork):
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
             h, new = self.step(previous, layers, call.gates)
             unbiased = h @ call.kernel
-            sampled = call.rule.choose(t, unbiased + call.bias)
+            sampled = call.rule.choose(t, unbiased + call.bias, filters=not plain)
             symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), sampled)
-            if not all_take:
+            if not plain:
                 takes = tf.gather(call.takes, t)
                 symbol = tf.where(takes, symbol, previous)
                 new = tuple(tf.where(takes[:, None], *pair) for pair in zip(new, layers, strict=True))

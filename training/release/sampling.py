@@ -44,13 +44,17 @@ class Rule(NamedTuple):
             has_filters=tf.reduce_any((top_k > 0) | (top_p < 1.0)),
         )
 
-    def choose(self, step: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Choose one symbol for each row: int32 [N], from logits [N, V]; -inf forbids a symbol."""
+    def choose(self, step: tf.Tensor, logits: tf.Tensor, *, filters: bool = True) -> tf.Tensor:
+        """Choose one symbol for each row: int32 [N], from logits [N, V]; -inf forbids a symbol.
+
+        Without `filters`, no row may have one.
+        """
         logits = tf.where(tf.math.is_nan(logits), -np.inf, tf.minimum(logits, LARGEST))
         below_best = logits - tf.reduce_max(logits, axis=1, keepdims=True)
         weights = tf.exp(below_best * self.sharpness)  # probabilities times a constant
-        kept = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
-        cumulative = tf.cumsum(kept, axis=1)
+        if filters:
+            weights = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
+        cumulative = tf.cumsum(weights, axis=1)
         thresholds = tf.gather(self.uniforms, step) * cumulative[:, -1:]
         return tf.reduce_sum(tf.cast(cumulative <= thresholds, tf.int32), axis=1)
 

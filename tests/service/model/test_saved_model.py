@@ -1,27 +1,36 @@
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.model.saved_model import SavedModel, SavedModelError
+from service.model import saved_model
+from service.model.saved_model import Arrays, SavedModel, SavedModelError
 
 
 class Counter(tf.Module):
-    """Adds its step to every row."""
+    """Adds its size to every row."""
 
     def __init__(self) -> None:
         super().__init__()
         self.size = tf.Variable([2.0, 3.0], name="size")
         spec = tf.TensorSpec((None, 2), tf.float32, "rows")
         self.add = tf.function(lambda rows: {"sum": rows + self.size, "none": rows}, input_signature=[spec])
+        self.add_thrice = tf.function(self._add_thrice, input_signature=[spec], autograph=False)
+
+    def _add_thrice(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"sum": tf.while_loop(lambda i, _: i < 3, lambda i, rows: (i + 1, rows + self.size), (0, rows))[1]}
 
 
 @pytest.fixture(scope="module")
 def counter(tmp_path_factory: pytest.TempPathFactory) -> SavedModel:
     folder = tmp_path_factory.mktemp("counter")
     module = Counter()
-    tf.saved_model.save(module, str(folder), signatures={"add": module.add})
+    tf.saved_model.save(module, str(folder), signatures={"add": module.add, "add_thrice": module.add_thrice})
     return SavedModel(folder)
 
 
@@ -65,5 +74,94 @@ def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_function_that_cannot_be_compiled_is_named(counter: SavedModel) -> None:
-    with pytest.raises(SavedModelError, match=r"TensorFlow .* cannot compile subtract"):
-        counter.compile("subtract")
+    for call in (counter.first_call, counter.call):
+        with pytest.raises(SavedModelError, match=r"TensorFlow .* cannot compile subtract"):
+            call("subtract", {})
+
+
+def test_each_way_computes_a_loop_that_tensorflow_has_not_split(counter: SavedModel) -> None:
+    rows = np.ones((2, 2), np.float32)
+    for way in counter._ways("add_thrice"):
+        assert way({"rows": rows})["sum"].tolist() == [[7, 10], [7, 10]]
+    assert not {"Switch", "Merge"} & operations_run(counter, "add_thrice", {"rows": rows})
+
+
+def operations_run(model: SavedModel, function: str, inputs: Arrays) -> set[str]:
+    """The types of the operations that TensorFlow runs for a function."""
+    signature, metadata = model._signatures[function], tf.compat.v1.RunMetadata()
+    model._session.run(
+        [output.name for output in signature.outputs.values()],
+        {signature.inputs[name].name: array for name, array in inputs.items()},
+        options=tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE),
+        run_metadata=metadata,
+    )
+    labels = [node.timeline_label for device in metadata.step_stats.dev_stats for node in device.node_stats]
+    found = {match[1] for label in labels if (match := re.search(r"= (\w+)\(", label))}
+    assert found
+    return found
+
+
+@pytest.fixture
+def ways(counter: SavedModel, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ways in which calls of `add` are computed."""
+
+    def recorded(name: str, way: Callable[[Arrays], Arrays]) -> Callable[[Arrays], Arrays]:
+        def run(inputs: Arrays) -> Arrays:
+            used.append(name)
+            return way(inputs)
+
+        return run
+
+    used: list[str] = []
+    original = counter._ways("add")
+    replaced = saved_model.Ways(*(recorded(name, way) for name, way in original._asdict().items()))
+    monkeypatch.setitem(counter._compiled, "add", replaced)
+    return used
+
+
+@contextmanager
+def beside_another_call(model: SavedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A context in which another thread is in the middle of a call."""
+
+    def wait(inputs: Arrays) -> Arrays:
+        entered.set()
+        assert ended.wait(60)
+        return inputs
+
+    entered, ended = threading.Event(), threading.Event()
+    monkeypatch.setitem(model._compiled, "wait", saved_model.Ways(wait, wait))
+    other = threading.Thread(target=model.call, args=("wait", {}))
+    other.start()
+    assert entered.wait(60)
+    yield
+    ended.set()
+    other.join()
+
+
+def test_a_call_uses_all_cores_only_while_no_other_call_runs(
+    counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_model, "_inter_op_threads", 2)
+    inputs = {"rows": np.ones((1, 2), np.float32)}
+    counter.call("add", inputs)
+    with beside_another_call(counter, monkeypatch):
+        counter.call("add", inputs)
+        counter.call("add", inputs)
+    counter.call("add", inputs)
+    assert ways == ["alone", "beside_others", "beside_others", "alone"]
+
+
+def test_with_one_core_no_call_passes_work_to_another_thread(
+    counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_model, "_inter_op_threads", 1)
+    counter.call("add", {"rows": np.ones((1, 2), np.float32)})
+    assert ways == ["beside_others"]
+
+
+def test_a_call_that_fails_has_ended(counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_model, "_inter_op_threads", 2)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        counter.call("add", {"rows": np.ones((1, 3), np.float32)})
+    counter.call("add", {"rows": np.ones((1, 2), np.float32)})
+    assert ways == ["alone", "alone"]
