@@ -132,12 +132,10 @@ def service(
     seconds_to_start: float = SECONDS_TO_START,
     **settings: Any,
 ) -> Server:
-    """gunicorn with the service; `slots=8` is CHARLOOM_SLOTS=8."""
+    """The service; `slots=8` is CHARLOOM_SLOTS=8."""
     variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
-    command = ["-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
-    return Server(
-        command, {"CHARLOOM_MODELS": str(models)} | variables, log, prefix=prefix, seconds_to_start=seconds_to_start
-    )
+    command = ["-m", "charloom", "serve", "--models", str(models)]
+    return Server(command, variables, log, prefix=prefix, seconds_to_start=seconds_to_start)
 
 
 class Worker:

@@ -102,8 +102,8 @@ class Artifact(ExportedNetwork):
             rule=Rule.of(uniforms, temperature, top_k, top_p),
         )
         start = (previous, tuple(tf.unstack(state)))
-        # In a server, every row takes every step, and few have a filter. Such a call has a loop of its own: no step has to
-        # choose between the old and the new state, or between filtered and other probabilities.
+        # In a server, every row takes every step, and few have a filter. Such a call has a loop of its own, in which no
+        # step has to choose between the old and the new state, or between filtered and other probabilities.
         previous, layers, symbols, logits = tf.cond(
             tf.reduce_all(call.takes) & ~call.rule.has_filters,
             lambda: self._run(call, *start, plain=True),
