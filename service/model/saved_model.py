@@ -4,8 +4,9 @@ TensorFlow (`tf.py`) is not imported with this module, because its import takes 
 a call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
 holds the interpreter's lock meanwhile (docs/experiments.md).
 
-TensorFlow is told to leave the graph as it was exported. By default it splits each loop into operations that a slower
-executor runs, 10 to 20 % of a step, and optimizes the graph for longer than that saves (docs/experiments.md).
+TensorFlow is told to run the graph as it was exported. By default it splits each loop into operations that a slower
+executor runs, which costs 10 to 20 % of a step, and spends a third of a second on optimizing each function, which makes
+none of them faster (docs/experiments.md).
 """
 
 import logging
@@ -132,7 +133,7 @@ class SavedModel:
         return {op.inputs[0].op.name: value for op, value in zip(reads, values, strict=True)}
 
     def _ways(self, function: str) -> Ways:
-        """Compile a function for its first call."""
+        """The ways to compute a function, which is compiled for its first call."""
         from service.model import tf
 
         if function not in self._compiled:
@@ -158,7 +159,7 @@ class SavedModel:
 
 
 def _keep_loops(graph_def: Any) -> None:
-    """Let TensorFlow run the loops and branches of a graph as they are."""
+    """Let TensorFlow run the loops and branches of a graph without splitting them."""
     for function in graph_def.library.function:
         for node in function.node_def:
             if SPLITS in node.attr:
