@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # The same weights round differently on another processor; damaged weights differ by far more.
 PROBE_TOLERANCE_NATS = 1e-3
 BFLOAT16_TOLERANCE_NATS = 0.05  # a character, over the probe's text
+DIVIDED_UNITS = 256  # from which a call that runs alone is faster on several cores (docs/experiments.md)
 ROW_MULTIPLES = (4, 8, 16, 32)  # a matrix product of fewer rows takes no less time
 ROWS_MEASURED = 64
 TEXTS_MEASURED = (8, 32)  # texts, symbols
@@ -119,7 +120,7 @@ class Model:
             raise ModelError(f"its manifest says that it is {version}")
         self.text = TextCodec(self.manifest)
         try:
-            self._saved_model = SavedModel(folder)
+            self._saved_model = SavedModel(folder, divides=self.manifest.units >= DIVIDED_UNITS)
         except SavedModelError as error:
             raise ModelError(str(error)) from error
         if not self.has("advance"):

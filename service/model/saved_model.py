@@ -34,7 +34,8 @@ class Ways(NamedTuple):
     """The ways to compute a function, whose outputs have the same bits."""
 
     alone: Callable[[Arrays], Arrays]
-    """On the threads of the pool, which compute the gates of a step at the same time."""
+    """On the threads of the pool, which compute the gates of a step at the same time. On one core, and where it would
+    not be faster, it is the other way."""
 
     beside_others: Callable[[Arrays], Arrays]
     """On the calling thread, without the cost of passing work to another one."""
@@ -63,8 +64,8 @@ _running = _Running()
 class SavedModel:
     """A loaded SavedModel. Any number of threads may call its functions."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load the folder.
+    def __init__(self, folder: Path, *, divides: bool = True) -> None:
+        """Load the folder. `divides`: whether a call that runs alone divides its operations among several cores.
 
         Raises:
             SavedModelError: TensorFlow cannot load it.
@@ -73,6 +74,7 @@ class SavedModel:
 
         graph = tf.Graph()
         self._session = _session(graph)
+        self._divides = divides and _inter_op_threads != 1
         try:
             loader = tf.SavedModelLoader(str(folder))
             _keep_loops(loader.get_meta_graph_def_from_tags([tf.SERVING]).graph_def)
@@ -93,9 +95,9 @@ class SavedModel:
         Raises:
             SavedModelError: TensorFlow cannot compile it.
         """
-        ways = self._ways(function)
-        ways.alone(inputs)
-        return ways.beside_others(inputs)
+        for compute in set(self._ways(function)):
+            outputs = compute(inputs)
+        return outputs
 
     def check_inputs(self, function: str, arrays: Arrays) -> None:
         """Check that a function takes these arrays; `call`, which is called all the time, does not.
@@ -123,8 +125,7 @@ class SavedModel:
         """
         ways = self._ways(function)
         with _running as alone:
-            compute = ways.alone if alone and _inter_op_threads != 1 else ways.beside_others
-            return compute(inputs)
+            return ways.alone(inputs) if alone else ways.beside_others(inputs)
 
     def weights(self) -> Arrays:
         """Every variable by name."""
@@ -139,7 +140,9 @@ class SavedModel:
         if function not in self._compiled:
             try:
                 signature = self._signatures[function]
-                self._compiled[function] = Ways(self._callable(signature), self._callable(signature, CALLING_THREAD))
+                own_thread = self._callable(signature, CALLING_THREAD)
+                alone = self._callable(signature) if self._divides else own_thread
+                self._compiled[function] = Ways(alone, own_thread)
             except Exception as error:  # of many kinds, as above
                 raise SavedModelError(f"TensorFlow {tf.VERSION} cannot compile {function}: {error}") from error
         return self._compiled[function]

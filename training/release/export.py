@@ -19,6 +19,8 @@ from training.release.sampling import Rule
 GUESSES = 5
 VECTOR = 16  # float32 numbers in the widest vector of a processor
 BFLOAT16_UNITS = 256  # from which products in bfloat16 are faster (docs/experiments.md)
+PLAIN_LIMIT = 1e6  # of the weights, states and biases of a plain call
+STEPS_AT_ONCE = 2  # in a plain call: each turn of a loop has a cost of its own (docs/experiments.md)
 
 
 class Call(NamedTuple):
@@ -40,6 +42,7 @@ class Artifact(ExportedNetwork):
         super().__init__(weights)
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
+        self._has_plain_weights = all(np.abs(array).max() < PLAIN_LIMIT for array in weights.arrays)
 
     def functions(self) -> dict[str, Any]:
         """Each function by the name of its signature."""
@@ -102,10 +105,8 @@ class Artifact(ExportedNetwork):
             rule=Rule.of(uniforms, temperature, top_k, top_p),
         )
         start = (previous, tuple(tf.unstack(state)))
-        # In a server, every row takes every step, and few have a filter. Such a call has a loop of its own, in which no
-        # step has to choose between the old and the new state, or between filtered and other probabilities.
         previous, layers, symbols, logits = tf.cond(
-            tf.reduce_all(call.takes) & ~call.rule.has_filters,
+            self._is_plain(call, state),
             lambda: self._run(call, *start, plain=True),
             lambda: self._run(call, *start, plain=False),
         )
@@ -124,8 +125,19 @@ class Artifact(ExportedNetwork):
             outputs |= {name: tf.where(takes, values, tf.zeros_like(values)) for name, values in top.items()}
         return outputs
 
+    def _is_plain(self, call: Call, state: tf.Tensor) -> tf.Tensor:
+        """Whether a call is plain, as most calls of a server are. Fewer operations compute a step of such a call.
+
+        In a plain call, every row samples every step, without a filter. No weight, state or bias is so large that a
+        logit could be NaN or infinite, and each row has a symbol that its bias does not forbid.
+        """
+        samples = tf.reduce_all(call.takes & ~call.follows)
+        is_moderate = tf.reduce_all(tf.abs(state) < PLAIN_LIMIT) & tf.reduce_all(call.bias < PLAIN_LIMIT)
+        has_symbol = tf.reduce_all(tf.reduce_max(call.bias, axis=1) > -PLAIN_LIMIT)
+        return self._has_plain_weights & samples & ~call.rule.has_filters & is_moderate & has_symbol
+
     def _run(self, call: Call, previous: tf.Tensor, layers: Layers, *, plain: bool) -> Any:
-        """Take K steps; `plain`: each row takes all of them, without a filter.
+        """Take K steps of a call that is plain (`_is_plain`) or not.
 
         Returns:
             The last symbols [N], the last states, all symbols [K, N], and the logits [K, N, V'] without bias.
@@ -135,19 +147,23 @@ class Artifact(ExportedNetwork):
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
             h, new = self.step(previous, layers, call.gates)
             unbiased = h @ call.kernel
-            sampled = call.rule.choose(t, unbiased + call.bias, filters=not plain)
-            symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), sampled)
+            symbol = call.rule.choose(t, unbiased + call.bias, plain=plain)
             if not plain:
                 takes = tf.gather(call.takes, t)
+                symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), symbol)
                 symbol = tf.where(takes, symbol, previous)
                 new = tuple(tf.where(takes[:, None], *pair) for pair in zip(new, layers, strict=True))
             return t + 1, symbol, new, symbols.write(t, symbol), logits.write(t, unbiased)
 
-        _, previous, layers, symbols, logits = tf.while_loop(
-            lambda t, *_: t < steps,
-            step,
-            (0, previous, layers, _outputs(tf.int32, steps), _outputs(tf.float32, steps)),
-        )
+        def several(*variables: Any) -> Any:
+            for _ in range(STEPS_AT_ONCE):
+                variables = step(*variables)
+            return variables
+
+        variables = (tf.constant(0), previous, layers, _outputs(tf.int32, steps), _outputs(tf.float32, steps))
+        if plain:
+            variables = tf.while_loop(lambda t, *_: t <= steps - STEPS_AT_ONCE, several, variables)
+        _, previous, layers, symbols, logits = tf.while_loop(lambda t, *_: t < steps, step, variables)
         return previous, layers, symbols.stack(), logits.stack()
 
     def _inspect(self, symbols: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:

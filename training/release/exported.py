@@ -33,7 +33,7 @@ class ExportedNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         # The contribution of each symbol to the bottom layer's gates [V, gates x H]: a gather replaces a product.
         bottom = weights.layers[0]
         rows = bottom.kernel if weights.embedding is None else weights.embedding @ bottom.kernel
-        self._inputs = _by_gate(weights.cell, rows + bottom.bias, "input")
+        self._inputs = tf.Variable(np.stack(_gates(weights.cell, rows + bottom.bias)), name="input")  # [gates, V, H]
 
     def gates_in(self, dtype: tf.DType) -> Gates:
         """The gates with their kernels in this type. Biases stay float32."""
@@ -81,7 +81,7 @@ class ExportedNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow is untyped
         if number:
             inputs = [product(below, kernel) + bias for kernel, bias in zip(input_kernels, biases, strict=True)]
         else:
-            inputs = [tf.gather(rows, below) for rows in self._inputs]
+            inputs = tf.unstack(tf.gather(self._inputs, below, axis=1))
         return step(inputs, state, kernels, *(bias for (bias,) in candidate_bias))
 
 
@@ -110,4 +110,9 @@ def _layer_variables(cell: str, layer: LayerWeights, number: int) -> list[list[t
 
 def _by_gate(cell: str, columns: Any, name: str) -> list[tf.Variable]:
     """One variable for each gate's columns of an array [..., gates x H]."""
-    return [tf.Variable(gate, name=name) for gate in np.split(columns, CELLS[cell].gates, axis=-1)]
+    return [tf.Variable(gate, name=name) for gate in _gates(cell, columns)]
+
+
+def _gates(cell: str, columns: Any) -> list[Any]:
+    """Each gate's columns of an array [..., gates x H]."""
+    return np.split(columns, CELLS[cell].gates, axis=-1)

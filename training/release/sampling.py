@@ -44,19 +44,22 @@ class Rule(NamedTuple):
             has_filters=tf.reduce_any((top_k > 0) | (top_p < 1.0)),
         )
 
-    def choose(self, step: tf.Tensor, logits: tf.Tensor, *, filters: bool = True) -> tf.Tensor:
+    def choose(self, step: tf.Tensor, logits: tf.Tensor, *, plain: bool = False) -> tf.Tensor:
         """Choose one symbol for each row: int32 [N], from logits [N, V]; -inf forbids a symbol.
 
-        Without `filters`, no row may have one.
+        `plain`, which is quicker: no row has a filter, every logit is finite or -inf, and each row has a finite one.
         """
-        logits = tf.where(tf.math.is_nan(logits), -np.inf, tf.minimum(logits, LARGEST))
+        if not plain:
+            logits = tf.where(tf.math.is_nan(logits), -np.inf, tf.minimum(logits, LARGEST))
         below_best = logits - tf.reduce_max(logits, axis=1, keepdims=True)
         weights = tf.exp(below_best * self.sharpness)  # probabilities times a constant
-        if filters:
+        if not plain:
             weights = tf.cond(self.has_filters, lambda: self._filtered(weights), lambda: weights)
         cumulative = tf.cumsum(weights, axis=1)
         thresholds = tf.gather(self.uniforms, step) * cumulative[:, -1:]
-        return tf.reduce_sum(tf.cast(cumulative <= thresholds, tf.int32), axis=1)
+        first_above = tf.squeeze(tf.raw_ops.UpperBound(sorted_inputs=cumulative, values=thresholds), axis=1)
+        # V if every symbol is forbidden: the weights are NaN then.
+        return first_above if plain else tf.where(first_above < logits.shape[1], first_above, 0)
 
     def _filtered(self, weights: tf.Tensor) -> tf.Tensor:
         """Keep the `top_k` most likely symbols of each row, of these the shortest prefix that reaches `top_p`."""

@@ -27,11 +27,19 @@ class Counter(tf.Module):
 
 
 @pytest.fixture(scope="module")
-def counter(tmp_path_factory: pytest.TempPathFactory) -> SavedModel:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel of `Counter`."""
     folder = tmp_path_factory.mktemp("counter")
     module = Counter()
     tf.saved_model.save(module, str(folder), signatures={"add": module.add, "add_thrice": module.add_thrice})
-    return SavedModel(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def counter(folder: Path) -> Iterator[SavedModel]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "_inter_op_threads", 2)
+        yield SavedModel(folder)
 
 
 def test_a_call_takes_and_returns_arrays_by_name(counter: SavedModel) -> None:
@@ -141,7 +149,6 @@ def beside_another_call(model: SavedModel, monkeypatch: pytest.MonkeyPatch) -> I
 def test_a_call_uses_all_cores_only_while_no_other_call_runs(
     counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saved_model, "_inter_op_threads", 2)
     inputs = {"rows": np.ones((1, 2), np.float32)}
     counter.call("add", inputs)
     with beside_another_call(counter, monkeypatch):
@@ -151,16 +158,17 @@ def test_a_call_uses_all_cores_only_while_no_other_call_runs(
     assert ways == ["alone", "beside_others", "beside_others", "alone"]
 
 
-def test_with_one_core_no_call_passes_work_to_another_thread(
-    counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("threads", "divides"), [(1, True), (2, False)])
+def test_a_call_alone_stays_on_its_thread_with_one_core_or_if_the_model_is_small(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, threads: int, divides: bool
 ) -> None:
-    monkeypatch.setattr(saved_model, "_inter_op_threads", 1)
-    counter.call("add", {"rows": np.ones((1, 2), np.float32)})
-    assert ways == ["beside_others"]
+    monkeypatch.setattr(saved_model, "_inter_op_threads", threads)
+    ways = SavedModel(folder, divides=divides)._ways("add")
+    assert ways.alone is ways.beside_others
+    assert ways.alone({"rows": np.ones((1, 2), np.float32)})["sum"].tolist() == [[3, 4]]
 
 
-def test_a_call_that_fails_has_ended(counter: SavedModel, ways: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved_model, "_inter_op_threads", 2)
+def test_a_call_that_fails_has_ended(counter: SavedModel, ways: list[str]) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
         counter.call("add", {"rows": np.ones((1, 3), np.float32)})
     counter.call("add", {"rows": np.ones((1, 2), np.float32)})

@@ -271,6 +271,59 @@ def test_sampled_text_follows_the_rule_symbol_by_symbol(two_layers: Loaded) -> N
     assert 0 not in found
 
 
+def beside(loaded: Loaded, row: dict[str, np.ndarray], **other: object) -> dict[str, np.ndarray]:
+    """The outputs of a row that samples seven times in one batch, the last time with `other` inputs."""
+    inputs = {name: np.repeat(array, 8, axis=1 if name == "state" else 0) for name, array in row.items()}
+    for name, value in other.items():
+        inputs[name][(slice(None), 7) if name == "state" else 7] = value
+    found = loaded.advance(**inputs)
+    return {name: np.delete(array, 7, axis=1 if name == "state" else 0) for name, array in found.items()}
+
+
+@pytest.fixture
+def row(loaded: Loaded) -> dict[str, np.ndarray]:
+    """A row that samples 25 steps, from a state that is not the first one."""
+    generator = np.random.default_rng(12)
+    return {
+        "uniforms": generator.random((1, 25), dtype=np.float32),
+        "temperature": np.array([0.9]),
+        "top_k": np.zeros(1),
+        "top_p": np.ones(1),
+        "length": np.array([25]),
+        "given_length": np.zeros(1),
+        "bias": generator.normal(0, 1, (1, SYMBOLS)),
+        "state": loaded.advance(given=text(1, 5))["state"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("top_k", 3), ("top_p", 0.5), ("length", 24), ("given_length", 2)),
+        *(("bias", np.nan), ("bias", np.inf), ("bias", -np.inf), ("state", np.nan), ("state", 3e38)),
+    ],
+)
+def test_a_row_has_the_same_bits_in_a_plain_call_and_beside_any_other_row(loaded, row, name, value) -> None:
+    found = beside(loaded, row)  # a plain call
+    assert len(set(found["symbols"][0])) > 3
+    for key, array in beside(loaded, row, **{name: value}).items():
+        np.testing.assert_array_equal(array, found[key], err_msg=key)
+
+
+def test_a_row_without_any_allowed_symbol_gets_the_reserved_one(two_layers: Loaded) -> None:
+    assert not two_layers.advance(uniforms=np.full((2, 5), 0.5), bias=np.full((2, SYMBOLS), -np.inf))["symbols"].any()
+
+
+def test_infinite_weights_never_choose_the_reserved_symbol(two_layers: Loaded, tmp_path: Path) -> None:
+    kernel = two_layers.weights.output_kernel.copy()
+    kernel[:, 1:4] = np.inf  # logits that are NaN or infinite
+    write_saved_model(replace(two_layers.weights, output_kernel=kernel), tmp_path)
+    infinite = copy(two_layers)
+    infinite.model = tf.saved_model.load(str(tmp_path))
+    symbols = infinite.advance(uniforms=np.random.default_rng(2).random((4, 20)))["symbols"]
+    assert ((symbols > 0) & (symbols < SYMBOLS)).all()
+
+
 def test_bias_is_added_before_sampling_and_logprobs_stay_the_models_own(two_layers: Loaded) -> None:
     forbid_all_but_five = np.full((2, SYMBOLS), -np.inf)
     forbid_all_but_five[:, 5] = 0

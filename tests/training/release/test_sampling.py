@@ -133,9 +133,9 @@ def random_rows(generator: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def choose_rows(logits, uniforms, temperature, top_k, top_p) -> np.ndarray:
+def choose_rows(logits, uniforms, temperature, top_k, top_p, *, plain: bool = False) -> np.ndarray:
     rule = Rule.of(*(tf.constant(array) for array in (uniforms[:, None], temperature, top_k, top_p)))
-    return rule.choose(0, tf.constant(logits)).numpy()
+    return rule.choose(0, tf.constant(logits), plain=plain).numpy()
 
 
 def reference(logits, uniforms, temperature, top_k, top_p) -> tuple[np.ndarray, np.ndarray]:
@@ -180,3 +180,13 @@ def test_any_bits_give_a_symbol_that_may_be_sampled_and_meaningful_ones_the_rule
     # The others are no neighbours of theirs: nothing of a row reaches another.
     alone = choose_rows(**{name: array[meaningful] for name, array in rows.items()})
     np.testing.assert_array_equal(found[meaningful], alone)
+
+
+def test_a_plain_choice_is_the_same_choice() -> None:
+    rows = random_rows(np.random.default_rng(12))
+    logits = rows["logits"]
+    plain = ((logits < np.inf) | (logits == -np.inf)).all(axis=1) & np.isfinite(logits).any(axis=1)
+    rows |= {"top_k": np.zeros(ROWS, np.int32), "top_p": np.ones(ROWS, np.float32)}
+    rows = {name: array[plain] for name, array in rows.items()}
+    assert plain.sum() > ROWS / 10
+    np.testing.assert_array_equal(choose_rows(**rows, plain=True), choose_rows(**rows))
