@@ -1,6 +1,6 @@
 """The batch of one engine and one model: rows join, prefill, decode and leave. Knows no text, queues or threads.
 
-Prefill has calls of its own, and so have the first symbols of a text. Few rows are new at a time, and a call of few
+Prefill has calls of its own, and so has the first symbol of a text. Few rows are new at a time, and a call of few
 rows is quick: a prompt of 20 symbols delays the rows that decode by a few milliseconds, and its own stream less than
 if it advanced in step with them.
 """
@@ -21,8 +21,6 @@ from service.engine.slots import Slots
 from service.model.model import Model
 
 log = logging.getLogger(__name__)
-
-FIRST_STEPS = 2  # of the call in which new rows sample their first symbols
 
 
 class Batch:
@@ -108,8 +106,8 @@ class Batch:
         rows.drop(index)
 
     def _start(self, rows: Slots) -> list[Task]:
-        """Each row samples its first symbols, then decodes."""
-        tasks = self._sample(rows, min(FIRST_STEPS, rows.steps()))
+        """Each row samples its first symbol, then decodes."""
+        tasks = self._sample(rows, 1)
         rows.drop_finished()
         for index in reversed(range(len(rows))):
             inputs = rows.inputs

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from service.engine.batch import FIRST_STEPS
 from service.engine.prefix_cache import PrefixCache
 from service.engine.sampling import SMALLEST_NORMAL
 from tests.service.engine.rows import SlowClock, batch_of, row_of, run, step
@@ -63,7 +62,7 @@ def test_a_cancelled_row_leaves_before_the_next_call(model: FakeModel) -> None:
     leaves.cancel()
     step(batch)
     assert len(model.calls[-1].previous) == 1
-    assert len(leaves_recorder.symbols) == FIRST_STEPS + 4
+    assert len(leaves_recorder.symbols) == 1 + 4
     run(batch)
     assert model.text.decode(stays_recorder.symbols) == expected_text("", 12, 1)
 
@@ -116,7 +115,7 @@ def test_first_characters_come_soon_and_then_calls_take_their_time(
     for seed in range(rows):
         batch.join(row_of(model, length=200, seed=seed)[0])
     run(batch)
-    assert steps_of(model)[0] == FIRST_STEPS
+    assert steps_of(model)[0] == 1
     assert set(steps_of(model)[1:5]) == {steps}
 
 
@@ -161,7 +160,7 @@ def test_a_prefill_call_has_the_steps_of_its_own_few_rows(model: FakeModel, monk
     assert steps_of(model)[-2:] == [16, 2]
 
 
-def test_a_new_row_samples_its_first_symbols_in_a_call_of_its_own(model: FakeModel) -> None:
+def test_a_new_row_samples_its_first_symbol_in_a_call_of_its_own(model: FakeModel) -> None:
     batch = batch_of(model, slots=2, chunk=8)
     (old, old_recorder), (new, new_recorder) = row_of(model, length=40, seed=1), row_of(model, length=40, seed=2)
     batch.join(old)
@@ -169,7 +168,7 @@ def test_a_new_row_samples_its_first_symbols_in_a_call_of_its_own(model: FakeMod
     batch.join(new)
     model.calls.clear()
     step(batch)
-    assert [call.given.shape for call in model.calls] == [(1, FIRST_STEPS), (2, 8)]
+    assert [call.given.shape for call in model.calls] == [(1, 1), (2, 8)]
     run(batch)
     assert model.text.decode(old_recorder.symbols) == expected_text("", 40, 1)
     assert model.text.decode(new_recorder.symbols) == expected_text("", 40, 2)
@@ -222,7 +221,7 @@ def test_prompts_of_any_length_prefill_together_and_each_row_decodes_at_its_prom
         batch.join(row)
         recorders.append(recorder)
     step(batch)
-    assert [len(recorder.symbols) for recorder in recorders] == [FIRST_STEPS + 8, 0, FIRST_STEPS + 8, FIRST_STEPS + 8]
+    assert [len(recorder.symbols) for recorder in recorders] == [1 + 8, 0, 1 + 8, 1 + 8]
     run(batch)
     for prompt, recorder in zip(prompts, recorders, strict=True):
         assert model.text.decode(recorder.symbols) == expected_text(prompt, 12, 3)

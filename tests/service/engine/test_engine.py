@@ -51,12 +51,12 @@ def test_a_finished_row_is_not_counted_any_more_when_its_listener_gets_the_last_
             counts.append(engine.rows)
             return super().sampled(*results)
 
-    row, _ = row_of(model, length=6)
+    row, _ = row_of(model, length=5)
     row.listener = Counting()
     engine.take(model, row)
     while engine.rows:
         engine.step()
-    assert counts == [1, 0]  # two symbols at the start, then the other four
+    assert counts == [1, 0]  # one symbol at the start, then the other four
 
 
 def test_an_error_of_a_batch_fails_its_rows_and_no_other_batch(model: FakeModel) -> None:

@@ -149,14 +149,14 @@ def test_a_row_that_was_left_to_an_engine_whose_rows_then_end_is_taken_by_anothe
     scheduler = start(engines=2, slots=2 * FEW_ROWS, queue=8)
     for _ in range(10):  # without the wake-up, most of the times fail
         for rows in (FEW_ROWS, 1):  # the first engine is full, so the second one takes the last row
-            scheduler.submit(model, *[row_of(model, length=2)[0] for _ in range(rows)])
+            scheduler.submit(model, *[row_of(model, length=1)[0] for _ in range(rows)])
             wait_until(lambda: not scheduler.waiting, 10)
         model.permits_of[FEW_ROWS].release()
         wait_until(lambda: scheduler.running == 1, 10)
-        row, recorder = row_of(model, length=2, seed=3)
+        row, recorder = row_of(model, length=1, seed=3)
         scheduler.submit(model, row)  # the first engine leaves it to the second, which has a row
         model.permits_of[1].release(2)
-        assert text_of(recorder, 2) == expected_text("", 2, 3)
+        assert text_of(recorder, 1) == expected_text("", 1, 3)
         wait_until(lambda: scheduler.is_idle, 10)
 
 
