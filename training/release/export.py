@@ -6,7 +6,7 @@ specifies every input and output.
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,8 +19,8 @@ from training.release.sampling import Rule
 GUESSES = 5
 VECTOR = 16  # float32 numbers in the widest vector of a processor
 BFLOAT16_UNITS = 256  # from which products in bfloat16 are faster (docs/experiments.md)
-PLAIN_LIMIT = 1e6  # of the weights, states and biases of a plain call
-STEPS_AT_ONCE = 2  # in a plain call: each turn of a loop has a cost of its own (docs/experiments.md)
+PLAIN_LIMIT = 1e6  # of weights, states and biases, below which no logit can be NaN or infinite
+STEPS_AT_ONCE = 2  # where every row samples, or every row follows: each turn of a loop has a cost of its own (docs/experiments.md)
 
 
 class Call(NamedTuple):
@@ -106,9 +106,13 @@ class Artifact(ExportedNetwork):
         )
         start = (previous, tuple(tf.unstack(state)))
         previous, layers, symbols, logits = tf.cond(
-            self._is_plain(call, state),
-            lambda: self._run(call, *start, plain=True),
-            lambda: self._run(call, *start, plain=False),
+            self._only_samples(call, state),
+            lambda: self._run(call, *start, "sample"),
+            lambda: tf.cond(
+                tf.reduce_all(call.takes & call.follows),
+                lambda: self._run(call, *start, "follow"),
+                lambda: self._run(call, *start, "any"),
+            ),
         )
         own_bias = tf.pad(self.output[1], padding[1:], constant_values=-np.inf)
         below_best, log_total = _log_softmax_parts(logits + own_bias)
@@ -125,10 +129,10 @@ class Artifact(ExportedNetwork):
             outputs |= {name: tf.where(takes, values, tf.zeros_like(values)) for name, values in top.items()}
         return outputs
 
-    def _is_plain(self, call: Call, state: tf.Tensor) -> tf.Tensor:
-        """Whether a call is plain, as most calls of a server are. Fewer operations compute a step of such a call.
+    def _only_samples(self, call: Call, state: tf.Tensor) -> tf.Tensor:
+        """Whether a call is one of the most frequent kind, for which fewer operations compute a step.
 
-        In a plain call, every row samples every step, without a filter. No weight, state or bias is so large that a
+        In such a call, every row samples every step, without a filter. No weight, state or bias is so large that a
         logit could be NaN or infinite, and each row has a symbol that its bias does not forbid.
         """
         samples = tf.reduce_all(call.takes & ~call.follows)
@@ -136,8 +140,8 @@ class Artifact(ExportedNetwork):
         has_symbol = tf.reduce_all(tf.reduce_max(call.bias, axis=1) > -PLAIN_LIMIT)
         return self._has_plain_weights & samples & ~call.rule.has_filters & is_moderate & has_symbol
 
-    def _run(self, call: Call, previous: tf.Tensor, layers: Layers, *, plain: bool) -> Any:
-        """Take K steps of a call that is plain (`_is_plain`) or not.
+    def _run(self, call: Call, previous: tf.Tensor, layers: Layers, kind: Literal["sample", "follow", "any"]) -> Any:
+        """Take K steps. `sample`: `_only_samples` is true of the call; `follow`: every row follows every step.
 
         Returns:
             The last symbols [N], the last states, all symbols [K, N], and the logits [K, N, V'] without bias.
@@ -147,8 +151,11 @@ class Artifact(ExportedNetwork):
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
             h, new = self.step(previous, layers, call.gates)
             unbiased = h @ call.kernel
-            symbol = call.rule.choose(t, unbiased + call.bias, plain=plain)
-            if not plain:
+            if kind == "follow":
+                symbol = tf.gather(call.given, t)
+            else:
+                symbol = call.rule.choose(t, unbiased + call.bias, plain=kind == "sample")
+            if kind == "any":
                 takes = tf.gather(call.takes, t)
                 symbol = tf.where(tf.gather(call.follows, t), tf.gather(call.given, t), symbol)
                 symbol = tf.where(takes, symbol, previous)
@@ -161,7 +168,7 @@ class Artifact(ExportedNetwork):
             return variables
 
         variables = (tf.constant(0), previous, layers, _outputs(tf.int32, steps), _outputs(tf.float32, steps))
-        if plain:
+        if kind != "any":
             variables = tf.while_loop(lambda t, *_: t <= steps - STEPS_AT_ONCE, several, variables)
         _, previous, layers, symbols, logits = tf.while_loop(lambda t, *_: t < steps, step, variables)
         return previous, layers, symbols.stack(), logits.stack()

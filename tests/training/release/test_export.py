@@ -272,7 +272,7 @@ def test_sampled_text_follows_the_rule_symbol_by_symbol(two_layers: Loaded) -> N
 
 
 def beside(loaded: Loaded, row: dict[str, np.ndarray], **other: object) -> dict[str, np.ndarray]:
-    """The outputs of a row that samples seven times in one batch, the last time with `other` inputs."""
+    """The outputs of a row that is seven times in a batch, beside the same row with `other` inputs."""
     inputs = {name: np.repeat(array, 8, axis=1 if name == "state" else 0) for name, array in row.items()}
     for name, value in other.items():
         inputs[name][(slice(None), 7) if name == "state" else 7] = value
@@ -280,17 +280,18 @@ def beside(loaded: Loaded, row: dict[str, np.ndarray], **other: object) -> dict[
     return {name: np.delete(array, 7, axis=1 if name == "state" else 0) for name, array in found.items()}
 
 
-@pytest.fixture
-def row(loaded: Loaded) -> dict[str, np.ndarray]:
-    """A row that samples 25 steps, from a state that is not the first one."""
+@pytest.fixture(params=[0, 25], ids=["samples", "follows"])
+def row(request: pytest.FixtureRequest, loaded: Loaded) -> dict[str, np.ndarray]:
+    """A row that samples or follows 25 steps, from a state that is not the first one."""
     generator = np.random.default_rng(12)
     return {
+        "given": text(1, 25),
         "uniforms": generator.random((1, 25), dtype=np.float32),
         "temperature": np.array([0.9]),
         "top_k": np.zeros(1),
         "top_p": np.ones(1),
         "length": np.array([25]),
-        "given_length": np.zeros(1),
+        "given_length": np.array([request.param]),
         "bias": generator.normal(0, 1, (1, SYMBOLS)),
         "state": loaded.advance(given=text(1, 5))["state"],
     }
@@ -303,8 +304,8 @@ def row(loaded: Loaded) -> dict[str, np.ndarray]:
         *(("bias", np.nan), ("bias", np.inf), ("bias", -np.inf), ("state", np.nan), ("state", 3e38)),
     ],
 )
-def test_a_row_has_the_same_bits_in_a_plain_call_and_beside_any_other_row(loaded, row, name, value) -> None:
-    found = beside(loaded, row)  # a plain call
+def test_a_row_has_the_same_bits_beside_its_like_and_beside_any_other_row(loaded, row, name, value) -> None:
+    found = beside(loaded, row)
     assert len(set(found["symbols"][0])) > 3
     for key, array in beside(loaded, row, **{name: value}).items():
         np.testing.assert_array_equal(array, found[key], err_msg=key)
