@@ -36,7 +36,7 @@ with quietly():
 from service.model.saved_model import configure_threads
 
 WARM_S = 0.5
-ARRIVAL_STREAMS, ARRIVAL_S = (32, 64), 60.0
+ARRIVAL_STREAMS, ARRIVAL_S = (32, 64, 127), 60.0  # with one more, 127 take all default slots of two cores
 PACKAGES = ("tensorflow-cpu", "torch", "fastapi", "uvicorn", "gunicorn", "llama-cpp-python")
 
 

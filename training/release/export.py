@@ -20,7 +20,7 @@ GUESSES = 5
 VECTOR = 16  # float32 numbers in the widest vector of a processor
 BFLOAT16_UNITS = 256  # from which products in bfloat16 are faster (docs/experiments.md)
 PLAIN_LIMIT = 1e6  # of weights, states and biases, below which no logit can be NaN or infinite
-STEPS_AT_ONCE = 2  # where every row samples, or every row follows: each turn of a loop has a cost of its own (docs/experiments.md)
+STEPS_AT_ONCE = 2  # of a loop over many: each turn has a cost of its own (docs/experiments.md)
 
 
 class Call(NamedTuple):
