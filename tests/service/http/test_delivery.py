@@ -66,7 +66,7 @@ def test_a_failure_after_the_first_byte_is_the_last_event(scheduler: Scheduler, 
         body = client.post("/generate", json={"length": 100, "seed": 4}).text
         assert g.logged["error"] == "internal_error"
     *characters, last = [json.loads(event.removeprefix("data: ")) for event in body.split("\n\n") if event]
-    assert "".join(event["text"] for event in characters) == expected_text("", 10, 4)  # of calls of 2, 4 and 4 steps
+    assert "".join(event["text"] for event in characters) == expected_text("", 9, 4)  # of calls of 1, 4 and 4 steps
     assert last["error"]["type"] == "server_error"
     assert "the model broke" not in body  # the log has it
 
