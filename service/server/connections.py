@@ -117,7 +117,7 @@ class Connections:
         return self._evict(next(chain(others, readers), None))  # most often the first of all: no scan
 
     def _evict(self, connection: Connection | None) -> bool:
-        """Close this connection to make room for others. Returns whether there was one to close."""
+        """Close a connection, if there is one, to make room for others. Returns whether there was one."""
         if connection is None:
             return False
         EVICTED.inc()

@@ -19,7 +19,7 @@ from training.release.sampling import Rule
 GUESSES = 5
 VECTOR = 16  # float32 numbers in the widest vector of a processor
 BFLOAT16_UNITS = 256  # from which products in bfloat16 are faster (docs/experiments.md)
-PLAIN_LIMIT = 1e6  # of weights, states and biases, below which no logit can be NaN or infinite
+MODERATE = 1e6  # if weights, states and biases are below it, no logit can be NaN or infinite
 STEPS_AT_ONCE = 2  # of a loop over many: each turn has a cost of its own (docs/experiments.md)
 
 
@@ -42,7 +42,7 @@ class Artifact(ExportedNetwork):
         super().__init__(weights)
         self._never_sampled = np.zeros(self._symbols, np.float32)
         self._never_sampled[RESERVED] = -np.inf
-        self._has_plain_weights = all(np.abs(array).max() < PLAIN_LIMIT for array in weights.arrays)
+        self._has_moderate_weights = all(np.abs(array).max() < MODERATE for array in weights.arrays)
 
     def functions(self) -> dict[str, Any]:
         """Each function by the name of its signature."""
@@ -136,9 +136,9 @@ class Artifact(ExportedNetwork):
         logit could be NaN or infinite, and each row has a symbol that its bias does not forbid.
         """
         samples = tf.reduce_all(call.takes & ~call.follows)
-        is_moderate = tf.reduce_all(tf.abs(state) < PLAIN_LIMIT) & tf.reduce_all(call.bias < PLAIN_LIMIT)
-        has_symbol = tf.reduce_all(tf.reduce_max(call.bias, axis=1) > -PLAIN_LIMIT)
-        return self._has_plain_weights & samples & ~call.rule.has_filters & is_moderate & has_symbol
+        is_moderate = tf.reduce_all(tf.abs(state) < MODERATE) & tf.reduce_all(call.bias < MODERATE)
+        has_symbol = tf.reduce_all(tf.reduce_max(call.bias, axis=1) > -MODERATE)
+        return self._has_moderate_weights & samples & ~call.rule.has_filters & is_moderate & has_symbol
 
     def _run(self, call: Call, previous: tf.Tensor, layers: Layers, kind: Literal["sample", "follow", "any"]) -> Any:
         """Take K steps. `sample`: `_only_samples` is true of the call; `follow`: every row follows every step.
