@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contender import Sample, Turn
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 SECONDS_TO_START, SECONDS_TO_REST, SECONDS_TO_STOP = 120, 120, 60
@@ -47,7 +47,7 @@ class Server:
         Raises:
             NotStarted: it ended, or was not ready in time.
         """
-        self.port = _free_port()
+        self.port = free_port()
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
@@ -199,9 +199,3 @@ class ThroughHttp:
         answer = self._clients.ask(self._always | turn.to_json() | job)
         self._server.rest()
         return Sample(**answer)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import ROOT
-from tests.servers import Server
 from tests.waiting import wait_until
 
 ENGINE = (
@@ -42,7 +42,7 @@ class Compose:
     def __init__(self, folder: Path, volumes: dict[str, Any] | None = None, **settings: str) -> None:
         """Prepare a project; `settings` are variables of docker-compose.yml."""
         self._volumes = volumes or {}
-        self.port = Server.free_port()
+        self.port = free_port()
         self.corpora = folder / "corpora"
         (self.corpora / "mine").mkdir(parents=True)
         self._project = f"charloom-test-{uuid.uuid4().hex[:8]}"

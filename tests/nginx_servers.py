@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import ROOT
 from tests.servers import Server
 from tests.waiting import wait_until
@@ -25,7 +26,7 @@ class Nginx(Server):
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         """Start it before the services at these two ports of 127.0.0.1, and wait until it answers."""
-        self.port = self.free_port()
+        self.port = free_port()
         self._log = folder / f"nginx-{self.port}.log"
         self._addresses = itertools.count(2)
         text = CONFIGURATION.read_text(encoding="utf-8")

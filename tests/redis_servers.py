@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import Server
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
@@ -20,7 +20,7 @@ class RedisServer:
     """A `redis-server` that can be stopped, started again on its port, and suspended."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port = Server.free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis(port=self.port, password=options[-1] if options else None)
         persistence = ["--save", "", "--appendonly", "no", "--dir", str(folder)]

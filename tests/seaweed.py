@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 WEED = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -30,7 +30,7 @@ class Seaweed:
     def __init__(self, folder: Path) -> None:
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": [ALLOWED]}))
-        ports = {name: Server.free_port() for port in PORTS for name in (port, f"{port}.grpc")}
+        ports = {name: free_port() for port in PORTS for name in (port, f"{port}.grpc")}
         self.environment = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
             "AWS_ACCESS_KEY_ID": KEY,

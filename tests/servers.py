@@ -8,12 +8,12 @@ import http.client
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.processes import CONTEXT, ROOT, write_to
 from tests.waiting import wait_until
 
@@ -36,7 +36,7 @@ class Server:
 
         The log is written beside the folder `models`, or into `log_folder` where that is the URL of a bucket.
         """
-        self.port = port or self.free_port()
+        self.port = port or free_port()
         variables = {f"CHARLOOM_{name.upper()}": str(value) for name, value in settings.items()}
         variables |= {"PORT": str(self.port), "CHARLOOM_MODELS": str(models)}
         self._log = (log_folder or Path(models).parent) / f"server-{self.port}.log"
@@ -50,13 +50,6 @@ class Server:
         except AssertionError:
             self.process.kill()
             raise
-
-    @staticmethod
-    def free_port() -> int:
-        """A port that is free at the moment."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
 
     def log(self) -> str:
         return self._log.read_text()

@@ -15,6 +15,7 @@ import pytest
 
 from service import client as module
 from service.client import Character, CharloomError, Client, Completion
+from tests.ports import free_port
 from tests.servers import Server
 from tests.system.clients import metric
 from tests.waiting import wait_until
@@ -241,7 +242,7 @@ def test_a_connection_that_closes_before_the_response_is_retried(waits: list[flo
 
 
 def test_a_service_that_cannot_be_reached_is_named(waits: list[float]) -> None:
-    port = Server.free_port()
+    port = free_port()
     with pytest.raises(CharloomError) as failure:
         Client(f"http://127.0.0.1:{port}").models()
     assert failure.value.message == f"The service at 127.0.0.1:{port} cannot be reached: Connection refused."

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from service.object_storage import Bucket, BucketError, StorageError, is_url
+from tests.ports import free_port
 from tests.scripted_bucket import bucket_that_answers
-from tests.servers import Server
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "s3://my-bucket/", "s3://bucket/pre/fix_1.0", "gs://bucket/a=b"])
@@ -52,7 +52,7 @@ def test_a_missing_variable_of_the_provider_is_one_sentence(monkeypatch: pytest.
 def test_a_server_that_does_not_answer_is_an_error_without_the_storage_s_own_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{Server.free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with pytest.raises(StorageError) as failure:

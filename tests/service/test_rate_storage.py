@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.rate_storage import RateStorageError, check, open_storage, shown
+from tests.ports import free_port
 from tests.redis_servers import needs_redis, running_redis
-from tests.servers import Server
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_without_the_package_the_refusal_names_it(monkeypatch: pytest.MonkeyPatc
 
 def test_a_redis_that_does_not_answer_fails_the_check() -> None:
     with pytest.raises(RateStorageError, match=r"cannot be used: .*refused$"):
-        check(open_storage(f"redis://127.0.0.1:{Server.free_port()}"))
+        check(open_storage(f"redis://127.0.0.1:{free_port()}"))
 
 
 def test_a_host_that_is_no_name_fails_the_check() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.nginx_servers import Nginx, running_nginx
+from tests.ports import free_port
 from tests.redis_servers import running_redis
 from tests.servers import Server
 from tests.system.clients import NDJSON
@@ -24,7 +25,7 @@ class Replicas:
     def __init__(self, models: Path, **settings: Any) -> None:
         """Start both services."""
         self._models, self._settings = models, settings
-        self.services = [self._started(Server.free_port()) for _ in range(2)]
+        self.services = [self._started(free_port()) for _ in range(2)]
         self.nginx: Nginx
 
     def restart(self, number: int) -> int:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from service.server.worker import MAX_PENDING_PROBES
+from tests.ports import free_port
 from tests.processes import ROOT
 from tests.servers import Server
 from tests.system.clients import ENDLESS, log_records, metric, raw_request, read_to_end, streaming
@@ -101,7 +103,7 @@ def test_a_probe_closes_its_connection_and_drops_pipelined_requests(small: Serve
 
 
 def test_clients_that_read_no_response_hold_no_probe_thread(small: Server, attack) -> None:
-    for _ in range(40):
+    for _ in range(MAX_PENDING_PROBES // 2 - 1):  # more would be refused, and so would the request that checks
         attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 50, receive_buffer=2048)
         attack(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=2048)
     assert_serves(small)
@@ -200,7 +202,7 @@ def test_expect_100_continue_is_answered_once(attack) -> None:
 
 
 def test_the_admin_port_answers_probes_only(serve, tiny: Path) -> None:
-    admin_port = Server.free_port()
+    admin_port = free_port()
     server = serve(tiny / "models", engines=1, admin_port=admin_port)
     service_port, server.port = server.port, admin_port
     for path in ("/livez", "/readyz", "/metrics"):
@@ -218,7 +220,7 @@ def test_with_too_few_open_files_the_start_fails_with_one_sentence(tiny: Path, f
     result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"],
         cwd=ROOT,
-        env=os.environ | {"CHARLOOM_MODELS": str(tiny / "models"), "PORT": str(Server.free_port())},
+        env=os.environ | {"CHARLOOM_MODELS": str(tiny / "models"), "PORT": str(free_port())},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
         capture_output=True,
         text=True,

@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 
 import training
 from tests.hiding import hide_packages
+from tests.ports import free_port
 from tests.processes import ROOT
-from tests.servers import Server
 from tests.texts import write_corpus
 from tests.waiting import wait_until
 
@@ -121,7 +121,7 @@ def test_help_lists_the_commands_of_both_packages(installed: Path, tmp_path: Pat
 
 
 def test_serve_serves_a_store(installed: Path, tiny: Path, tmp_path: Path) -> None:
-    port, log = Server.free_port(), tmp_path / "log"
+    port, log = free_port(), tmp_path / "log"
     command = [installed / "bin/charloom", "serve", "--models", tiny / "models", "--port", str(port)]
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=file, stderr=file)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
+from tests.ports import free_port
 from tests.processes import ROOT
 from tests.servers import Server
 from tests.system.versions import publish_copy
@@ -48,7 +49,7 @@ class Prometheus:
     """Prometheus with deploy/prometheus.yml; only its targets and its scrape interval differ."""
 
     def __init__(self, folder: Path, service: Server, nightly: int) -> None:
-        self.port = Server.free_port()
+        self.port = free_port()
         text = (DEPLOY / "prometheus.yml").read_text()
         for old, new in {
             "service:8000": f"127.0.0.1:{service.port}",
@@ -96,7 +97,7 @@ def prometheus(tiny: Path, serve: Any, tmp_path: Path) -> Iterator[tuple[Prometh
     record.append(tmp_path / "models")
     registry = CollectorRegistry()
     registry.register(RetrainingMetrics(tmp_path / "models", ["tiny"]))
-    port = Server.free_port()
+    port = free_port()
     nightly, thread = start_http_server(port, registry=registry)
     started = Prometheus(tmp_path, server, port)
     yield started, server

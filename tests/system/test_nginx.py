@@ -16,9 +16,9 @@ import yaml
 from service.config import Config, variable_of
 from service.http.schemas import max_body_bytes, max_body_bytes_of
 from tests.nginx_servers import CONFIGURATION, Nginx, needs_nginx, running_nginx
+from tests.ports import free_port
 from tests.processes import ROOT
 from tests.redis_servers import needs_redis
-from tests.servers import Server
 from tests.system.clients import ENDLESS, JSON, log_records, metric
 from tests.system.replicas import LENGTH, SEEDS, Load, Replicas, running_replicas
 from tests.waiting import wait_until
@@ -108,7 +108,7 @@ def test_the_replicas_share_the_rate_limit_of_the_address_that_nginx_sees(replic
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Nginx]:
     """nginx before two ports at which nothing listens."""
-    with running_nginx(tmp_path, [Server.free_port(), Server.free_port()]) as nginx:
+    with running_nginx(tmp_path, [free_port(), free_port()]) as nginx:
         yield nginx
 
 

@@ -12,6 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types import Completion, CompletionChoice
 
 from service.http.completions import seed_of
+from tests.ports import free_port
 from tests.servers import Server
 from tests.system.clients import log_record, metric
 from tests.waiting import wait_until
@@ -326,6 +327,6 @@ def test_the_package_repeats_a_refused_request_after_the_time_in_retry_after(gua
 
 
 def test_a_service_that_is_not_there_is_a_connection_error() -> None:
-    url = f"http://127.0.0.1:{Server.free_port()}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     with OpenAI(base_url=url, api_key="none", max_retries=0) as client, pytest.raises(openai.APIConnectionError):
         complete(client)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.ports import free_port
 from tests.servers import Server
 from tests.system.clients import ENDLESS, last_event, log_record, log_records, metric, streaming
 from tests.waiting import wait_until
@@ -28,7 +29,7 @@ def linger_long() -> None:
 
 
 def test_connections_are_refused_until_the_service_can_answer_and_after_its_drain(serve, tiny: Path) -> None:
-    port = Server.free_port()
+    port = free_port()
     log = tiny / f"server-{port}.log"
 
     def log_at_an_answered_connection() -> str | None:

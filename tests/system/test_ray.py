@@ -17,8 +17,8 @@ from unittest.mock import MagicMock, patch
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import CONTEXT, ENVIRONMENT, ROOT, write_to
-from tests.servers import Server
 from tests.texts import write_corpus
 from tests.training.learning.workers import assert_equal, result_of
 from tests.waiting import wait_until
@@ -86,7 +86,7 @@ class Cluster:
 
     def __init__(self, folder: Path, sessions: Path) -> None:
         self.folder, self._sessions = folder, sessions
-        self.address = f"{HOST}:{Server.free_port()}"
+        self.address = f"{HOST}:{free_port()}"
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     def start_nodes(self) -> None:

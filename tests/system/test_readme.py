@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import ROOT
-from tests.servers import SECONDS_TO_START, Server
+from tests.servers import SECONDS_TO_START
 from tests.texts import write_corpus
 from tests.waiting import wait_until
 from training.learning.folder import Plan
@@ -68,7 +69,7 @@ def is_listening(port: int) -> bool:
 @pytest.fixture(scope="module")
 def port(clone: Path) -> Iterator[int]:
     """The port of `make serve`, which runs."""
-    port = Server.free_port()
+    port = free_port()
     process = subprocess.Popen(
         ["make", "serve"],
         cwd=clone,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.processes import ROOT
 from tests.redis_servers import needs_redis, running_redis
 from tests.servers import Server
@@ -45,7 +46,7 @@ def test_a_redis_that_cannot_be_used_stops_the_start_with_one_sentence(tiny: Pat
         "CHARLOOM_ENGINES": "1",
         "CHARLOOM_RATE_LIMIT": "3/hour",
         "CHARLOOM_RATE_LIMIT_STORAGE": storage,
-        "PORT": str(Server.free_port()),
+        "PORT": str(free_port()),
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
     result = subprocess.run(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.ports import free_port
 from tests.scripted_bucket import CONTENT, bucket_that_answers
-from tests.servers import Server
 from training.errors import InputError
 from training.object_storage import Bucket, StorageError, is_url
 
@@ -28,7 +28,7 @@ def test_a_refusal_quotes_no_secret() -> None:
 
 def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.object_storage.MAX_RETRIES", 0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{Server.free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with pytest.raises(

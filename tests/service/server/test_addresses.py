@@ -6,12 +6,7 @@ import pytest
 
 from service.config import ConfigError
 from service.server import addresses
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def test_localhost_has_the_addresses_of_both_families_that_the_machine_has() -> None:

@@ -1,15 +1,13 @@
 """Workers of a small run as processes of their own, each on one core, and the results that must be equal."""
 
 import os
-import random
-import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.ports import free_port
 from tests.processes import CONTEXT
 from tests.training.learning.runs import SETTING, history_of, run_in
 from training.config import TrainConfig
@@ -22,15 +20,8 @@ WALL_TIMES = ("chars_per_second", "seconds", "elapsed_seconds")
 
 
 def free_addresses(count: int) -> tuple[str, ...]:
-    """Addresses of this machine whose ports are free now, and are not among those that outgoing connections get."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            port = random.SystemRandom().randrange(20_000, 32_000)
-            with suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                ports.append(port)
-    return tuple(f"127.0.0.1:{port}" for port in ports)
+    """Addresses of this machine on which nothing listens."""
+    return tuple(f"127.0.0.1:{free_port()}" for _ in range(count))
 
 
 def checkpoint_of(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
+from tests.ports import free_port
 from training.errors import InputError
 from training.object_storage import StorageError
 from training.release.remote import MARKER, remote_of, remove_old_downloads, shown, working_copy
@@ -33,7 +33,7 @@ def test_old_downloads_are_removed_and_those_in_progress_are_not(tmp_path: Path)
 
 def test_a_bucket_that_does_not_answer_has_no_working_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARLOOM_MODELS_CACHE", str(tmp_path))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{Server.free_port()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr("training.object_storage.MAX_RETRIES", 0)
