@@ -99,10 +99,11 @@ class Batch:
         return tasks
 
     def _finish_prefill(self, rows: Slots, index: int) -> None:
-        """Move a row to the rows that start, which drop it at once if it has nothing to sample."""
+        """Keep the state after a prompt, and move its row to the rows that start if it has symbols to sample."""
         row, state = rows[index], rows.inputs.state[:, index]
         self._cache.keep(self._model, row.prompt, state)
-        self._starting.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+        if row.to_sample:
+            self._starting.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
         rows.drop(index)
 
     def _start(self, rows: Slots) -> list[Task]:

@@ -59,6 +59,15 @@ def test_a_finished_row_is_not_counted_any_more_when_its_listener_gets_the_last_
     assert counts == [1, 0]  # one symbol at the start, then the other four
 
 
+def test_neither_is_a_row_that_only_follows(model: FakeModel) -> None:
+    engine, counts = engine_of(), list[int]()
+    row, _ = row_of(model, "abcdef", length=0, on_followed=lambda *_: counts.append(engine.rows))
+    engine.take(model, row)
+    while engine.rows:
+        engine.step()
+    assert counts == [1, 0]  # four symbols in the first call, then the other two
+
+
 def test_an_error_of_a_batch_fails_its_rows_and_no_other_batch(model: FakeModel) -> None:
     class Nameless(FakeModel):
         """Its failure cannot even be logged."""

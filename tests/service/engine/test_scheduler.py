@@ -212,6 +212,7 @@ def test_close_fails_rows_that_run_or_wait_and_refuses_new_ones(start: Start, ga
     scheduler.submit(gate, waits)
     closing = threading.Thread(target=scheduler.close)
     closing.start()
+    wait_until(lambda: scheduler._closed)
     gate.permits.release(2)  # to start the text and to decode
     closing.join(timeout=10)
     assert not closing.is_alive()

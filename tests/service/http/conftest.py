@@ -13,6 +13,12 @@ from tests.service.fakes import FakeModel
 from tests.service.http.apps import app_of
 
 
+@pytest.fixture(autouse=True)
+def no_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams have no pings, which a busy machine would put between the events that the tests parse."""
+    monkeypatch.setattr("service.http.delivery.SECONDS_BETWEEN_PINGS", 60)
+
+
 @pytest.fixture
 def scheduler() -> Iterator[Scheduler]:
     """One engine with one slot, and no queue."""

@@ -363,7 +363,10 @@ def test_a_version_can_be_named(client: FlaskClient) -> None:
     assert complete(client, model="fake@1")["model"] == "fake@1"
 
 
-def test_choices_that_do_not_all_fit_are_refused_together(scheduler: Scheduler, tmp_path: Path) -> None:
+def test_choices_that_do_not_all_fit_are_refused_together(
+    scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.http.delivery.SECONDS_BETWEEN_PINGS", 0.01)  # a response begins with a ping
     model = Gate()
     client = client_of(model, scheduler, tmp_path)
     unread = client.post("/v1/completions", json={"n": 8, "max_tokens": 100, "stream": True})
@@ -380,8 +383,8 @@ def test_choices_that_do_not_all_fit_are_refused_together(scheduler: Scheduler, 
 def test_a_client_that_leaves_cancels_every_choice(scheduler: Scheduler, tmp_path: Path) -> None:
     model = Gate()
     client = client_of(model, scheduler, tmp_path)
-    response = client.post("/v1/completions", json={"n": 10, "max_tokens": 10_000, "stream": True})
     model.permits.release()
+    response = client.post("/v1/completions", json={"n": 10, "max_tokens": 10_000, "stream": True})
     next(iter(response.response))
     response.close()
     model.permits.release(20)

@@ -190,8 +190,8 @@ def test_while_a_stream_waits_pings_are_sent(
     response = client.post("/generate", json={"length": 2})
     chunks = iter(response.response)
     assert [next(chunks), next(chunks)] == [SSE.waiting.encode()] * 2
-    model.permits.release()
-    assert b'"index": 0' in b"".join(chunks)
+    model.permits.release(2)
+    assert b'"finish_reason": "length"' in b"".join(chunks)
     response.close()
 
 

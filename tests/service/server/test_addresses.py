@@ -23,7 +23,7 @@ def test_a_star_is_every_address_of_the_machine() -> None:
 
 
 def test_a_port_in_use_is_refused_in_one_sentence() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
             ConfigError, match=rf"port {port} cannot be used on 127\.0\.0\.1 \(address already in use\)"

@@ -30,6 +30,7 @@ class FakeBucket:
         self.is_down = False
         self.answers = threading.Event()  # a listing waits for it
         self.answers.set()
+        self.is_asked = threading.Event()
 
     def publish(self, name: str, number: int, text: str) -> None:
         """Write a version with the file `text`."""
@@ -40,7 +41,8 @@ class FakeBucket:
         self.objects[f"versions/{name}/{number}.json"] = json.dumps(fields).encode()
 
     def listing(self, folder: str) -> dict[str, str]:
-        self.answers.wait()
+        self.is_asked.set()
+        assert self.answers.wait(60)
         if self.is_down:
             raise StorageError("s3://bucket cannot be read: it does not answer")
         return {path: content.hex() for path, content in self.objects.items() if path.startswith(f"{folder}/")}
@@ -188,7 +190,9 @@ def test_a_poll_does_not_wait_for_a_copy_of_another_thread(bucket: FakeBucket, m
     store.poll()
     bucket.publish("a", 2, "two")
     bucket.answers.clear()
+    bucket.is_asked.clear()
     mirror.start(wait_s=0.01)
+    assert bucket.is_asked.wait(60)
     store.poll()
     assert store.get() == "a/1one"
     bucket.answers.set()

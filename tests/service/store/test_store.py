@@ -416,6 +416,7 @@ def test_many_threads_always_get_a_model_while_versions_come_and_go(tmp_path: Pa
     store = Store(tmp_path, None, loader, idle_seconds=0)
     publish(tmp_path, "a/1", "b/1")
     store.get()
+    store.get("b")
     stop = threading.Event()
 
     def ask() -> None:

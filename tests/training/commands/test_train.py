@@ -281,8 +281,9 @@ def test_a_resumed_run_needs_neither_its_files_nor_stdin(stopped: Path) -> None:
 
 def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus.txt", words=5000)
-    network = [*SIZE, "--layers", "1", "--weight-dropout", "0"]
-    out = training("train", "--name", "me", "--corpus", "corpus.txt", *network, "--minutes", "0.4", cwd=tmp_path).stdout
+    # A slow machine takes MIN_STEPS, after which the network may be worse than a unigram model.
+    flags = [*SIZE, "--layers", "1", "--weight-dropout", "0", "--minutes", "0.4", "--force"]
+    out = training("train", "--name", "me", "--corpus", "corpus.txt", *flags, cwd=tmp_path).stdout
     plan = Plan.load(tmp_path / "runs/me")
     assert plan.config.minutes == 0.4
     assert plan.config.steps >= MIN_STEPS
@@ -291,7 +292,8 @@ def test_minutes_decide_the_steps_before_a_run_begins(tmp_path: Path) -> None:
     last = history_of(tmp_path / "runs/me")[-1]
     assert last["step"] == plan.config.steps
     assert last["learning_rate"] < plan.config.learning_rate / 100
-    assert last["elapsed_seconds"] < 60 * 0.4 * 1.5  # far wider than the promise: other tests have the cores too
+    if plan.config.steps > MIN_STEPS:  # far wider than the promise: other tests have the cores too
+        assert last["elapsed_seconds"] < 60 * 0.4 * 1.5
 
 
 def test_the_time_of_a_command_before_its_first_step_counts_too() -> None:

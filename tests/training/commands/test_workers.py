@@ -14,7 +14,7 @@ import pytest
 from tests.processes import COMMAND, ENVIRONMENT, started
 from tests.texts import write_corpus
 from tests.training.data.encoded import encode_all
-from tests.training.learning.workers import assert_equal, free_addresses, result_of
+from tests.training.learning.workers import TIMEOUT_S, assert_equal, free_addresses, result_of
 from tests.waiting import wait_until
 from training.config import TrainConfig
 from training.learning.checkpoint import Checkpoint
@@ -121,10 +121,10 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     made.kill()
 
 
-def exit_codes(processes: list[ForkServerProcess], timeout_s: float = 60) -> list[int | None]:
+def exit_codes(processes: list[ForkServerProcess]) -> list[int | None]:
     """The exit codes; None of a process that has not ended in time."""
     for process in processes:
-        process.join(timeout_s)
+        process.join(TIMEOUT_S)
     return [process.exitcode for process in processes]
 
 
@@ -139,22 +139,22 @@ def trained_alone(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("signalled", [0, pytest.param(1, marks=pytest.mark.slow)], ids=["chief", "worker"])
 def test_sigterm_to_one_worker_stops_all_at_one_step_saved(folder: Folder, signalled: int) -> None:
-    processes = folder.workers(seconds_a_step=0.05)
-    wait_until(lambda: folder.step() > 2)
+    processes = folder.workers(seconds_a_step=0.3)  # the run must not end before the signal
+    wait_until(lambda: folder.step() > 2, TIMEOUT_S)
     os.kill(processes[signalled].pid or 0, signal.SIGTERM)
-    assert exit_codes(processes, 20) == [143, 143]
+    assert exit_codes(processes) == [143, 143]
     for index in range(2):
         assert f"Stopped at step {folder.step()} of {STEPS}; " in folder.errors(index)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1], ids=["chief", "worker"])
-@pytest.mark.parametrize(("by", "timeout_s"), [(signal.SIGKILL, 5), (signal.SIGSTOP, 30)])
-def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int, timeout_s: int) -> None:
-    processes = folder.workers(seconds_a_step=0.05)
-    wait_until(lambda: folder.step() > 2)
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_worker_ends_the_other(folder: Folder, killed: int, by: int) -> None:
+    processes = folder.workers(seconds_a_step=0.3)
+    wait_until(lambda: folder.step() > 2, TIMEOUT_S)
     os.kill(processes[killed].pid or 0, by)
-    assert exit_codes([processes[1 - killed]], timeout_s) == [4]
+    assert exit_codes([processes[1 - killed]]) == [4]
     assert folder.errors(1 - killed).splitlines()[-1].startswith(LOST)
 
 
@@ -167,14 +167,14 @@ def test_a_worker_that_cannot_read_its_text_ends_the_other(folder: Folder, faili
         folder.start(
             *("--workers", folder.addresses, "--worker", str(index)),
             log=index,
-            before=(on_one_core_with_small_blocks if index == failing else on_one_core, 0.05),
+            before=(on_one_core_with_small_blocks if index == failing else on_one_core, 0.3),
         )
         for index in range(2)
     ]
-    wait_until(lambda: folder.step() > 2)
+    wait_until(lambda: folder.step() > 2, TIMEOUT_S)
     for path in (folder.path / "parts").glob("*.ids"):
         path.unlink()
-    assert exit_codes(processes, 10) == ([1, 4] if failing == 0 else [4, 1])
+    assert exit_codes(processes) == ([1, 4] if failing == 0 else [4, 1])
     assert folder.errors(failing).splitlines()[-1].endswith(".ids is missing.")
     assert folder.errors(1 - failing).splitlines()[-1].startswith(LOST)
 
@@ -196,7 +196,7 @@ def test_a_lost_worker_is_reported_in_one_sentence(folder: Folder) -> None:
     try:
         wait_until((folder.path / "runs/me" / HISTORY).exists)
         processes[0].kill()
-        waiting, sentence = processes[1].communicate(timeout=5)[1].splitlines()
+        waiting, sentence = processes[1].communicate(timeout=TIMEOUT_S)[1].splitlines()
     finally:
         for process in processes:
             process.kill()

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.training.corpora.fetching import RETRIES, fetched, refusal, stopped
 from tests.training.corpora.local_server import CONTENT, Site, serving
 from tests.training.full_disk import disk_takes
+from tests.waiting import wait_until
 from training.corpora.catalogue import CATALOGUE
 from training.corpora.download import RetryPolicy, fetch
 from training.errors import ReportedError
@@ -70,14 +72,15 @@ def test_a_lost_connection_is_resumed(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["reset", "stalled"])
 def test_a_reset_or_stalled_connection_is_resumed(site: Site, tmp_path: Path, ending: str) -> None:
     site.breaks, site.ending = [100_000], ending
-    fetch(site.entry, tmp_path, say=lambda _: None, retries=RetryPolicy(timeout_s=0.2, waits_s=(0,)))
+    patient = RetryPolicy(timeout_s=0.2, waits_s=(0,) * 20)  # the server may be slower than that on a busy machine
+    fetch(site.entry, tmp_path, say=lambda _: None, retries=patient)
     assert (tmp_path / "tale.txt").read_bytes() == CONTENT
-    assert len(site.requests) == 2
+    assert len(site.requests) >= 2
 
 
 def test_a_server_that_disappears_is_tried_again_and_received_bytes_are_kept(site: Site, tmp_path: Path) -> None:
     head = f'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: {len(CONTENT)}\r\n\r\n'.encode()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", free_port())) as listening:
         entry = dataclasses.replace(site.entry, url=f"http://127.0.0.1:{listening.getsockname()[1]}/")
 
         def answer_once() -> None:
@@ -243,9 +246,9 @@ def test_an_unreachable_server_is_one_sentence(site: Site, tmp_path: Path) -> No
 
 def test_a_silent_server_times_out(site: Site, tmp_path: Path) -> None:
     site.silent = True
-    with pytest.raises(ReportedError, match="timed out"):
+    with pytest.raises(ReportedError, match=r"in 2 attempts.*timed out"):
         fetch(site.entry, tmp_path, say=lambda _: None, retries=RetryPolicy(timeout_s=0.05, waits_s=(0,)))
-    assert len(site.requests) == 2
+    wait_until(lambda: len(site.requests) == 2)  # the server's threads may be slower than the client
 
 
 def test_a_full_disk_is_one_sentence_and_received_bytes_are_kept(site: Site, tmp_path: Path) -> None:

@@ -46,14 +46,21 @@ def without_speed(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in measured}
 
 
-def save_and_report_each_step(events: Connection) -> None:
-    """Runs in the training process: save after every step, and send the number of each step and evaluation."""
+def save_and_report_each_step(to: tuple[Connection, int]) -> None:
+    """Runs in the training process: save after every step, and send the number of each step and evaluation.
+
+    After the given step it waits to be killed, so that the run cannot end before.
+    """
     from training.learning import run
+
+    events, last_step = to
 
     def reported(method: Any) -> Any:
         def call(self: run.TrainingRun) -> Any:
             result = method(self)
             events.send(self.step)
+            while self.step >= last_step:
+                signal.pause()
             return result
 
         return call
@@ -67,7 +74,7 @@ def kill_once(arguments: list[str], folder: Path, step: int, generator: random.R
     """Let a command train up to `step` and kill it shortly after; returns the last step that it reported."""
     events, theirs = CONTEXT.Pipe(duplex=False)
     log = folder / f"{arguments[2]}.log"
-    process = started(*arguments, cwd=folder, out=log, err=log, before=(save_and_report_each_step, theirs))
+    process = started(*arguments, cwd=folder, out=log, err=log, before=(save_and_report_each_step, (theirs, step + 30)))
     theirs.close()
     try:
         while (reported := events.recv()) < step:

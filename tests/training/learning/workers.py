@@ -16,6 +16,7 @@ from training.learning.cluster import Cluster
 from training.learning.folder import CHECKPOINT, CORPUS
 
 STEPS = 20
+TIMEOUT_S = 300  # for processes that share one core, and that with other tests
 WALL_TIMES = ("chars_per_second", "seconds", "elapsed_seconds")
 
 
@@ -90,9 +91,9 @@ def results_of(work: Callable[..., Any], *, processes: int) -> list[Any]:
     ]
     for process in started:
         process.start()
-    found = dict(queue.get(timeout=60) for _ in started)
+    found = dict(queue.get(timeout=TIMEOUT_S) for _ in started)
     for process in started:
-        process.join(60)
+        process.join(TIMEOUT_S)
     assert [process.exitcode for process in started] == [0] * processes
     return [found[i] for i in range(processes)]
 
@@ -112,6 +113,6 @@ def trained(
     for process in started:
         process.start()
     for process in started:
-        process.join(100)
+        process.join(TIMEOUT_S)
     assert [process.exitcode for process in started] == [0] * processes
     return checkpoint_of(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.waiting import wait_until
 from training.commands import cli
 from training.errors import InputError, ReportedError
 from training.release import store
@@ -112,8 +113,7 @@ def test_pruning_says_that_it_waits_for_a_publisher(tmp_path: Path, caplog: pyte
         partial.mkdir()
         thread = threading.Thread(target=lambda: store.prune(tmp_path, "a", keep=1, spare=1))
         thread.start()
-        thread.join(0.2)
-        assert thread.is_alive()
+        wait_until(lambda: caplog.messages)
         assert partial.exists()
     thread.join(10)
     assert not partial.exists()

@@ -93,7 +93,7 @@ def test_a_stopped_run_that_was_published_under_another_name_is_resumed(served: 
     assert (record.decision, record.resumed, record.version) == (PUBLISHED, True, 2)
 
 
-def die_at_step_30(_: None) -> None:
+def die_at_step_20(_: None) -> None:
     """Runs in the process that trains."""
     import os
 
@@ -102,7 +102,7 @@ def die_at_step_30(_: None) -> None:
     take_step = run.TrainingRun.take_step
 
     def step(self: Any) -> float:
-        if self.step == 30 and (self.folder / PLAN).exists():
+        if self.step == 20 and (self.folder / PLAN).exists():
             self.save()
             os.kill(os.getpid(), signal.SIGKILL)
         return take_step(self)
@@ -114,7 +114,7 @@ def die_at_step_30(_: None) -> None:
 def test_a_killed_run_is_resumed(served: ToyModel) -> None:
     served.write("2.txt", random_words(2, 1500, RUSSIAN))
     log = served.folder / "log"
-    process = started(*served.command(minutes=1), cwd=served.folder, out=log, err=log, before=(die_at_step_30, None))
+    process = started(*served.command(minutes=1), cwd=served.folder, out=log, err=log, before=(die_at_step_20, None))
     process.join()
     assert process.exitcode == -signal.SIGKILL, log.read_text()
     assert served.versions == [1]
