@@ -15,7 +15,7 @@ from service import metrics
 from service.engine.call import Errors
 from service.engine.call_budget import CallBudget
 from service.engine.delivery_thread import Deliver, Task, at_once
-from service.engine.prefix_cache import Prefix, PrefixCache
+from service.engine.prefix_cache import PrefixCache
 from service.engine.row import Row
 from service.engine.slots import Slots
 from service.model.model import Model
@@ -49,7 +49,11 @@ class Batch:
         if prefix:
             row.skip(prefix.symbols)
         row.listener.started()
-        (self._prefilling if row.to_follow else self._starting).add(row, prefix)
+        slots = self._prefilling if row.to_follow else self._starting
+        if prefix:
+            slots.add(row, prefix.previous, prefix.state)
+        else:
+            slots.add(row)
 
     def step(self) -> Iterator[Task]:
         """A call each to prefill, to start texts and to decode, if it has rows; finished rows leave.
@@ -84,12 +88,12 @@ class Batch:
             rows.inputs.given[index, : len(given)] = given
             rows.inputs.given_length[index] = rows.inputs.length[index] = len(given)
             followed.append(given)
-        outputs, errors = rows.call(steps, guesses=any(row.prompt_guesses for row in rows))
+        used = [len(given) for given in followed]
+        outputs, errors = rows.call(steps, used, guesses=any(row.prompt_guesses for row in rows))
 
         def pass_on(index: int, row: Row) -> None:
-            given = followed[index]
-            guesses = outputs.guesses(index, len(given), row.prompt_guesses)
-            row.deliver_followed(given, outputs.logprobs[index, : len(given)], guesses)
+            guesses = outputs.guesses(index, used[index], row.prompt_guesses)
+            row.deliver_followed(followed[index], outputs.logprobs[index, : used[index]], guesses)
 
         tasks = [self._results(rows, errors, pass_on)]
         for index in reversed(range(len(rows))):  # a dropped row's index goes to the last row, which is done
@@ -103,7 +107,7 @@ class Batch:
         row, state = rows[index], rows.inputs.state[:, index]
         self._cache.keep(self._model, row.prompt, state)
         if row.to_sample:
-            self._starting.add(row, Prefix(len(row.prompt), int(row.prompt[-1]), state))
+            self._starting.add(row, int(row.prompt[-1]), state)
         rows.drop(index)
 
     def _start(self, rows: Slots) -> list[Task]:
@@ -112,7 +116,7 @@ class Batch:
         rows.drop_finished()
         for index in reversed(range(len(rows))):
             inputs = rows.inputs
-            self._decoding.add(rows[index], Prefix(0, int(inputs.previous[index]), inputs.state[:, index]))
+            self._decoding.add(rows[index], int(inputs.previous[index]), inputs.state[:, index])
             rows.drop(index)
         return tasks
 
@@ -129,7 +133,7 @@ class Batch:
             rows.inputs.uniforms[index, : len(uniforms)] = uniforms
             sampled.append(len(uniforms))
         rows.inputs.length[:] = steps
-        outputs, errors = rows.call(steps, guesses=any(row.guesses for row in rows))
+        outputs, errors = rows.call(steps, sampled, guesses=any(row.guesses for row in rows))
 
         def pass_on(index: int, row: Row) -> None:
             count = sampled[index]

@@ -4,7 +4,7 @@ Knows arrays, not listeners, and not how rows join and leave.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,11 @@ class UnusableOutput(Exception):
     """The model gave a row a symbol that is never sampled, or a logprob that is not a number."""
 
 
-def advance(model: Model, steps: Steps, rows: int, *, guesses: bool = False) -> tuple[Stepped, Errors]:
-    """Advance the first `rows` rows of `steps`; the others are padding. `guesses`: the outputs have them.
+def advance(model: Model, steps: Steps, used: Sequence[int], *, guesses: bool = False) -> tuple[Stepped, Errors]:
+    """Advance as many rows of `steps` as `used` has items; the others are padding. `guesses`: the outputs have them.
+
+    `used` has the number of steps whose outputs each row uses. Only these outputs can make a row fail, so that it does
+    not depend on the length of the call, which is that of another row.
 
     A call that fails is repeated for each half of its rows, and so on down to single rows. The model is a pure
     function, so the other rows get the same bits as if the call had succeeded.
@@ -36,11 +39,11 @@ def advance(model: Model, steps: Steps, rows: int, *, guesses: bool = False) -> 
     try:
         outputs, errors = function(steps), Errors()
     except Exception as error:
-        log.exception("A call of %d rows of %s failed.", rows, model.manifest.model_version)
+        log.exception("A call of %d rows of %s failed.", len(used), model.manifest.model_version)
         metrics.ENGINE_FAILURES.labels("call").inc()
-        outputs, errors = _advance_by_halves(function, steps, rows, model.row_multiple, error)
-    for row in _unusable(outputs, steps, model.manifest.symbols).tolist():
-        if row < rows and row not in errors:
+        outputs, errors = _advance_by_halves(function, steps, len(used), model.row_multiple, error)
+    for row in _unusable(outputs, steps, used, model.manifest.symbols).tolist():
+        if row not in errors:
             metrics.ENGINE_FAILURES.labels("call").inc()
             errors[row] = UnusableOutput("The model gave no usable symbol.")
     return outputs, errors
@@ -86,9 +89,11 @@ def _take(steps: Steps, rows: NDArray[np.int64], multiple: int) -> Steps:
     return Steps(**{name: array.take(indices, 1 if name == "state" else 0) for name, array in vars(steps).items()})
 
 
-def _unusable(outputs: Stepped, steps: Steps, symbols: int) -> NDArray[np.int64]:
-    """The rows that sampled an id outside the vocabulary, or have a logprob that is not a number."""
-    step = np.arange(steps.given.shape[1])
-    is_sampled = (step >= steps.given_length[:, None]) & (step < steps.length[:, None])
-    is_symbol = (outputs.symbols > RESERVED) & (outputs.symbols < symbols)
-    return np.flatnonzero(((is_sampled & ~is_symbol) | np.isnan(outputs.logprobs)).any(axis=1))
+def _unusable(outputs: Stepped, steps: Steps, used: Sequence[int], symbols: int) -> NDArray[np.int64]:
+    """The rows that use a sampled id outside the vocabulary, or a logprob that is not a number."""
+    rows, step = len(used), np.arange(steps.given.shape[1])
+    ids, logprobs = outputs.symbols[:rows], outputs.logprobs[:rows]
+    is_sampled = step >= steps.given_length[:rows, None]
+    is_symbol = (ids > RESERVED) & (ids < symbols)
+    is_used = step < np.asarray(used)[:, None]
+    return np.flatnonzero((is_used & ((is_sampled & ~is_symbol) | np.isnan(logprobs))).any(axis=1))

@@ -1,14 +1,14 @@
 """The rows that take part in one kind of call, and the arrays of their next one. Knows no prefill or decode."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service import metrics
 from service.engine.call import Errors, advance
 from service.engine.call_budget import CallBudget
-from service.engine.prefix_cache import Prefix
 from service.engine.row import Row
 from service.model.codec import RESERVED
 from service.model.model import Model, Stepped, Steps
@@ -50,11 +50,10 @@ class Slots:
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
 
-    def add(self, row: Row, start: Prefix | None) -> None:
-        """Give a row the next index, with the initial state or the state after a prefix of its prompt."""
+    def add(self, row: Row, previous: int = RESERVED, state: NDArray[np.float32] | float = 0.0) -> None:
+        """Give a row the next index, with its last symbol and its state [S, H]; by default nothing came before."""
         index, inputs, sampling = len(self._rows), self.inputs, row.sampling
-        inputs.previous[index] = start.previous if start else RESERVED
-        inputs.state[:, index] = start.state if start else 0
+        inputs.previous[index], inputs.state[:, index] = previous, state
         if not row.to_follow:  # a filter costs all rows of a call time, and a row that follows does not sample
             inputs.temperature[index] = sampling.float32_temperature
             inputs.top_k[index], inputs.top_p[index] = sampling.top_k, sampling.float32_top_p
@@ -66,8 +65,11 @@ class Slots:
         """The steps that the next call can have in a share of its time."""
         return self._budget.steps(self._padded(len(self)), share=share)
 
-    def call(self, steps: int, *, guesses: bool = False) -> tuple[Stepped, Errors]:
-        """Advance the rows by their next `steps` steps (see `call.advance`); `guesses`: some row asks for them."""
+    def call(self, steps: int, used: Sequence[int], *, guesses: bool = False) -> tuple[Stepped, Errors]:
+        """Advance the rows by `steps` steps, of which each uses its first ones (see `call.advance`).
+
+        `guesses`: some row asks for them.
+        """
         start_s = perf_counter()
         padded, inputs = self._padded(len(self)), self.inputs
         of_call = Steps(
@@ -82,7 +84,7 @@ class Slots:
             bias=inputs.bias[:padded],
             state=inputs.state[:, :padded],
         )
-        outputs, errors = advance(self._model, of_call, len(self), guesses=guesses)
+        outputs, errors = advance(self._model, of_call, used, guesses=guesses)
         inputs.previous[:padded] = outputs.previous
         inputs.state[:, :padded] = outputs.state
         seconds = perf_counter() - start_s

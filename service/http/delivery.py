@@ -151,8 +151,8 @@ class Delivery:
             if content := encoded(waiting) if part is None else part:
                 yield content
             if outlet and part is not None and streams.is_running:
-                has_more = outlet.send(SECONDS_BETWEEN_PINGS)
-                if waiting and not has_more:
+                was_silent = not outlet.send(SECONDS_BETWEEN_PINGS)
+                if was_silent and waiting:
                     yield encoded(waiting)
 
     def _check_connection(self) -> None:

@@ -4,9 +4,10 @@ TensorFlow (`tf.py`) is not imported with this module, because its import takes 
 a call of a restored function spends one to three milliseconds in Python, as long as several steps of a network, and
 holds the interpreter's lock meanwhile (docs/experiments.md).
 
-TensorFlow is told to run the graph as it was exported. By default it splits each loop into operations that a slower
-executor runs, which costs 10 to 20 % of a step, and spends a third of a second on optimizing each function, which makes
-none of them faster (docs/experiments.md).
+TensorFlow is told to leave the loops of the graph whole: by default it splits each into operations that a slower
+executor runs, which costs 10 to 20 % of a step. It is also told not to optimize the session's graph, which takes a
+third of a second for each function and makes none faster; it still optimizes the functions that the graph calls
+(docs/experiments.md).
 """
 
 import logging

@@ -32,13 +32,14 @@ class Rule(NamedTuple):
 
         At temperature 0, the most likely symbols share all probability and the uniform is 0: the lowest id is chosen.
         """
-        greedy = ~(temperature >= SMALLEST)  # NaN is greedy too
-        sharpness = tf.where(greedy, INFINITE_SHARPNESS, tf.maximum(1 / temperature, SMALLEST))
+        # NaN is greedy too. Without a NOT: in a graph, TensorFlow makes ~(a >= b) a < b, which is false for NaN.
+        is_warm = temperature >= SMALLEST
+        sharpness = tf.where(is_warm, tf.maximum(1 / temperature, SMALLEST), INFINITE_SHARPNESS)
         # NaN becomes 0: a comparison with NaN is false.
         uniforms = tf.where(uniforms >= 0, tf.minimum(uniforms, LARGEST_UNIFORM), 0.0)
         return cls(
             sharpness=sharpness[:, None],
-            uniforms=tf.transpose(tf.where(greedy[:, None], 0.0, uniforms))[:, :, None],
+            uniforms=tf.transpose(tf.where(is_warm[:, None], uniforms, 0.0))[:, :, None],
             top_k=top_k,
             top_p=top_p,
             has_filters=tf.reduce_any((top_k > 0) | (top_p < 1.0)),

@@ -86,7 +86,8 @@ def test_a_row_without_usable_output_fails_alone(symbol: int, logprob: float, in
         def advance(self, steps: Steps) -> Stepped:
             outputs = super().advance(steps)
             broken = np.flatnonzero((steps.temperature == 0.25) | (in_prefill & (steps.given_length == 2)))
-            outputs.symbols[broken, -1], outputs.logprobs[broken, -1] = symbol, logprob
+            last = steps.length[broken] - 1
+            outputs.symbols[broken, last], outputs.logprobs[broken, last] = symbol, logprob
             return outputs
 
     model = Broken(row_multiple=4)

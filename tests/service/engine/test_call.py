@@ -30,8 +30,8 @@ def steps_of(model: FakeModel, temperatures: list[float]) -> Steps:
 
 def test_only_a_call_for_guesses_has_them(model: FakeModel) -> None:
     steps = steps_of(model, [1] * 3)
-    with_guesses, _ = advance(model, steps, 3, guesses=True)
-    without, _ = advance(model, steps, 3)
+    with_guesses, _ = advance(model, steps, [4] * 3, guesses=True)
+    without, _ = advance(model, steps, [4] * 3)
     assert model.calls_with_guesses == [0]
     assert (without.guesses(1, 4, 2).size, with_guesses.guesses(1, 4, 0).size) == (0, 0)
     assert with_guesses.guesses(1, 3, 2).shape == (3, 2)
@@ -42,7 +42,7 @@ def test_only_a_call_for_guesses_has_them(model: FakeModel) -> None:
 @pytest.mark.parametrize("guilty", [{0}, {3, 4, 11}])
 def test_a_call_for_guesses_that_fails_is_repeated_for_the_other_rows(guilty: set[int]) -> None:
     steps = steps_of(Picky(0.25), [0.25 if row in guilty else 1 for row in range(ROWS)])
-    outputs, errors = advance(Picky(0.25), steps, ROWS, guesses=True)
+    outputs, errors = advance(Picky(0.25), steps, [4] * ROWS, guesses=True)
     assert set(errors) == guilty
     assert_rows_equal(outputs, FakeModel().advance_top(steps), [row for row in range(ROWS) if row not in guilty])
 
@@ -57,7 +57,7 @@ def assert_rows_equal(found: Stepped, expected: Stepped, rows: list[int]) -> Non
 def test_rows_that_make_a_call_fail_fail_alone(guilty: set[int]) -> None:
     model = Picky(0.25)
     steps = steps_of(model, [0.25 if row in guilty else 1 for row in range(ROWS)])
-    outputs, errors = advance(model, steps, ROWS)
+    outputs, errors = advance(model, steps, [4] * ROWS)
     assert set(errors) == guilty
     assert {type(error) for error in errors.values()} == {RuntimeError}
     expected = FakeModel().advance(steps)
@@ -67,37 +67,38 @@ def test_rows_that_make_a_call_fail_fail_alone(guilty: set[int]) -> None:
 def test_a_call_that_fails_once_fails_no_row() -> None:
     model = FailsOnce()
     steps = steps_of(model, [1] * ROWS)
-    outputs, errors = advance(model, steps, ROWS)
+    outputs, errors = advance(model, steps, [4] * ROWS)
     assert errors == {}
     assert_rows_equal(outputs, FakeModel().advance(steps), list(range(ROWS)))
 
 
 def test_if_every_call_fails_every_row_fails(model: FakeModel) -> None:
     model.fails = True
-    _, errors = advance(model, steps_of(model, [1] * ROWS), ROWS)
+    _, errors = advance(model, steps_of(model, [1] * ROWS), [4] * ROWS)
     assert set(errors) == set(range(ROWS))
 
 
 def test_smaller_calls_are_padded_to_the_models_multiple() -> None:
     model = Picky(0.25, row_multiple=4)
-    advance(model, steps_of(model, [0.25] + [1] * 7), 8)
+    advance(model, steps_of(model, [0.25] + [1] * 7), [4] * 8)
     assert {len(call.previous) for call in model.calls} == {4}
 
 
 @pytest.mark.parametrize(("symbol", "logprob"), [(0, -1), (11, -1), (-1, -1), (5, np.nan)])
-def test_a_row_without_usable_output_fails_alone_and_padding_never_fails(symbol: int, logprob: float) -> None:
+def test_a_row_that_uses_an_unusable_output_fails_alone(symbol: int, logprob: float) -> None:
     class Broken(FakeModel):
         def advance(self, steps: Steps) -> Stepped:
             outputs = super().advance(steps)
-            outputs.symbols[[3, 19], -1], outputs.logprobs[[3, 19], -1] = symbol, logprob
+            outputs.symbols[[3, 7, 19], -1], outputs.logprobs[[3, 7, 19], -1] = symbol, logprob
             return outputs
 
     model = Broken()
-    _, errors = advance(model, steps_of(model, [1] * ROWS), ROWS - 1)  # the last row is padding
+    used = [4] * 7 + [3] * 12  # row 7 has ended before its last step, and row 19 is padding
+    _, errors = advance(model, steps_of(model, [1] * ROWS), used)
     assert {row: type(error) for row, error in errors.items()} == {3: UnusableOutput}
 
 
 def test_a_row_may_follow_a_symbol_outside_the_vocabulary(model: FakeModel) -> None:
     steps = steps_of(model, [1] * 2)
     unknown = dataclasses.replace(steps, given=np.zeros_like(steps.given))
-    assert advance(model, unknown, 2)[1] == {}
+    assert advance(model, unknown, [4] * 2)[1] == {}

@@ -300,7 +300,7 @@ def row(request: pytest.FixtureRequest, loaded: Loaded) -> dict[str, np.ndarray]
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("top_k", 3), ("top_p", 0.5), ("length", 24), ("given_length", 2)),
+        *(("top_k", 3), ("top_p", 0.5), ("temperature", np.nan), ("length", 24), ("given_length", 2)),
         *(("bias", np.nan), ("bias", np.inf), ("bias", -np.inf), ("state", np.nan), ("state", 3e38)),
     ],
 )

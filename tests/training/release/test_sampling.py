@@ -13,15 +13,22 @@ LOGITS = [-np.inf, *np.log([0.5, 0.125, 0.25, 0.125])]  # id 0 is the reserved o
 MANY = np.linspace(0, 0.9999, 1000)
 
 
+@tf.function(autograph=False)
+def chosen(uniforms, temperature, top_k, top_p, logits, plain: bool = False) -> tf.Tensor:
+    """The symbols that a graph chooses: an export is one, and TensorFlow optimizes it."""
+    return Rule.of(uniforms[:, None], temperature, top_k, top_p).choose(0, logits, plain=plain)
+
+
 def choose_each(uniforms, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, logits=LOGITS) -> list[int]:
     rows = len(uniforms)
-    rule = Rule.of(
-        tf.constant(uniforms, tf.float32)[:, None],
+    found = chosen(
+        tf.constant(uniforms, tf.float32),
         tf.fill([rows], tf.constant(temperature, tf.float32)),
         tf.fill([rows], top_k),
         tf.fill([rows], tf.constant(top_p, tf.float32)),
+        tf.constant([logits] * rows, tf.float32),
     )
-    return rule.choose(0, tf.constant([logits] * rows, tf.float32)).numpy().tolist()
+    return found.numpy().tolist()
 
 
 def choose(uniform: float, **rule) -> int:
@@ -77,8 +84,7 @@ def test_random_rows_together_follow_the_rule_one_by_one() -> None:
     temperature = generator.choice([0, 0.3, 0.8, 1, 2], rows).astype(np.float32)
     top_k = generator.choice([0, 1, 3, 100], rows).astype(np.int32)
     top_p = generator.choice([0.2, 0.9, 1.0], rows).astype(np.float32)
-    rule = Rule.of(*(tf.constant(a) for a in (uniforms[:, None], temperature, top_k, top_p)))
-    found = rule.choose(0, tf.constant(logits)).numpy()
+    found = choose_rows(logits, uniforms, temperature, top_k, top_p)
     expected = [sample_rule(*row) for row in zip(logits, uniforms, temperature, top_k, top_p, strict=True)]
     assert found.tolist() == expected
 
@@ -134,8 +140,7 @@ def random_rows(generator: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def choose_rows(logits, uniforms, temperature, top_k, top_p, *, plain: bool = False) -> np.ndarray:
-    rule = Rule.of(*(tf.constant(array) for array in (uniforms[:, None], temperature, top_k, top_p)))
-    return rule.choose(0, tf.constant(logits), plain=plain).numpy()
+    return chosen(*map(tf.constant, (uniforms, temperature, top_k, top_p, logits)), plain=plain).numpy()
 
 
 def reference(logits, uniforms, temperature, top_k, top_p) -> tuple[np.ndarray, np.ndarray]:
