@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from tests.ports import free_port
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
 DESKTOP, PHONE = (1280, 900), (390, 844)
@@ -26,7 +28,7 @@ def start(profile: Path) -> webdriver.Chrome:
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
+    return webdriver.Chrome(options=options, service=Service(CHROMEDRIVER, port=free_port()))
 
 
 def resize(browser: webdriver.Chrome, size: tuple[int, int], *, scale: float = 1, is_phone: bool = False) -> None:

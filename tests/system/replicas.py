@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.nginx_servers import Nginx, running_nginx
 from tests.ports import free_port
-from tests.redis_servers import running_redis
+from tests.redis_servers import running_redis, wait_long_for_redis
 from tests.servers import Server
 from tests.system.clients import NDJSON
 
@@ -35,7 +35,7 @@ class Replicas:
         return code
 
     def _started(self, port: int) -> Server:
-        return Server(self._models, port=port, **self._settings)
+        return Server(self._models, port=port, before_start=wait_long_for_redis, **self._settings)
 
 
 @contextmanager

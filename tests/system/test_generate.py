@@ -103,7 +103,7 @@ def test_characters_arrive_while_the_text_is_still_generated(server: Server) -> 
     rest = response.read()
     assert b'"index": 19999, ' in rest
     timings = sse_events(rest.partition(b"\n")[2])[-1]["timings"]
-    assert timings["first_char_ms"] < timings["total_ms"] / 10
+    assert timings["first_char_ms"] < timings["total_ms"] / 2
     connection.close()
 
 
@@ -196,7 +196,8 @@ def test_a_cached_prefix_is_not_prefilled_again_and_changes_no_logprob(server: S
 
 
 def test_past_the_request_timeout_a_stream_ends_with_its_text_so_far(server: Server, serve, tiny: Path) -> None:
-    response = serve(tiny / "models", engines=1, request_timeout=0.5).generate(length=100_000, seed=1)
+    slow = serve(tiny / "models", engines=1, chunk=1, request_timeout=3)
+    response = slow.generate(length=100_000, seed=1)
     assert response["finish_reason"] == "timeout"
     assert 0 < response["usage"]["generated_chars"] == len(response["text"]) == len(response["logprobs"]) < 100_000
     length = min(1000, len(response["text"]))

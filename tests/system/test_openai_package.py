@@ -273,11 +273,11 @@ def test_closing_a_stream_cancels_it(server: Server, client: OpenAI) -> None:
 
     expected = metric(server, "charloom_cancelled_total") + 1
     asyncio.run(leave())
-    wait_until(cancelled, 10)
+    wait_until(cancelled)
     expected += 1
     with complete(client, max_tokens=100_000, stream=True) as stream:
         next(stream)
-    wait_until(cancelled, 10)
+    wait_until(cancelled)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer none", "Bearer ", "Basic eDp5", ""])
@@ -289,10 +289,10 @@ def test_without_keys_every_authorization_is_ignored(server: Server, authorizati
 
 @pytest.fixture(scope="module")
 def guarded(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service with keys, each of which may send two requests in three seconds."""
+    """A service with keys, each of which may send two requests in six seconds."""
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text("first\nsecond\n")
-    started = Server(tiny / "models", engines=1, slots=4, api_keys_file=keys, rate_limit="2/3 seconds")
+    started = Server(tiny / "models", engines=1, slots=4, api_keys_file=keys, rate_limit="2/6 seconds")
     yield started
     started.stop()
 
@@ -315,7 +315,7 @@ def test_a_rate_limit_is_a_rate_limit_error(guarded: Server) -> None:
     with OpenAI(base_url=base_url(guarded), api_key="first") as client:
         error = exhaust(client)
     assert (error.code, error.type) == ("rate_limit_exceeded", "rate_limit_error")
-    assert 1 <= int(error.response.headers["Retry-After"]) <= 3
+    assert 1 <= int(error.response.headers["Retry-After"]) <= 6
 
 
 def test_the_package_repeats_a_refused_request_after_the_time_in_retry_after(guarded: Server) -> None:

@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -58,10 +58,10 @@ def run(command: str, clone: Path) -> str:
     return result.stdout
 
 
-def is_listening(port: int) -> bool:
+def answers(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
+        urlopen(f"http://127.0.0.1:{port}/readyz").close()
+    except OSError:
         return False
     return True
 
@@ -78,7 +78,7 @@ def port(clone: Path) -> Iterator[int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: is_listening(port) or process.poll() is not None, SECONDS_TO_START)
+    wait_until(lambda: answers(port) or process.poll() is not None, SECONDS_TO_START)
     assert process.poll() is None
     yield port
     os.killpg(process.pid, signal.SIGTERM)

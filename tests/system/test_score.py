@@ -55,7 +55,7 @@ def test_a_long_text_streams_its_progress_beside_a_stream_and_ends_when_its_clie
         assert third["nats"] == pytest.approx(third["chars"] * third["nats_per_char"])
         assert (beside["text"], beside["logprobs"]) == (alone["text"], alone["logprobs"])
         assert metric(idle, RUNNING) == 1
-    wait_until(lambda: metric(idle, RUNNING) == 0, 5)
+    wait_until(lambda: metric(idle, RUNNING) == 0)
     record = log_record(idle, "long")
     assert (record["finish_reason"], record["text_chars"]) == ("cancelled", len(LONG))
     assert third["chars"] <= record["scored_chars"] < len(LONG)
@@ -63,9 +63,11 @@ def test_a_long_text_streams_its_progress_beside_a_stream_and_ends_when_its_clie
 
 
 def test_a_reset_connection_ends_a_score_without_progress(idle: Server) -> None:
+    cancelled = metric(idle, "charloom_cancelled_total")
     connection = idle.connect()
     connection.request("POST", "/score", json.dumps({"text": LONG}).encode(), {"Content-Type": "application/json"})
     wait_until(lambda: metric(idle, RUNNING) == 1)
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends RST
     connection.close()
-    wait_until(lambda: metric(idle, RUNNING) == 0, 5)
+    wait_until(lambda: metric(idle, "charloom_cancelled_total") == cancelled + 1)
+    wait_until(lambda: metric(idle, RUNNING) == 0)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.processes import ROOT
-from tests.redis_servers import needs_redis, running_redis
+from tests.redis_servers import needs_redis, running_redis, wait_long_for_redis
 from tests.servers import Server
 from tests.system.clients import log_records, metric
 
@@ -21,7 +21,7 @@ def test_two_services_share_one_limit_and_outlive_their_redis(serve, tiny: Path,
     keys.write_text("secret-key")
     with running_redis(tmp_path) as redis:
         settings = {"engines": 1, "api_keys_file": keys, "rate_limit": "3/hour", "rate_limit_storage": redis.url}
-        servers = [serve(tiny / "models", **settings) for _ in range(2)]
+        servers = [serve(tiny / "models", before_start=wait_long_for_redis, **settings) for _ in range(2)]
 
         def generate(server: Server) -> tuple[int, str | None, bool]:
             bearer = {"Authorization": "Bearer secret-key"}

@@ -96,7 +96,7 @@ def test_a_broken_version_is_refused_and_the_version_before_it_serves(serve, tin
     publish_copy(tiny, models, 2)
     server = serve(models, engines=1, poll_seconds=POLL_SECONDS)
     publish_copy(tiny, models, 3, broken=True)
-    wait_until(lambda: get(server, "/readyz")["refused"] != [])
+    wait_until(lambda: "Version tiny/3 is refused" in server.log())
     (reason,) = get(server, "/readyz")["refused"]
     assert reason.startswith("Version tiny/3 is refused: TensorFlow")
     shown = get(server, "/models")["models"][0]

@@ -11,6 +11,7 @@ from tests import browsers
 from tests.processes import ROOT
 from tests.servers import Server
 from tests.system.browser.page import KEY, Page
+from tests.system.clients import ENDLESS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +48,7 @@ def closed_site(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterato
     folder = tmp_path_factory.mktemp("closed")
     shutil.copytree(tiny / "models", folder / "models")
     (folder / "keys").write_text(f"{KEY}\n")
-    started = Server(folder / "models", engines=1, slots=1, queue=0, api_keys_file=folder / "keys")
+    started = Server(folder / "models", engines=1, slots=1, queue=0, api_keys_file=folder / "keys", max_length=ENDLESS)
     yield started
     started.stop()
 

@@ -56,6 +56,21 @@ class Page:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
+    def watch(self, selector: str) -> None:
+        """Record each text that the first element has from now on, however short, for `said`."""
+        script = """
+        window.said = [];
+        const watch = () => {
+            const text = document.querySelector(arguments[0])?.textContent;
+            if (text && said.at(-1) !== text) said.push(text);
+        };
+        new MutationObserver(watch).observe(document.body, {subtree: true, childList: true, characterData: true});
+        """
+        self.run(script, selector)
+
+    def said(self) -> list[str]:
+        return list(self.run("return window.said"))
+
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 

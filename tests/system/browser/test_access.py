@@ -4,6 +4,7 @@ import json
 
 from tests.servers import Server
 from tests.system.browser.page import KEY, Page
+from tests.system.clients import ENDLESS
 
 
 def give_key(page: Page, key: str) -> None:
@@ -62,7 +63,7 @@ def test_a_busy_service_is_asked_again(closed_page: Page, closed_site: Server) -
     give_key(page, KEY)
     page.wait(lambda: page.text(".about"))
     connection = closed_site.connect()
-    body = b'{"length": 100000, "temperature": 0.5}'
+    body = json.dumps({"length": ENDLESS, "temperature": 0.5}).encode()
     connection.request(
         "POST", "/generate", body, {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     )
