@@ -20,7 +20,7 @@ from training.release.remote import Remote, working_copy
 
 pytestmark = needs_seaweed
 
-LENGTH = 12_000  # takes longer than a swap
+LENGTH = 8_000  # takes longer than a swap
 
 
 @pytest.fixture(scope="module")

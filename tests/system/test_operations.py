@@ -106,7 +106,7 @@ def test_the_log_has_one_json_object_per_request_and_no_prompt(serve, tiny: Path
 
 
 def test_sigterm_finishes_running_and_queued_streams_and_refuses_new_ones(server: Server, serve, tiny: Path) -> None:
-    requests = [{"length": 6_000, "seed": seed} for seed in range(3)]
+    requests = [{"length": 3_000, "seed": seed} for seed in range(3)]
     alone = [server.generate(**request)["text"] for request in requests]
     # One step per call, so that the streams outlast the requests below.
     server = serve(tiny / "models", engines=1, slots=2, queue=4, chunk=1, drain_seconds=10 * DEADLINE_S)

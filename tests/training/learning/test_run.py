@@ -1,6 +1,7 @@
 """A training run: its steps, evaluations, checkpoints and result."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +203,27 @@ def weights_at_the_end(run: TrainingRun) -> list[bytes]:
     return [variable.numpy().tobytes() for variable in run.trainer.network.variables]
 
 
-@pytest.mark.parametrize("step", [20, 36, 40, 80])
-def test_a_run_that_is_resumed_in_any_epoch_ends_with_the_same_bits(tmp_path: Path, step: int) -> None:
-    straight = weights_at_the_end(run_in(tmp_path / "straight", epochs=3, cold_start=0.1))
-    run = run_in(tmp_path / "resumed", epochs=3, cold_start=0.1)
+SAVED_STEPS = (20, 36, 40, 80)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[bytes]]:
+    """A folder with the run as it was saved after each of `SAVED_STEPS`, and the weights at its end."""
+    folder = tmp_path_factory.mktemp("saved")
+    run = run_in(folder / "run", epochs=3, cold_start=0.1)
     assert run.steps_per_epoch == 36
-    for _ in range(step):
-        run.take_step()
-    run.save()
-    assert weights_at_the_end(restored_in(tmp_path / "resumed", epochs=3, cold_start=0.1)) == straight
+    for step in SAVED_STEPS:
+        while run.step < step:
+            run.take_step()
+        run.save()
+        shutil.copytree(folder / "run", folder / str(step))
+    return folder, weights_at_the_end(run)
+
+
+@pytest.mark.parametrize("step", SAVED_STEPS)
+def test_a_run_that_is_resumed_in_any_epoch_ends_with_the_same_bits(saved: tuple[Path, list[bytes]], step: int) -> None:
+    folder, expected = saved
+    assert weights_at_the_end(restored_in(folder / str(step), epochs=3, cold_start=0.1)) == expected
 
 
 def test_a_run_with_teachers_learns_from_their_text_and_resumes_with_the_same_bits(tmp_path: Path) -> None:
