@@ -144,13 +144,13 @@ class Artifact(ExportedNetwork):
         """Take K steps. `sample`: `_only_samples` is true of the call; `follow`: every row follows every step.
 
         Returns:
-            The last symbols [N], the last states, all symbols [K, N], and the logits [K, N, V'] without bias.
+            The last symbols [N], the last states, all symbols [K, N], and the logits [K, N, V'] without any bias.
         """
         steps = tf.shape(call.given)[0]
 
         def step(t: tf.Tensor, previous: tf.Tensor, layers: Layers, symbols: Any, logits: Any) -> Any:
             h, new = self.step(previous, layers, call.gates)
-            unbiased = h @ call.kernel
+            unbiased = h @ call.kernel  # `call.bias` has the network's own bias too
             if kind == "follow":
                 symbol = tf.gather(call.given, t)
             else:
