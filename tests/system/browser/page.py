@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -43,12 +43,12 @@ class Page:
         assert browsers.hosts(self.driver) <= {urlsplit(self.address).netloc}
 
     def wait(self, condition: Any, timeout_s: float = 60) -> Any:
-        """Wait until a condition is true; an element that has just been replaced does not count."""
+        """Wait until a condition is true; an element that has just been replaced or moved does not count."""
 
         def holds() -> Any:
             try:
                 return condition()
-            except StaleElementReferenceException:
+            except (StaleElementReferenceException, ElementClickInterceptedException):
                 return False
 
         return wait_until(holds, timeout_s, explain=lambda: self.driver.find_element(By.TAG_NAME, "body").text[:2000])
@@ -87,8 +87,16 @@ class Page:
         return found[0]
 
     def press(self, label: str) -> None:
-        self.run("arguments[0].scrollIntoView({block: 'center'})", button := self.button(label))
-        button.click()
+        def is_clicked() -> bool:
+            self.run("arguments[0].scrollIntoView({block: 'center'})", button := self.button(label))
+            button.click()
+            return True
+
+        self.wait(is_clicked)
+
+    def visit(self, view: str) -> None:
+        """Follow the link to a view. It is not clicked at a position, because a growing text scrolls the page."""
+        self.run("document.querySelector(`nav [data-view=${arguments[0]}]`).click()", view)
 
     def fill(self, name: str, value: str) -> None:
         """Type a value into a field of the shown view."""

@@ -108,7 +108,7 @@ def test_the_text_of_write_is_taken_over(page: Page) -> None:
     page.open("#write?prompt=aЖ&length=30&seed=1&model=tiny")
     written = page.finish()
     assert "lacks 1 of the prompt's 2 characters" in page.text("#write .status")
-    page.shown("nav [data-view=inside]")[0].click()
+    page.visit("inside")
     page.press("Take the text of Write")
     page.wait(lambda: page.shown("#inside .cell-row"))
     text = page.run("return [...document.querySelectorAll('.cell-row')].map((row) => row.textContent).join('')")

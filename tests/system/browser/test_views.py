@@ -62,7 +62,7 @@ def test_a_view_that_could_not_be_loaded_is_loaded_later(page: Page) -> None:
     conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions | {"offline": True})
     try:
-        page.shown("nav [data-view=compare]")[0].click()
+        page.visit("compare")
         page.wait(lambda: page.text("main > .notice").startswith("Compare cannot be loaded"))
     finally:
         page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions | {"offline": False})
@@ -85,7 +85,7 @@ def test_models_show_their_versions_curves_and_samples(page: Page) -> None:
         };
     """)
     page.watch("#models .status")
-    page.shown("nav [data-view=models]")[0].click()
+    page.visit("models")
     page.wait(lambda: len(page.shown("#models table")) == 2)
     reasons = ("The rate limit is reached", "The service is busy")
     assert [text for text in page.said() if "again in" in text] == [f"{it}. Trying again in 1 s" for it in reasons]
@@ -154,7 +154,7 @@ def test_the_numbers_of_a_byte_model_are_of_bytes(page: Page) -> None:
     score(page)
     assert "bits per character" in page.text(".number")
     assert "corpus" not in page.text(".verdict"), "its loss is in bits per byte"
-    page.shown("nav [data-view=models]")[0].click()
+    page.visit("models")
     page.wait(lambda: page.shown("#models .curve"))
     cells = [it.text for it in page.shown(".models td") if "bits per" in it.text or "txt" in it.text]
     assert ["bytes" in it or "bits per byte" in it for it in cells[:2]] == [True, True]
@@ -165,7 +165,7 @@ def test_the_numbers_of_a_byte_model_are_of_bytes(page: Page) -> None:
     assert {"bytes or characters read", "bits per byte or character"} <= {
         it.text for it in page.shown("#models svg text")
     }
-    page.shown("nav [data-view=write]")[0].click()
+    page.visit("write")
     page.wait(lambda: "one byte at a time" in page.text(".about"))
     assert "characters" not in page.text(".about")
 

@@ -254,14 +254,14 @@ def test_a_view_keeps_its_text_and_its_address_while_another_is_shown(page: Page
     text = page.finish()
     address = page.driver.current_url
     page.run(COUNT)
-    page.shown("nav [data-view=models]")[0].click()
+    page.visit("models")
     page.wait(lambda: page.shown("#models .curve"))
     page.driver.back()
     page.wait(lambda: page.shown("#write"))
     assert (page.text("#write .text"), page.driver.current_url) == (text, address)
     page.driver.forward()
     page.wait(lambda: page.shown("#models"))
-    page.shown("nav [data-view=write]")[0].click()
+    page.visit("write")
     page.wait(lambda: page.shown("#write"))
     assert (page.text("#write .text"), page.driver.current_url) == (text, address)
     assert page.run("return window.generated") == 0
@@ -272,11 +272,11 @@ def test_a_text_that_ends_while_another_view_is_shown_leaves_its_address(page: P
     page.wait(lambda: page.text(".about"))
     page.fill("length", "2000")
     page.press("Start")
-    page.shown("nav [data-view=models]")[0].click()
+    page.visit("models")
     page.wait(lambda: page.shown("#models .curve"))
     page.wait(lambda: page.text("#announcer").startswith("2,000 characters"))
     assert page.driver.current_url.endswith("#models")
-    page.shown("nav [data-view=write]")[0].click()
+    page.visit("write")
     page.wait(lambda: page.shown("#write"))
     assert "&length=2000&seed=" in page.driver.current_url
 
