@@ -60,23 +60,50 @@ class Artifact(ExportedNetwork):
             state,
         ]
 
-        def advance(*, guesses: bool, products: tf.DType = tf.float32) -> Any:
-            function = partial(self._advance, guesses=guesses, products=products)
-            return tf.function(function, input_signature=inputs, autograph=False)
-
-        functions = {
-            "advance": advance(guesses=False),
-            "advance_top": advance(guesses=True),
-            "inspect": tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False),
-        }
-        if self._units >= BFLOAT16_UNITS:
-            functions |= {
-                "advance_bfloat16": advance(guesses=False, products=tf.bfloat16),
-                "advance_top_bfloat16": advance(guesses=True, products=tf.bfloat16),
-            }
+        functions = {"inspect": tf.function(self._inspect, input_signature=[_steps("symbols"), state], autograph=False)}
+        formats = {"": tf.float32} | ({"_bfloat16": tf.bfloat16} if self._units >= BFLOAT16_UNITS else {})
+        for suffix, products in formats.items():
+            # Both call one function, so that the graph has its loops once.
+            take_steps = tf.function(
+                partial(self._take_steps, products=products), input_signature=inputs, autograph=False
+            )
+            for name, guesses in (("advance", False), ("advance_top", True)):
+                function = partial(self._advance, take_steps, guesses=guesses)
+                functions[name + suffix] = tf.function(function, input_signature=inputs, autograph=False)
         return functions
 
     def _advance(
+        self,
+        take_steps: Any,
+        previous: tf.Tensor,
+        given: tf.Tensor,
+        given_length: tf.Tensor,
+        length: tf.Tensor,
+        *others: tf.Tensor,
+        guesses: bool,
+    ) -> dict[str, tf.Tensor]:
+        """The outputs of `advance`, or of `advance_top`, after `take_steps`."""
+        previous, state, symbols, logits = take_steps(previous, given, given_length, length, *others)
+        steps = tf.shape(given)[1]
+        takes = _before(length, steps)
+        padding = [[0, -self._symbols % VECTOR]]
+        below_best, log_total = _log_softmax_parts(logits + tf.pad(self.output[1], padding, constant_values=-np.inf))
+        logprobs = tf.gather(below_best, symbols, batch_dims=2) - log_total
+        outputs = {
+            "symbols": _time_major(tf.where(takes, symbols, RESERVED)),
+            "logprobs": tf.transpose(tf.where(takes, logprobs, 0.0)),
+            "previous": previous,
+            "state": state,
+        }
+        if guesses:
+            top = self._top(tf.transpose(below_best - log_total[:, :, None], [1, 0, 2]))
+            is_taken = tf.range(steps) < length[:, None]  # `takes` transposed, about which TensorFlow would warn
+            outputs |= {
+                name: tf.where(is_taken[:, :, None], values, tf.zeros_like(values)) for name, values in top.items()
+            }
+        return outputs
+
+    def _take_steps(
         self,
         previous: tf.Tensor,
         given: tf.Tensor,
@@ -89,9 +116,13 @@ class Artifact(ExportedNetwork):
         bias: tf.Tensor,
         state: tf.Tensor,
         *,
-        guesses: bool,
         products: tf.DType,
-    ) -> dict[str, tf.Tensor]:
+    ) -> tuple[tf.Tensor, ...]:
+        """Take the K steps of a call.
+
+        Returns:
+            The last symbols [N] and states [S, N, H], all symbols [K, N], and the logits [K, N, V'] without any bias.
+        """
         # An element-wise op rounds the elements after its last whole vector differently, and these belong to the end of
         # some row. With V' symbols a row's choice does not depend on its position; the padding is never chosen.
         padding = [[0, 0], [0, -self._symbols % VECTOR]]
@@ -114,20 +145,7 @@ class Artifact(ExportedNetwork):
                 lambda: self._run(call, *start, "any"),
             ),
         )
-        own_bias = tf.pad(self.output[1], padding[1:], constant_values=-np.inf)
-        below_best, log_total = _log_softmax_parts(logits + own_bias)
-        logprobs = tf.gather(below_best, symbols, batch_dims=2) - log_total
-        outputs = {
-            "symbols": _time_major(tf.where(call.takes, symbols, RESERVED)),
-            "logprobs": tf.transpose(tf.where(call.takes, logprobs, 0.0)),
-            "previous": previous,
-            "state": tf.stack(layers),
-        }
-        if guesses:
-            top = self._top(tf.transpose(below_best - log_total[:, :, None], [1, 0, 2]))
-            takes = (tf.range(tf.shape(given)[1]) < length[:, None])[:, :, None]
-            outputs |= {name: tf.where(takes, values, tf.zeros_like(values)) for name, values in top.items()}
-        return outputs
+        return previous, tf.stack(layers), symbols, logits
 
     def _only_samples(self, call: Call, state: tf.Tensor) -> tf.Tensor:
         """Whether a call is one of the most frequent kind, for which fewer operations compute a step.
