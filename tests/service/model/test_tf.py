@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from service.model.model import Model
 
-model = Model(Path("models/names/1"))  # replays its probe
+model = Model(Path("models/names/2"))  # replays its probe
 logprobs = model.inspect(np.arange(1, 33, dtype=np.int32).reshape(2, 16), model.initial_state(2)).logprobs
 print(sorted({"tensorflow", "keras", "jax"} & sys.modules.keys()), hashlib.sha256(logprobs.tobytes()).hexdigest())
 """
