@@ -9,7 +9,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
@@ -114,10 +114,11 @@ class Connections:
         """
         others = (one for one, step in self.waiting.items() if one.is_admin == is_admin and step != self._write)
         readers = (one for one in self.waiting if one.is_admin == is_admin)
-        return self._evict(next(chain(others, readers), None))  # most often the first of all: no scan
+        return self._close_first(chain(others, readers))  # most often the first of all: no scan
 
-    def _evict(self, connection: Connection | None) -> bool:
-        """Close a connection, if there is one, to make room for others. Returns whether there was one."""
+    def _close_first(self, connections: Iterator[Connection]) -> bool:
+        """Close the first of these connections, to make room for others; False if there is none."""
+        connection = next(connections, None)
         if connection is None:
             return False
         EVICTED.inc()
@@ -146,7 +147,7 @@ class Connections:
         connection.buffered_bytes += change
         self.buffered_bytes += change
         while self.buffered_bytes > MAX_BUFFERED_BYTES:
-            if not self._evict(next((one for one in self.waiting if one.buffered_bytes and not one.is_admin), None)):
+            if not self._close_first(one for one in self.waiting if one.buffered_bytes and not one.is_admin):
                 return
 
     def _on_ready(self, connection: Connection) -> None:

@@ -246,8 +246,10 @@ def test_an_unreachable_server_is_one_sentence(site: Site, tmp_path: Path) -> No
 
 def test_a_silent_server_times_out(site: Site, tmp_path: Path) -> None:
     site.silent = True
+    said: list[str] = []
     with pytest.raises(ReportedError, match=r"in 2 attempts.*timed out"):
-        fetch(site.entry, tmp_path, say=lambda _: None, retries=RetryPolicy(timeout_s=0.05, waits_s=(0,)))
+        fetch(site.entry, tmp_path, say=said.append, retries=RetryPolicy(timeout_s=0.05, waits_s=(0,)))
+    assert sum("Interrupted" in line for line in said) == 1
     wait_until(lambda: len(site.requests) == 2)  # the server's threads may be slower than the client
 
 
